@@ -1,0 +1,1 @@
+"""clew, a durable orchestrator."""

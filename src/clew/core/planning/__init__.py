@@ -1,0 +1,1 @@
+"""In which order a program's stages run, and where the data they wait for is found."""

@@ -1,0 +1,1 @@
+"""What a program is: its model, how it is read, what its strings may refer to."""

@@ -1,0 +1,157 @@
+"""A program as clew understands it: frozen, complete, free of places and of files.
+
+A program from Python and one from YAML are equal when they mean the same, and so is their version. Lengths
+of time are integers in milliseconds; JSON values are plain Python values (`Json`). Nothing here checks
+anything: `parse.py` does, before a model comes to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = Any
+"""A JSON value: None, bool, int, float, str, list of Json, dict from str to Json."""
+
+SECOND = 1_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A named piece of work: a registered name (or a `{reference}` to one) and what it is given."""
+
+    name: str
+    params: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A named check. Without `maximum_time` it is tested once; with it, again and again until it holds."""
+
+    name: str
+    params: Json = None
+    maximum_time_milliseconds: int | None = None
+    interval_milliseconds: int = SECOND
+    reexecute: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a piece of work is tried, and how long clew waits before it tries again.
+
+    `attempts` counts the first one. `on` is `any`, or the kinds of error that are worth another attempt
+    (a Python exception's class name, `exit`, `timed_out`, `validation`, ...).
+    """
+
+    attempts: int = 1
+    delay_milliseconds: int = 5 * SECOND
+    growth: float = 2
+    maximum_delay_milliseconds: int = 5 * MINUTE
+    jitter: bool = True
+    on: tuple[str, ...] = ("any",)
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """How long clew waits between two looks for a missing dependency."""
+
+    first_milliseconds: int = 5 * MINUTE
+    growth: float = 1
+    maximum_milliseconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of a path pattern; `kind` is `exact` or `regex`, `multiple` how to choose among several."""
+
+    match: str
+    kind: str = "exact"
+    multiple: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """Data a stage needs from a bucket, located by a sequence of elements; its name is a variable."""
+
+    name: str
+    bucket: str
+    prefix: tuple[Element, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A name that a stage writes. `source` is None (from the result), `stdout`, or a name within the result."""
+
+    name: str
+    source: str | None = None
+    has_default: bool = False
+    default: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """How a stage is undone. `kind` says which case the author declared.
+
+    `undeclared`: nothing was said, so what the stage did is residue when the run goes wrong.
+    `none`: the stage leaves nothing that would have to be undone.
+    `commands`: these, in order.
+    """
+
+    kind: str = "undeclared"
+    commands: tuple[Command, ...] = ()
+    retry: Retry = Retry()
+    timeout_milliseconds: int = HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The unit of work: what it needs, what it does, how that is checked and undone."""
+
+    name: str
+    execute: tuple[Command, ...]
+    dependencies: tuple[Dependency, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    after: tuple[str, ...] = ()
+    when: str | None = None
+    validate: tuple[Condition, ...] = ()
+    rollback: Rollback = Rollback()
+    retry: Retry = Retry()
+    timeout_milliseconds: int = HOUR
+    delay: Delay = Delay()
+    executor: str = "local"
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomTime:
+    """A named offset from `now` (fixed once a stage and pass) or from `run` (the scheduled time)."""
+
+    name: str
+    base: str
+    offset_milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A named, versioned description of stages."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    timezone: str = "UTC"
+    custom_times: tuple[CustomTime, ...] = ()
+    maintain_sequence: bool = False
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    requests: Mapping[str, Json] = field(default_factory=dict)
+    """For each variable that a request may or must set, its JSON Schema."""
+    validate: tuple[Condition, ...] = ()
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name. Raises KeyError if there is none."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(name)

@@ -1,0 +1,1 @@
+"""Why a record can be believed: canonical bytes, hashes, links."""
