@@ -1,0 +1,95 @@
+"""What `decide` orders. An action is a value; the driver records what it says and then carries it out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from clew.core.running.entries import RollbackPlanned, RunSettled
+
+
+class TestWhen(NamedTuple):
+    """Work out the stage's `when`."""
+
+    stage: str
+
+
+class SkipStage(NamedTuple):
+    """Pass the stage over, for the sake of `needs` if it names any."""
+
+    stage: str
+    needs: tuple[str, ...]
+
+
+class SearchDependencies(NamedTuple):
+    """Look for all the stage's dependencies, not before that moment."""
+
+    stage: str
+    not_before: int
+
+
+class StartAttempt(NamedTuple):
+    """Begin the stage's next attempt, not before that moment."""
+
+    stage: str
+    attempt: int
+    not_before: int
+
+
+class TestStage(NamedTuple):
+    """Test the stage's conditions."""
+
+    stage: str
+    attempt: int
+
+
+class TestBlock(NamedTuple):
+    """Test the block's own conditions."""
+
+    index: int
+
+
+class EndAttempt(NamedTuple):
+    """Ask what is in flight to end, then kill it."""
+
+    stage: str
+    attempt: int
+
+
+class CancelStage(NamedTuple):
+    """Nothing of the stage is in flight: no further attempt of it begins."""
+
+    stage: str
+
+
+class PlanRollback(NamedTuple):
+    """Nothing is in flight any more: record what is to be undone."""
+
+    planned: RollbackPlanned
+
+
+class StartRollback(NamedTuple):
+    """Begin the next try at the stage's rollback, not before that moment."""
+
+    stage: str
+    attempt: int
+    outcome: str
+    not_before: int
+
+
+class Hold(NamedTuple):
+    """Wait for a person."""
+
+    reason: str
+    stage: str
+
+
+class Settle(NamedTuple):
+    """The run comes to rest."""
+
+    settled: RunSettled
+
+
+Action = (
+    TestWhen | SkipStage | SearchDependencies | StartAttempt | TestStage | TestBlock | EndAttempt | CancelStage
+    | PlanRollback | StartRollback | Hold | Settle
+)  # fmt: skip

@@ -1,0 +1,111 @@
+"""From a fact (an attempt ended, conditions were tested, a search came back) to the entry that says what the
+stage becomes by it. Pure: the moment and the jitter are given.
+"""
+
+from __future__ import annotations
+
+from clew.core.program.model import Condition, Delay, Retry
+from clew.core.running import statuses
+from clew.core.running.entries import AttemptEnded, RollbackEnded, ValidationEnded
+from clew.core.running.retry import DELAY_MILLISECONDS_MAX, is_worth_retrying, retry_delay_milliseconds
+from clew.core.running.state import INTERRUPTED, RunState, StageState
+
+INTERRUPTIONS_MAX = 5
+"""How often a stage's attempts may be cut off by the loss of their orchestrator before that counts as the
+stage's own failure: a stage that kills its orchestrator must not do so for ever."""
+
+INTERVAL_GROWTH = 1.5
+"""Each retest of conditions waits so much longer than the one before..."""
+INTERVAL_MILLISECONDS_MAX = 60_000
+"""... but never longer than a minute, so that what holds at last is noticed soon."""
+
+ERROR_BUDGET_MILLISECONDS = 30_000
+"""How long clew goes on asking when a condition without `maximum_time` can't be told (a server's error)."""
+
+
+def attempt_ended(
+    state: RunState, stage: StageState, outcome: str, error_kind: str, *, at: int, jitter_permille: int
+) -> AttemptEnded:
+    """What the end of the stage's attempt in flight makes of the stage."""
+    name = stage.sealed.stage.name
+    if state.is_failing:
+        return AttemptEnded(name, stage.attempts, outcome, statuses.CANCELLED, error_kind)
+    if outcome == statuses.COMPLETED:
+        becomes = statuses.VALIDATING if stage.sealed.stage.validate else statuses.COMPLETED
+        return AttemptEnded(name, stage.attempts, outcome, becomes)
+    if outcome == statuses.NOT_BEGUN or (error_kind == INTERRUPTED and stage.interruptions < INTERRUPTIONS_MAX):
+        return AttemptEnded(name, stage.attempts, outcome, statuses.STARTED, error_kind, at)
+    becomes, retry_at = _retry_or_fail(stage, error_kind, at, jitter_permille)
+    return AttemptEnded(name, stage.attempts, outcome, becomes, error_kind, retry_at)
+
+
+def validation_ended(
+    stage: StageState, verdict: str, tests: int, *, at: int, jitter_permille: int
+) -> ValidationEnded:
+    """What the end of the stage's validation makes of the stage."""
+    name = stage.sealed.stage.name
+    if verdict == "held":
+        return ValidationEnded(name, stage.attempts, verdict, tests, statuses.COMPLETED)
+    becomes, retry_at = _retry_or_fail(stage, "validation", at, jitter_permille)
+    return ValidationEnded(name, stage.attempts, verdict, tests, becomes, retry_at)
+
+
+def _retry_or_fail(stage: StageState, error_kind: str, at: int, jitter_permille: int) -> tuple[str, int]:
+    retry = stage.sealed.stage.retry
+    tried = stage.tried + 1
+    if tried >= retry.attempts or not is_worth_retrying(retry, error_kind):
+        return statuses.FAILED, 0
+    return statuses.STARTED, at + retry_delay_milliseconds(retry, tried, jitter_permille)
+
+
+def rollback_ended(
+    stage: StageState, outcome: str, error_kind: str, *, at: int, jitter_permille: int
+) -> RollbackEnded:
+    """What the end of a try at the stage's rollback makes of the stage."""
+    name, number = stage.sealed.stage.name, stage.rollback_attempts
+    if outcome == statuses.COMPLETED:
+        return RollbackEnded(name, number, outcome, statuses.ROLLED_BACK)
+    cut_off = error_kind == INTERRUPTED and stage.rollback_interruptions < INTERRUPTIONS_MAX
+    if outcome == statuses.NOT_BEGUN or cut_off:
+        return RollbackEnded(name, number, outcome, statuses.ROLLING_BACK, error_kind, at)
+    retry: Retry = stage.sealed.stage.rollback.retry
+    tried = stage.rollback_tried + 1
+    if tried >= retry.attempts or not is_worth_retrying(retry, error_kind):
+        return RollbackEnded(name, number, outcome, statuses.ROLLBACK_FAILED, error_kind)
+    due = at + retry_delay_milliseconds(retry, tried, jitter_permille)
+    return RollbackEnded(name, number, outcome, statuses.ROLLING_BACK, error_kind, due)
+
+
+def look_again_at(delay: Delay, look: int, *, at: int) -> int:
+    """When the `look`-th look (from 1) for missing dependencies is followed by the next."""
+    try:
+        grown = delay.first_milliseconds * delay.growth ** (look - 1)
+    except OverflowError:
+        grown = DELAY_MILLISECONDS_MAX
+    ceiling = DELAY_MILLISECONDS_MAX if delay.maximum_milliseconds is None else delay.maximum_milliseconds
+    return at + int(min(grown, ceiling))
+
+
+def verdict_of(
+    conditions: tuple[Condition, ...], verdicts: tuple[str, ...], tests: int, *, clock_start: int, at: int
+) -> tuple[str, int, bool]:
+    """What one round of tests amounts to: (verdict, test again at, execute again before).
+
+    `verdict` is `held`, `not_held`, `error`, or empty when it is to be tested again. Each condition has its
+    own time, from the same start; the first one whose time is up ends the validation.
+    """
+    failing = [(c, v) for c, v in zip(conditions, verdicts, strict=True) if v != "held"]
+    if not failing:
+        return "held", 0, False
+    ends: list[int] = []
+    for condition, verdict in failing:
+        allowed = condition.maximum_time_milliseconds
+        if allowed is None:
+            allowed = ERROR_BUDGET_MILLISECONDS if verdict == "error" else 0
+        if at >= clock_start + allowed:
+            return verdict, 0, False
+        ends.append(clock_start + allowed)
+    interval = min(condition.interval_milliseconds for condition, _ in failing)
+    grown = int(min(interval * INTERVAL_GROWTH ** min(tests - 1, 64), INTERVAL_MILLISECONDS_MAX))
+    again = min(at + max(grown, 1), *ends)
+    return "", again, any(condition.reexecute for condition, verdict in failing if verdict == "not_held")
