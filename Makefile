@@ -19,7 +19,10 @@ digest   = $(shell cat $(1) pyproject.toml | cksum | tr ' ' '-')
 RUN_STAMP  := $(VENV)/installed-run-$(call digest,requirements/run.lock)
 TEST_STAMP := $(VENV)/installed-test-$(call digest,requirements/test.lock)
 
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+# Some systems split ensurepip from Python; then the environment has no pip, and Python's own fills it.
+PIP = $$($(BIN)/python -c 'import pip' 2>/dev/null && echo $(BIN)/python -m pip \
+        || echo $(PYTHON) -m pip --python $(BIN)/python)
+PIP_INSTALL = $(PIP) install --quiet --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -37,7 +40,7 @@ $(BIN)/python:
 	  echo "Name one that is: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
 	  exit 1; }
 	@echo "Making $(VENV)" >&2
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
 
 # run.lock holds no name that test.lock lacks, and no other version of one (`make lock` sees to
 # it), so both stamps may share one environment in either order.
@@ -68,7 +71,7 @@ lint: setup-test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: setup-test
 	@$(BIN)/ruff check --fix .
