@@ -79,7 +79,7 @@ def test_one_key_is_not_reused_for_something_else(desk: Desk) -> None:
 
 
 def test_what_is_sold_out_is_refused(desk: Desk) -> None:
-    """When a day's places are gone, a sale is refused and changes nothing; a cancelled place is free again."""
+    """When a day's places are gone, a sale is refused and changes nothing; a place given back is free."""
     desk.ask("PUT", "/places", {"kind": "excursions", "day": DAY, "places": 1})
     desk.sell("excursions", "k1")
     before = desk.books()
