@@ -20,7 +20,7 @@ _FILE_EXISTS = Signature(
     about="A file, or with a trailing / a folder, is found in a bucket.",
     params={
         "bucket": Param(required=True, about="a bucket's name, or a URL"),
-        "prefix": Param(REGEX, required=True, about="a list of elements {match, type, multiple}"),
+        "prefix": Param(required=True, about="a list of elements {match, type, multiple}"),
     },
 )
 

@@ -1,0 +1,334 @@
+"""Folders as buckets: a file is an object, its path below the root is its key.
+
+No key leads out of the root, neither by `..` nor by a symbolic link: links are followed within the root only.
+A file is there whole and durably, or not at all. As in an object store, a folder that loses its last file is
+gone.
+Files whose names are not UTF-8, and things that are no files, have no key and are not listed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import quote, unquote
+
+from clew.buckets.keys import check_folder, check_key
+from clew.ports import BucketError, ObjectFacts
+
+_WRITING = ".clew-writing-"
+"""How the names of files begin that are not whole yet; they are not listed."""
+
+_CHUNK_SIZE = 1024 * 1024
+"""Bytes read at a time when copying: large enough that the calls cost nothing beside the disk."""
+
+_TRIES_MAX = 5
+"""How often a write begins anew when a delete beside it has just removed the folder as empty."""
+
+# A file without a name until it is whole: what a killed process was writing leaves nothing. Linux only.
+_UNNAMED: int | None = getattr(os, "O_TMPFILE", None)
+
+
+def folder_of(url: str) -> str:
+    """The folder path of a `file:` URL or a plain path, absolute. Raises BucketError for another host's."""
+    if not url.startswith("file:"):
+        return os.path.abspath(os.path.expanduser(url))
+    path = url.removeprefix("file:")
+    if path.startswith("//"):
+        host, slash, rest = path[2:].partition("/")
+        if host not in ("", "localhost"):
+            raise BucketError(
+                f"'{url}' names the host '{host}'; a local folder has three slashes: file:///path"
+            )
+        path = slash + rest
+    return os.path.abspath(unquote(path))
+
+
+class FileBucket:
+    """A `ports.Bucket` over a folder, which is made by the first write."""
+
+    def __init__(self, root: str) -> None:
+        self._root = os.path.realpath(root)
+        self._url = f"file://{quote(self._root)}"
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    # ---- reading ----
+
+    def list_folder(self, folder: str, start: str = "") -> Iterator[ObjectFacts | str]:
+        check_folder(folder)
+        with self._answering(folder):
+            keys = sorted(self._keys_in(folder, start))
+        return self._listed(keys)
+
+    def _keys_in(self, folder: str, start: str) -> Iterator[str]:
+        path = self._path(folder)
+        if not self._is_inside(path):
+            return
+        try:
+            entries = os.scandir(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        with entries:
+            for entry in entries:
+                if (
+                    entry.name.startswith(start)
+                    and not entry.name.startswith(_WRITING)
+                    and _is_text(entry.name)
+                ):
+                    yield f"{folder}{entry.name}{'/' if entry.is_dir() else ''}"
+
+    def _listed(self, keys: list[str]) -> Iterator[ObjectFacts | str]:
+        for key in keys:
+            with self._answering(key):
+                found = self._found(key)
+            if found is not None:
+                yield found
+
+    def _found(self, key: str) -> ObjectFacts | str | None:
+        path = self._path(key)
+        if os.path.islink(path.removesuffix("/")) and not self._is_inside(path):
+            return None
+        return key if key.endswith("/") else self._facts(key, path)
+
+    def facts(self, key: str) -> ObjectFacts | None:
+        check_key(key)
+        with self._answering(key):
+            path = self._path(key)
+            return self._facts(key, path) if self._is_inside(path) else None
+
+    def _facts(self, key: str, path: str) -> ObjectFacts | None:
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            if error.errno in _NO_SUCH:
+                return None
+            raise
+        return _facts_of(key, found) if stat.S_ISREG(found.st_mode) else None
+
+    def read(self, key: str, size_max: int) -> bytes:
+        check_key(key)
+        with self._answering(key), self._opened(key) as file:
+            size = os.fstat(file).st_size
+            content = _read(file, size_max + 1) if size <= size_max else b""
+        if size > size_max or len(content) > size_max:
+            raise BucketError(f"'{key}' has {size} bytes; {size_max} is the most that is read here")
+        return content
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[int]:
+        path = self._path(key)
+        if not self._is_inside(path):
+            raise self._not_there(key)
+        # Without NONBLOCK, opening a pipe somebody has put there would wait for its other end.
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in _NO_SUCH:
+                raise self._not_there(key) from error
+            raise
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise self._not_there(key)
+            yield file
+        finally:
+            os.close(file)
+
+    # ---- writing ----
+
+    def write(self, key: str, content: bytes) -> ObjectFacts:
+        return self._put(key, lambda file: _write(file, content))
+
+    def copy(self, key: str, target: str) -> ObjectFacts:
+        check_key(key)
+        with self._answering(key), self._opened(key) as source:
+
+            def fill(file: int) -> None:
+                os.lseek(source, 0, os.SEEK_SET)
+                while chunk := os.read(source, _CHUNK_SIZE):
+                    _write(file, chunk)
+
+            return self._put(target, fill)
+
+    def _put(self, key: str, fill: Callable[[int], None]) -> ObjectFacts:
+        check_key(key)
+        if any(segment.startswith(_WRITING) for segment in key.split("/")):
+            raise BucketError(f"'{key}' begins like a file that is being written; take another name")
+        path = self._path(key)
+        with self._answering(key):
+            for tries_left in reversed(range(_TRIES_MAX)):
+                try:
+                    self._make_folder(os.path.dirname(path))
+                    return _facts_of(key, _put_whole(path, fill))
+                except FileNotFoundError:
+                    if not tries_left:
+                        raise
+        raise AssertionError("the last try returns or raises")
+
+    def _make_folder(self, path: str) -> None:
+        if os.path.isdir(path):
+            if not self._is_inside(path):
+                raise BucketError(f"'{path}' leads out of the bucket")
+            return
+        parent = os.path.dirname(path)
+        if path != self._root:
+            self._make_folder(parent)
+        else:
+            os.makedirs(parent, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(path)
+        _sync_folder(parent)
+
+    def delete(self, key: str) -> bool:
+        check_key(key)
+        with self._answering(key):
+            path = self._path(key)
+            if self._facts(key, path) is None or not self._is_inside(os.path.dirname(path)):
+                return False
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                return False
+            _sync_folder(self._without_empty_folders(os.path.dirname(path)))
+            return True
+
+    def _without_empty_folders(self, path: str) -> str:
+        """Remove the folder and those above that are empty; the first that stays."""
+        while path != self._root:
+            try:
+                os.rmdir(path)
+            except FileNotFoundError:
+                pass  # somebody else has removed it
+            except OSError:
+                return path  # it isn't empty, or may not be removed: then it stays
+            path = os.path.dirname(path)
+        return path
+
+    # ---- paths ----
+
+    def _path(self, key: str) -> str:
+        return os.path.join(self._root, key)
+
+    def _is_inside(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        return real == self._root or real.startswith(self._root.rstrip("/") + "/")
+
+    def _not_there(self, key: str) -> FileNotFoundError:
+        return FileNotFoundError(f"{self._url}: there is no '{key}'")
+
+    @contextmanager
+    def _answering(self, key: str) -> Iterator[None]:
+        """The system's errors as the bucket's. A missing object is none of them."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if error.errno is None:
+                raise
+            raise BucketError(f"{self._url}: '{key}': {error.strerror}") from error
+        except OSError as error:
+            raise BucketError(f"{self._url}: '{key}': {error.strerror or error}") from error
+
+
+_NO_SUCH = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)
+
+
+def _facts_of(key: str, found: os.stat_result) -> ObjectFacts:
+    # The inode tells two files of one size written within one tick of the file system's clock.
+    etag = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"
+    return ObjectFacts(key, found.st_size, etag, found.st_mtime_ns // 1_000_000)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read(file: int, size: int) -> bytes:
+    chunks = []
+    while size > 0 and (chunk := os.read(file, min(size, _CHUNK_SIZE))):
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b"".join(chunks)
+
+
+def _write(file: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _put_whole(path: str, fill: Callable[[int], None]) -> os.stat_result:
+    """Write a file so that its name never stands for a part of it; what it is afterwards."""
+    path, name = os.path.split(path)
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        file, writing = _new_file(folder)
+        try:
+            fill(file)
+            os.fsync(file)
+        except BaseException:
+            if writing:
+                os.unlink(writing, dir_fd=folder)
+            raise
+        else:
+            _give_name(file, writing, name, folder)
+            os.fsync(folder)
+            return os.fstat(file)
+        finally:
+            os.close(file)
+    finally:
+        os.close(folder)
+
+
+def _new_file(folder: int) -> tuple[int, str]:
+    """A new open file, and the name it has until it is whole: none where the file system knows such files."""
+    if _UNNAMED is not None and os.path.isdir("/proc/self/fd"):
+        try:
+            return os.open(f"/proc/self/fd/{folder}", os.O_WRONLY | os.O_CLOEXEC | _UNNAMED, 0o666), ""
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+    writing = _writing_name()
+    return os.open(
+        writing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder
+    ), writing
+
+
+def _writing_name() -> str:
+    return f"{_WRITING}{os.urandom(8).hex()}"
+
+
+def _give_name(file: int, writing: str, name: str, folder: int) -> None:
+    if not writing:
+        try:
+            return _link(file, name, folder)
+        except FileExistsError:
+            # What is there can't be replaced by a link, only by a name.
+            writing = _writing_name()
+            _link(file, writing, folder)
+    try:
+        os.replace(writing, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        os.unlink(writing, dir_fd=folder)
+        raise
+
+
+def _link(file: int, name: str, folder: int) -> None:
+    # The folder is given for the source too, though its path is absolute: without one Python leaves out the
+    # flag that follows the link in /proc.
+    os.link(f"/proc/self/fd/{file}", name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=True)
+
+
+def _sync_folder(path: str) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

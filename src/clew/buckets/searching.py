@@ -1,0 +1,34 @@
+"""A search against real buckets: lists what it wants and feeds it, until it has its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+
+from clew.core.planning.search import Entry, Outcome, Search
+from clew.ports import Bucket, ObjectFacts
+
+PAGE_SIZE = 1_000
+"""Entries fed at a time: a page of the object stores' listings, so that none is asked for in vain."""
+
+
+def search(conversation: Search, bucket: Callable[[str], Bucket]) -> Outcome:
+    """Hold the conversation to its end; `bucket` opens a bucket by its name or URL.
+
+    Raises PatternError, and BucketError when a bucket can't answer: that is not a missing object.
+    """
+    while conversation.want is not None:
+        want = conversation.want
+        opened = bucket(want.bucket)
+        entries = iter(opened.list_folder(want.folder, want.start))
+        while conversation.want is want:
+            page = [_entry(found) for found in islice(entries, PAGE_SIZE)]
+            conversation.feed(page, has_more=len(page) == PAGE_SIZE, bucket_url=opened.url)
+    assert conversation.outcome is not None, "a search that wants nothing has ended"
+    return conversation.outcome
+
+
+def _entry(found: ObjectFacts | str) -> Entry:
+    if isinstance(found, str):
+        return Entry(found)
+    return Entry(found.key, found.size, found.etag, found.modified_at)

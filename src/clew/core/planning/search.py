@@ -1,0 +1,381 @@
+"""Where a stage's data is: a search, as a conversation without I/O.
+
+A search wants one listing at a time, is fed its pages, and ends with what it found or with how near it came:
+
+    search = Search(dependencies, scope)
+    while search.want is not None:
+        ... list what it wants and feed pages, until it wants something else ...
+    search.outcome
+
+So what a search costs is the number of its wants, and a store's error never enters it: it can't be mistaken
+for a file that is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from clew.core.planning.locations import location_url
+from clew.core.planning.patterns import Fit, Pattern, PatternError, Segment, Step, prepare
+from clew.core.program.model import Dependency, Json
+from clew.core.program.signatures import REGEX, TEXT
+from clew.core.program.variables import names_in, render
+
+MATCHES_MAX = 10_000
+"""Paths followed at a time and found by `multiple: all`: as JSON a few megabytes, which a payload bears."""
+
+AMBIGUOUS_SHOWN = 10
+"""Keys that are named when several match and one is wanted: enough to see why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What lies in a folder: an object, or, with a key that ends in `/`, a folder. `modified_at` in
+    milliseconds since 1970."""
+
+    key: str
+    size: int | None = None
+    etag: str | None = None
+    modified_at: int | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        return self.key.endswith("/")
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Wanted, by key: what lies directly in `folder` ("" or ending in `/`) and begins with `start`."""
+
+    bucket: str
+    folder: str
+    start: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All dependencies were found: their values by name."""
+
+    values: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """This one has no match yet, and how near the listing came, for people."""
+
+    name: str
+    how_near: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """This one has more than one match and does not say which to choose; the first keys of them."""
+
+    name: str
+    keys: tuple[str, ...]
+
+
+Outcome = Found | Missing | Ambiguous
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    entries: Sequence[Entry]
+    has_more: bool
+    bucket_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """A path followed so far: up to `key`, with what each finished step matched and what this one has."""
+
+    key: str = ""
+    entry: Entry | None = None
+    fit: Fit | None = None
+    steps: tuple[Fit, ...] = ()
+
+    def into(self, key: str, fit: Fit, entry: Entry | None = None) -> _Path:
+        return replace(self, key=key, entry=entry, fit=self.fit.then(fit) if self.fit else fit)
+
+    def finished(self) -> _Path:
+        assert self.fit is not None, "a step has at least one segment"
+        return replace(self, fit=None, steps=(*self.steps, self.fit))
+
+
+@dataclass(slots=True)
+class _Nearest:
+    """The deepest listing that had nothing fitting: where, what was looked for, how much was there."""
+
+    folder: str = ""
+    segment: Segment | None = None
+    seen: int = 0
+    wrong_kind: int = 0
+
+    def note(self, folder: str, segment: Segment, seen: int, wrong_kind: int) -> None:
+        if self.segment is None or (folder.count("/"), seen) > (self.folder.count("/"), self.seen):
+            self.folder, self.segment, self.seen, self.wrong_kind = folder, segment, seen, wrong_kind
+
+
+class _SeveralMatch(Exception):
+    """More than one path matches where one is wanted."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        super().__init__(f"{len(keys)} match")
+        self.keys = tuple(sorted(keys)[:AMBIGUOUS_SHOWN])
+
+
+_Following = Generator[List, _Page, list[_Path]]
+
+
+class Search:
+    """The search for all dependencies of a stage: they are found in one try, or none is.
+
+    `want` is the listing wanted next, None at the end; `outcome` is what came of it, None until then. Raises
+    PatternError, and what rendering raises, when a prefix can't be followed with the values in `scope`.
+    """
+
+    def __init__(self, dependencies: Iterable[Dependency], scope: Mapping[str, Json]) -> None:
+        self.want: List | None = None
+        self.outcome: Outcome | None = None
+        self._conversation = _search(in_order(dependencies), dict(scope))
+        self._advance(None)
+
+    def feed(self, entries: Sequence[Entry], *, has_more: bool, bucket_url: str) -> None:
+        """Take the next page of the wanted listing. If `want` is the same object afterwards, the next page of
+        the same listing is wanted."""
+        assert self.want is not None, "nothing is wanted any more"
+        self._advance(_Page(entries, has_more, bucket_url))
+
+    def _advance(self, page: _Page | None) -> None:
+        try:
+            self.want = next(self._conversation) if page is None else self._conversation.send(page)
+        except StopIteration as end:
+            self.want, self.outcome = None, end.value
+
+
+def in_order(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
+    """The dependencies in order of their references, otherwise as listed. Raises PatternError on a cycle."""
+    waiting = {one.name: one for one in dependencies}
+    needs = {name: _names_of(one) & waiting.keys() for name, one in waiting.items()}
+    ordered: list[Dependency] = []
+    while waiting:
+        ready = next((name for name in waiting if not needs[name] & waiting.keys()), None)
+        if ready is None:
+            raise PatternError(f"the dependencies {', '.join(waiting)} refer to each other in a circle")
+        ordered.append(waiting.pop(ready))
+    return tuple(ordered)
+
+
+def _names_of(dependency: Dependency) -> set[str]:
+    names = set(names_in(dependency.bucket, TEXT))
+    for element in dependency.prefix:
+        names |= set(names_in(element.match, REGEX if element.kind == "regex" else TEXT))
+    return names
+
+
+def _search(dependencies: Sequence[Dependency], scope: dict[str, Json]) -> Generator[List, _Page, Outcome]:
+    values: dict[str, Json] = {}
+    for dependency in dependencies:
+        walk = _Walk(dependency, {**scope, **values})
+        try:
+            found = yield from walk.follow([_Path()], 0)
+        except _SeveralMatch as several:
+            return Ambiguous(dependency.name, several.keys)
+        if not found:
+            return Missing(dependency.name, (yield from walk.how_near()))
+        values[dependency.name] = walk.located(found)
+    return Found(values)
+
+
+class _Walk:
+    """The search for one dependency: level by level below the longest literal prefix."""
+
+    def __init__(self, dependency: Dependency, scope: Mapping[str, Json]) -> None:
+        bucket = render(dependency.bucket, scope, TEXT)
+        if not isinstance(bucket, str):
+            raise PatternError(f"the bucket of '{dependency.name}' is {type(bucket).__name__}, not a name")
+        self.bucket = bucket
+        self.bucket_url = ""
+        self.pattern: Pattern = prepare(dependency.prefix, scope)
+        self.nearest = _Nearest()
+
+    # ---- forward ----
+
+    def follow(self, paths: list[_Path], position: int) -> _Following:
+        """All full matches that go through these paths, chosen as this step and those after it say."""
+        step = self.pattern.steps[position]
+        is_last = position == len(self.pattern.steps) - 1
+        through = yield from self._through(step, paths, is_last=is_last)
+        if is_last:
+            return _only(through, step)
+        if step.multiple is None:
+            return (yield from self.follow(through, position + 1)) if through else []
+        for path in _best_first(through, step.multiple):
+            found = yield from self.follow([path], position + 1)
+            if found:
+                return found
+        return []
+
+    def _through(self, step: Step, paths: list[_Path], *, is_last: bool) -> _Following:
+        for segment in step.segments[:-1]:
+            paths = yield from self._level(segment, paths)
+        if is_last:
+            return (yield from self._last_level(step, paths))
+        paths = yield from self._level(step.segments[-1], paths)
+        return [path.finished() for path in paths]
+
+    def _level(self, segment: Segment, paths: list[_Path]) -> _Following:
+        """The folders that fit the segment; an exact one is not looked for, since what lies in it will be."""
+        if segment.regex is None:
+            fit = Fit(segment.start, (), {})
+            return [path.into(f"{path.key}{segment.start}/", fit) for path in paths]
+        found: list[_Path] = []
+        for path in paths:
+            yield from self._list(path, segment, found, folders=True)
+        return found
+
+    def _last_level(self, step: Step, paths: list[_Path]) -> _Following:
+        found: list[_Path] = []
+        for path in paths:
+            matches: list[_Path] = []
+            yield from self._list(
+                path, step.segments[-1], matches, folders=self.pattern.wants_folder, step=step
+            )
+            found = _kept([*found, *matches], step)
+        return found
+
+    def _list(
+        self, path: _Path, segment: Segment, found: list[_Path], *, folders: bool, step: Step | None = None
+    ) -> Generator[List, _Page, None]:
+        """Add to `found` what fits in the path's folder. With a `step` only what that may choose is kept."""
+        want = List(self.bucket, path.key, segment.start)
+        exact_key = f"{path.key}{segment.start}{'/' if folders else ''}" if segment.regex is None else None
+        seen = wrong_kind = matched = 0
+        has_more = True
+        while has_more:
+            page = yield want
+            self.bucket_url, has_more = page.bucket_url, page.has_more
+            for entry in page.entries:
+                seen += 1
+                fit = segment.fit(entry.key[len(path.key) :].removesuffix("/"))
+                if fit is None:
+                    continue
+                if entry.is_folder != folders:
+                    wrong_kind += 1
+                    continue
+                matched += 1
+                into = path.into(entry.key, fit, entry)
+                found.append(into.finished() if step else into)
+            if step:
+                found[:] = _kept(found, step)
+            else:
+                _refuse_too_many(found)
+            if exact_key is not None and (matched or (page.entries and page.entries[-1].key > exact_key)):
+                # Keys come in order: nothing after this one can be it.
+                has_more = False
+        if not matched:
+            self.nearest.note(path.key, segment, seen, wrong_kind)
+
+    # ---- backward: what to tell people ----
+
+    def how_near(self) -> Generator[List, _Page, str]:
+        """How near the search came, looking up from where it ended to the first folder that exists."""
+        folder, segment = self.nearest.folder, self.nearest.segment
+        assert segment is not None, "a search that found nothing has listed something"
+        if self.nearest.wrong_kind:
+            kind = (
+                "not a folder"
+                if self.pattern.wants_folder
+                else "a folder; end the match with '/' to want one"
+            )
+            return f"in {_shown(folder)} `{segment.text}` matches, but it is {kind}"
+        if self.nearest.seen and not segment.start:
+            return _none_of(str(self.nearest.seen), folder, segment)
+        while True:
+            page = yield List(self.bucket, folder)
+            if page.entries:
+                count = f"{len(page.entries)}{' or more' if page.has_more else ''}"
+                return _none_of(count, folder, segment)
+            if not folder:
+                return "the bucket is empty"
+            parent, _, name = folder.removesuffix("/").rpartition("/")
+            folder, segment = f"{parent}/" if parent else "", Segment(name, name)
+
+    # ---- values ----
+
+    def located(self, found: list[_Path]) -> Json:
+        values = [self._value(path) for path in found]
+        return values if self.pattern.steps[-1].multiple == "all" else values[0]
+
+    def _value(self, path: _Path) -> dict[str, Json]:
+        entry = path.entry
+        assert entry is not None, "the last step has listed what it found"
+        groups = {name: text for fit in path.steps for name, text in fit.named.items()}
+        return {
+            "url": location_url(self.bucket_url, entry.key),
+            "bucket": self.bucket,
+            "key": entry.key,
+            "name": entry.key.removesuffix("/").rpartition("/")[2],
+            "size": entry.size,
+            "etag": entry.etag,
+            "modified": None if entry.modified_at is None else _iso(entry.modified_at),
+            "matched": [fit.text for fit in path.steps],
+            **groups,
+        }
+
+
+def _none_of(count: str, folder: str, segment: Segment) -> str:
+    return f"{_shown(folder)} exists; 0 of {count} names match `{segment.text}`"
+
+
+def _shown(folder: str) -> str:
+    return f"`{folder.removesuffix('/')}`" if folder else "the bucket"
+
+
+def _iso(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# ---- choosing --------------------------------------------------------------------------------------------
+
+
+def _refuse_too_many(paths: list[_Path]) -> None:
+    if len(paths) > MATCHES_MAX:
+        raise PatternError(f"more than {MATCHES_MAX} paths match; narrow the prefix, or choose with multiple")
+
+
+def _kept(paths: list[_Path], step: Step) -> list[_Path]:
+    """Of the full matches so far those that can still be chosen, so that a million of them need no memory."""
+    if step.multiple is None:
+        return paths[: AMBIGUOUS_SHOWN + 1]
+    if step.multiple == "all":
+        _refuse_too_many(paths)
+        return paths
+    return paths and [_best_first(paths, step.multiple)[0]]
+
+
+def _only(paths: list[_Path], step: Step) -> list[_Path]:
+    """What the last step chooses; for all of them, in order of their scores."""
+    if step.multiple == "all":
+        return _best_first(paths, "min")
+    if len(paths) > 1:
+        raise _SeveralMatch([path.key for path in paths])
+    return paths
+
+
+def _best_first(paths: list[_Path], choice: str) -> list[_Path]:
+    if choice in ("newest", "oldest"):
+        return sorted(paths, key=_age, reverse=choice == "newest")
+    return sorted(paths, key=_rank, reverse=choice == "max")
+
+
+def _rank(path: _Path) -> tuple[object, str]:
+    return path.steps[-1].score, path.key
+
+
+def _age(path: _Path) -> tuple[int, str]:
+    modified_at = path.entry.modified_at if path.entry else None
+    return modified_at if modified_at is not None else 0, path.key
