@@ -126,7 +126,7 @@ def _library() -> ModuleType:
 
 @lru_cache(maxsize=_COMPILED_COUNT_MAX)
 def _facts(text: str) -> tuple[frozenset[str], int]:
-    """The free names, and how deep macros are nested; a name that a macro binds is free outside of it only."""
+    """The free names, and how deep macros are nested; a name bound by a macro is free outside of it only."""
     if len(text) > TEXT_SIZE_MAX:
         raise ExpressionError(f"an expression of {len(text)} characters; at most {TEXT_SIZE_MAX} are read")
     tokens = [match for match in _TOKEN.finditer(text) if match.lastgroup != "comment"]

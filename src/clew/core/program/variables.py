@@ -132,8 +132,9 @@ def is_location(value: Json) -> bool:
 
 
 def _kind_within(value: dict[str, Json], key: str, kind: str) -> str:
-    is_regex = kind == TEXT and key == "match" and value.get("type") == "regex"
-    return REGEX if is_regex else kind
+    if key != "match" or kind not in (TEXT, REGEX):
+        return kind
+    return REGEX if value.get("type") == "regex" else TEXT
 
 
 def _filled_in(text: str, scope: Mapping[str, Json], kind: str) -> Json:

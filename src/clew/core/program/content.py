@@ -1,0 +1,146 @@
+"""A program's canonical content, with all defaults filled in, and the version that is its digest.
+
+The content is itself a program document: reading it gives the same program. What has an order is written as a
+list, since canonical JSON sorts the keys of mappings.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+from clew.core.program.durations import written_duration
+from clew.core.program.model import (
+    Command,
+    Condition,
+    Delay,
+    Dependency,
+    Output,
+    Program,
+    Retry,
+    Rollback,
+    Stage,
+)
+
+_VERSION_TAG = b"clew/program/v1\n"
+
+
+def version(program: Program) -> str:
+    """The program's version: lowercase hex SHA-256 of its tagged canonical content."""
+    return sha256(_VERSION_TAG + canonical_bytes(content(program))).hexdigest()
+
+
+def canonical_bytes(document: Any) -> bytes:
+    """The document's bytes by RFC 8785. Raises ValueError for what JSON can't hold exactly."""
+    # Only programs may hold floats and other keys than ASCII; a run's own records need no such library.
+    import rfc8785
+
+    return rfc8785.dumps(document)
+
+
+def content(program: Program) -> dict[str, Any]:
+    """The program as a document that says everything."""
+    return {
+        "name": program.name,
+        "timezone": program.timezone,
+        "custom_times": {
+            time.name: [time.base, written_duration(time.offset_milliseconds)]
+            for time in program.custom_times
+        },
+        "maintain_sequence": program.maintain_sequence,
+        "variables": dict(program.variables),
+        "requests": dict(program.requests),
+        "validate": [_condition(one) for one in program.validate],
+        "stages": [_stage(one) for one in program.stages],
+    }
+
+
+def _stage(stage: Stage) -> dict[str, Any]:
+    return {
+        "name": stage.name,
+        "execute": [_command(one) for one in stage.execute],
+        "dependencies": [_dependency(one) for one in stage.dependencies],
+        "inputs": list(stage.inputs),
+        "outputs": [_output(one) for one in stage.outputs],
+        "after": list(stage.after),
+        **_said("when", stage.when),
+        "validate": [_condition(one) for one in stage.validate],
+        **_rollback(stage.rollback),
+        "retry": _retry(stage.retry),
+        "timeout": written_duration(stage.timeout_milliseconds),
+        "delay": _delay(stage.delay),
+        "executor": stage.executor,
+        "environment": dict(stage.environment),
+    }
+
+
+def _command(command: Command) -> dict[str, Any]:
+    return {"command": command.name, **_said("params", command.params)}
+
+
+def _condition(condition: Condition) -> dict[str, Any]:
+    return {
+        "condition": condition.name,
+        **_said("params", condition.params),
+        **_said_duration("maximum_time", condition.maximum_time_milliseconds),
+        "interval": written_duration(condition.interval_milliseconds),
+        "reexecute": condition.reexecute,
+    }
+
+
+def _dependency(dependency: Dependency) -> dict[str, Any]:
+    return {
+        "name": dependency.name,
+        "bucket": dependency.bucket,
+        "prefix": [
+            {"match": one.match, "type": one.kind, **_said("multiple", one.multiple)}
+            for one in dependency.prefix
+        ],
+    }
+
+
+def _output(output: Output) -> dict[str, Any]:
+    default = {"default": output.default} if output.has_default else {}
+    return {"name": output.name, **_said("from", output.source), **default}
+
+
+def _rollback(rollback: Rollback) -> dict[str, Any]:
+    if rollback.kind == "undeclared":
+        return {}
+    if rollback.kind == "none":
+        return {"rollback": "none"}
+    return {
+        "rollback": {
+            "commands": [_command(one) for one in rollback.commands],
+            "retry": _retry(rollback.retry),
+            "timeout": written_duration(rollback.timeout_milliseconds),
+        }
+    }
+
+
+def _retry(retry: Retry) -> dict[str, Any]:
+    return {
+        "attempts": retry.attempts,
+        "delay": written_duration(retry.delay_milliseconds),
+        "growth": retry.growth,
+        "maximum_delay": written_duration(retry.maximum_delay_milliseconds),
+        "jitter": retry.jitter,
+        "on": list(retry.on),
+    }
+
+
+def _delay(delay: Delay) -> dict[str, Any]:
+    return {
+        "first": written_duration(delay.first_milliseconds),
+        "growth": delay.growth,
+        **_said_duration("maximum", delay.maximum_milliseconds),
+    }
+
+
+def _said(key: str, value: Any) -> dict[str, Any]:
+    """The entry, unless there is nothing to say."""
+    return {} if value is None else {key: value}
+
+
+def _said_duration(key: str, milliseconds: int | None) -> dict[str, Any]:
+    return {} if milliseconds is None else {key: written_duration(milliseconds)}

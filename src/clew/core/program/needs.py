@@ -1,0 +1,354 @@
+"""Who produces each name of the variables map, who reads it, and so who needs whom.
+
+What a stage reads is what it declares plus every reference in its strings; what it makes is what it declares
+plus the names of its dependencies. This is where the rules about names are checked, for programs of either
+form. Paths are those of a program whose parts are all lists, as `content.py` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from clew.core.program import expressions
+from clew.core.program.model import Command, Condition, Dependency, Program, Stage
+from clew.core.program.params import name_reference, possible_names, signature_of, templates_of
+from clew.core.program.problems import Path, Problem, nearest
+from clew.core.program.signatures import EXPRESSION, REGEX, TEXT, Signatures
+from clew.core.program.variables import BUILT_IN_NAMES, ROLLBACK_NAMES, TemplateError, references
+
+# A suggestion compares a name with every known one. Beyond this many comparisons (some seconds' worth) a file
+# has so many mistakes of one sort that suggestions would not help.
+_COMPARISONS_MAX = 200_000
+
+STAGE_ONLY_NAMES = frozenset({"stage_name", "attempt", "idempotency_key"})
+"""Built-in names that only a stage has, and a condition over several stages has not."""
+
+AFTER = "after"
+"""The label of a need that is order without data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One reason to come later: the stage that is needed, and the name it makes (or `after`)."""
+
+    stage: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One reference: which part of a stage holds it, the name, where."""
+
+    part: str
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class StageReads:
+    """The names that a stage reads and does not make itself, by when it reads them.
+
+    `forward`: its inputs, `when`, dependencies, environment and `execute`. A rollback's `outcome` and
+    `attempts` are left out, names that clew gives every stage (`run_name`, ...) are not.
+    """
+
+    forward: frozenset[str]
+    validate: frozenset[str]
+    rollback: frozenset[str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.forward | self.validate | self.rollback
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """Who makes a name: a stage by its position, or None for the program itself; as what; where."""
+
+    stage: int | None
+    sort: str
+    path: Path
+
+
+@dataclass(slots=True)
+class Survey:
+    """What came of looking through a program; `needs[i]` is stage i's, `condition_stages[i]` condition i's."""
+
+    producers: dict[str, Producer] = field(default_factory=dict)
+    needs: list[tuple[Need, ...]] = field(default_factory=list)
+    condition_stages: list[frozenset[int]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    comparisons_left: int = _COMPARISONS_MAX
+
+
+def stage_reads(stage: Stage, signatures: Signatures, conditions: Signatures) -> StageReads:
+    """The names that the stage reads from others. Raises TemplateError where a template can't be read."""
+    own = {output.name for output in stage.outputs} | {one.name for one in stage.dependencies}
+    names: dict[str, set[str]] = {}
+    alone = Program("", (stage,))
+    for part, _, text, kind in _stage_templates(stage, alone, signatures, conditions, ()):
+        names.setdefault(part, set()).update(one.name for one in references(text, kind))
+    rollback = names.pop("rollback", set()) - ROLLBACK_NAMES
+    validate = names.pop("validate", set())
+    forward = set(stage.inputs).union(*names.values())
+    return StageReads(frozenset(forward - own), frozenset(validate - own), frozenset(rollback - own))
+
+
+def survey(
+    program: Program, signatures: Signatures, conditions: Signatures, *, names_are_complete: bool = True
+) -> Survey:
+    """Who needs whom in the program, with every mistake in its templates, names and `after`s.
+
+    `names_are_complete` is false where parts could not be read that may declare names: a name that nothing
+    declares is then no mistake that one could be sure of.
+    """
+    found = Survey()
+    _register_producers(program, found)
+    positions = {stage.name: at for at, stage in enumerate(program.stages)}
+    for at, stage in enumerate(program.stages):
+        uses = _stage_uses(at, stage, program, signatures, conditions, found)
+        _check_dependency_order(stage, uses, ("stages", at), found)
+        data = [need for use in uses for need in _needed(use, at, program, found, names_are_complete)]
+        order = list(_after(at, stage, positions, found, names_are_complete))
+        unique = dict.fromkeys(data + order)
+        found.needs.append(tuple(sorted(unique, key=lambda need: positions[need.stage])))
+    _survey_conditions(program, conditions, found, names_are_complete)
+    return found
+
+
+def ordered_dependencies(stage: Stage) -> tuple[Dependency, ...]:
+    """The stage's dependencies so that each comes after those it refers to; circles are left out."""
+    names = {one.name for one in stage.dependencies}
+    waiting = {
+        one.name: {name for _, text, kind in _dependency_templates(one, ()) for name in _names(text, kind)}
+        & names
+        for one in stage.dependencies
+    }
+    ordered: list[Dependency] = []
+    while True:
+        ready = [
+            one
+            for one in stage.dependencies
+            if one.name in waiting and not waiting[one.name] & waiting.keys()
+        ]
+        if not ready:
+            return tuple(ordered)
+        ordered.extend(ready)
+        for one in ready:
+            del waiting[one.name]
+
+
+# ---- producers -------------------------------------------------------------------------------------------
+
+
+def _register_producers(program: Program, found: Survey) -> None:
+    for name in program.variables:
+        _register(name, Producer(None, "a variable of the program", ("variables", name)), program, found)
+    for name in program.requests:
+        if name not in program.variables:
+            _register(name, Producer(None, "a variable of the request", ("requests", name)), program, found)
+    for time in program.custom_times:
+        _register(time.name, Producer(None, "a custom time", ("custom_times", time.name)), program, found)
+    for at, stage in enumerate(program.stages):
+        for dependency in stage.dependencies:
+            path = ("stages", at, "dependencies", dependency.name)
+            _register(dependency.name, Producer(at, "a dependency", path), program, found)
+        for output in stage.outputs:
+            path = ("stages", at, "outputs", output.name)
+            _register(output.name, Producer(at, "an output", path), program, found)
+
+
+def _register(name: str, producer: Producer, program: Program, found: Survey) -> None:
+    if name in BUILT_IN_NAMES or name in ROLLBACK_NAMES:
+        found.problems.append(
+            Problem(producer.path, f"'{name}' is a name that clew gives itself", "rename it")
+        )
+        return
+    first = found.producers.setdefault(name, producer)
+    if first is not producer:
+        what = f"'{name}' has two producers: it is {_told(first, program)} and {_told(producer, program)}"
+        found.problems.append(Problem(producer.path, what, "rename one of them"))
+
+
+def _told(producer: Producer, program: Program) -> str:
+    if producer.stage is None:
+        return producer.sort
+    return f"{producer.sort} of the stage '{program.stages[producer.stage].name}'"
+
+
+# ---- uses ------------------------------------------------------------------------------------------------
+
+
+def _stage_templates(
+    stage: Stage, program: Program, signatures: Signatures, conditions: Signatures, path: Path
+) -> Iterator[tuple[str, Path, str, str]]:
+    """Every string of the stage that may hold references: its part, path, text and kind."""
+    if stage.when is not None:
+        yield "when", (*path, "when"), stage.when, EXPRESSION
+    for dependency in stage.dependencies:
+        its_path = (*path, "dependencies", dependency.name)
+        yield from (("dependencies", *one) for one in _dependency_templates(dependency, its_path))
+    for name, text in stage.environment.items():
+        yield "environment", (*path, "environment", name), text, TEXT
+    for part, commands, its_path in (
+        ("execute", stage.execute, (*path, "execute")),
+        ("rollback", stage.rollback.commands, (*path, "rollback", "commands")),
+    ):
+        for at, command in enumerate(commands):
+            yield from (
+                (part, *one) for one in _command_templates(command, program, signatures, (*its_path, at))
+            )
+    for at, condition in enumerate(stage.validate):
+        yield from (
+            ("validate", *one) for one in _condition_templates(condition, conditions, (*path, "validate", at))
+        )
+
+
+def _command_templates(
+    command: Command, program: Program, signatures: Signatures, path: Path
+) -> Iterator[tuple[Path, str, str]]:
+    yield (*path, "command"), command.name, TEXT
+    yield from templates_of(command, signature_of(command.name, program, signatures), (*path, "params"))
+
+
+def _condition_templates(
+    condition: Condition, conditions: Signatures, path: Path
+) -> Iterator[tuple[Path, str, str]]:
+    yield from templates_of(condition, conditions.get(condition.name), (*path, "params"))
+
+
+def _dependency_templates(dependency: Dependency, path: Path) -> Iterator[tuple[Path, str, str]]:
+    yield (*path, "bucket"), dependency.bucket, TEXT
+    for at, element in enumerate(dependency.prefix):
+        yield (*path, "prefix", at, "match"), element.match, REGEX if element.kind == "regex" else TEXT
+
+
+def _stage_uses(
+    at: int, stage: Stage, program: Program, signatures: Signatures, conditions: Signatures, found: Survey
+) -> list[Use]:
+    path: Path = ("stages", at)
+    uses = [Use("inputs", name, (*path, "inputs", place)) for place, name in enumerate(stage.inputs)]
+    for part, its_path, text, kind in _stage_templates(stage, program, signatures, conditions, path):
+        uses += (Use(part, name, its_path) for name in _checked_names(its_path, text, kind, found))
+        if its_path[-1] == "command":
+            _check_name_reference(its_path, text, program, found)
+    return uses
+
+
+def _checked_names(path: Path, text: str, kind: str, found: Survey) -> list[str]:
+    """The names that a template refers to; a mistake in it becomes a problem."""
+    try:
+        names = [one.name for one in references(text, kind)]
+        if kind == EXPRESSION:
+            expressions.check(text)
+    except (TemplateError, expressions.ExpressionError) as error:
+        found.problems.append(Problem(path, error.what, error.hint))
+        return []
+    return list(dict.fromkeys(names))
+
+
+def _check_name_reference(path: Path, text: str, program: Program, found: Survey) -> None:
+    if "{" not in text:
+        return
+    try:
+        reference = name_reference(text)
+    except TemplateError as error:
+        found.problems.append(Problem(path, error.what, error.hint))
+        return
+    if reference is not None and possible_names(reference, program) is None:
+        hint = "put it into the program's variables, or give its schema in requests an enum"
+        found.problems.append(Problem(path, f"{text} may not name a command", hint))
+
+
+def _check_dependency_order(stage: Stage, uses: list[Use], path: Path, found: Survey) -> None:
+    if not any(use.part == "dependencies" for use in uses):
+        return
+    circle = [one for one in stage.dependencies if one not in ordered_dependencies(stage)]
+    if circle:
+        names = ", ".join(f"'{one.name}'" for one in circle)
+        what = f"the dependencies {names} of the stage '{stage.name}' wait for each other"
+        found.problems.append(
+            Problem((*path, "dependencies", circle[0].name), what, "let one refer to none of them")
+        )
+
+
+def _names(text: str, kind: str) -> frozenset[str]:
+    try:
+        return frozenset(one.name for one in references(text, kind))
+    except TemplateError:
+        return frozenset()
+
+
+# ---- from uses to needs ----------------------------------------------------------------------------------
+
+
+def _needed(use: Use, at: int, program: Program, found: Survey, names_are_complete: bool) -> Iterator[Need]:
+    """The need behind a use, if it is one; a use that can't be is a problem."""
+    told = BUILT_IN_NAMES | ROLLBACK_NAMES if use.part == "rollback" else BUILT_IN_NAMES
+    producer = found.producers.get(use.name)
+    if use.name in told:
+        return
+    if producer is None:
+        if names_are_complete:
+            found.problems.append(_unknown(use, told, found))
+    elif producer.stage is None:
+        return
+    elif producer.stage != at and program.stages[producer.stage].name != program.stages[at].name:
+        yield Need(program.stages[producer.stage].name, use.name)
+    elif producer.stage == at and (problem := _own_problem(use, producer, program.stages[at])):
+        found.problems.append(problem)
+
+
+def _own_problem(use: Use, producer: Producer, stage: Stage) -> Problem | None:
+    if use.part in ("validate", "rollback"):
+        return None
+    what = f"'{use.name}' is {producer.sort} of the stage '{stage.name}' itself"
+    if producer.sort == "an output":
+        return Problem(use.path, what, "a stage can read its outputs in validate and rollback only")
+    if use.part == "when":
+        return Problem(use.path, what, "when is tested before the dependencies are searched")
+    return None
+
+
+def _unknown(use: Use, told: frozenset[str], found: Survey) -> Problem:
+    if use.name in ROLLBACK_NAMES:
+        return Problem(use.path, f"'{use.name}' is told to rollbacks only")
+    known = [*found.producers, *sorted(told)]
+    found.comparisons_left -= len(known)
+    suggestion = nearest(use.name, known) if found.comparisons_left > 0 else ""
+    hint = suggestion or "declare it in variables or requests, or as the output of a stage"
+    return Problem(use.path, f"nothing produces '{use.name}'", hint)
+
+
+def _after(
+    at: int, stage: Stage, positions: Mapping[str, int], found: Survey, names_are_complete: bool
+) -> Iterator[Need]:
+    for place, name in enumerate(stage.after):
+        path = ("stages", at, "after", place)
+        if name == stage.name:
+            found.problems.append(Problem(path, f"the stage '{name}' can't come after itself"))
+        elif name in positions:
+            yield Need(name, AFTER)
+        elif names_are_complete:
+            found.problems.append(Problem(path, f"there is no stage '{name}'", nearest(name, positions)))
+
+
+def _survey_conditions(
+    program: Program, conditions: Signatures, found: Survey, names_are_complete: bool
+) -> None:
+    """The stages whose names each of the program's own conditions reads."""
+    told = BUILT_IN_NAMES - STAGE_ONLY_NAMES
+    for at, condition in enumerate(program.validate):
+        stages = set()
+        for path, text, kind in _condition_templates(condition, conditions, ("validate", at)):
+            for name in _checked_names(path, text, kind, found):
+                producer = found.producers.get(name)
+                if producer is not None and producer.stage is not None:
+                    stages.add(producer.stage)
+                elif name in STAGE_ONLY_NAMES:
+                    what = f"'{name}' is a stage's, and this condition belongs to several"
+                    found.problems.append(Problem(path, what))
+                elif producer is None and name not in told and names_are_complete:
+                    found.problems.append(_unknown(Use("validate", name, path), told, found))
+        found.condition_stages.append(frozenset(stages))
