@@ -2,9 +2,9 @@
 
     python examples/demo.py [FOLDER]
 
-All of it happens in FOLDER (default: demo-output, made anew each time), with one store, through the command line
-and the Python interface as anybody would use them. What is promised is looked at from outside (the bucket's
-files, the warehouse's rows, the booking service's books), and the exit status is 1 if anything is not so.
+All of it happens in FOLDER (default: demo-output, made anew each time), with one store, through the command
+line and the Python interface as anybody would use them. What is promised is looked at from outside (the
+bucket's files, the warehouse's rows, the booking service's books); it ends with 1 if anything is not so.
 """
 
 from __future__ import annotations
@@ -208,9 +208,7 @@ def main() -> int:
     )
     for what in demo.broken:
         print(f"  {what}")
-    print(
-        f"Everything is in {os.path.relpath(demo.folder)}: look around, with `clew runs` in there, for a start."
-    )
+    print(f"Everything is in {os.path.relpath(demo.folder)}; `clew runs` in there is a good start.")
     return 1 if demo.broken else 0
 
 

@@ -2,8 +2,8 @@
 
     python examples/trip/book.py [--store sqlite:///trips.db]
 
-On the second trip's day the excursion is sold out. By then flight, payment, hotel and car are booked; clew takes
-them all back, and the service's books are exactly what they were.
+On the second trip's day the excursion is sold out. By then flight, payment, hotel and car are booked; clew
+takes them all back, and the service's books are exactly what they were.
 """
 
 from __future__ import annotations
