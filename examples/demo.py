@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -39,7 +40,8 @@ class Demo:
 
     def clew(self, *words: str, exit_status: int = 0) -> str:
         """Run a verb as a process and give its standard output; what it says besides goes to the terminal."""
-        print(f"\n$ clew {' '.join(words)}", flush=True)
+        shown = shlex.join(words).replace(str(EXAMPLES), "examples").replace(str(self.folder), "$PWD")
+        print(f"\n$ clew {shown}", flush=True)
         done = subprocess.run(
             [sys.executable, "-m", "clew", *words],
             cwd=self.folder, stdout=subprocess.PIPE, text=True, timeout=VERB_SECONDS_MAX, check=False,
@@ -98,33 +100,24 @@ def show_line_sources(demo: Demo) -> None:
     title("Line sources: the newest file of real readings goes into a warehouse")
     prepare(demo)
     program = str(EXAMPLES / "line-sources" / "line-sources.yaml")
-    words = (
-        program,
-        "--bucket",
-        "lines=file:lines-data/lines",
-        "--var",
-        "warehouse=sqlite:///lines-data/warehouse.db",
-    )
     data = demo.folder / "lines-data"
+    warehouse = data / "warehouse.db"
+    words = (program, "--bucket", "lines=file:lines-data/lines", "--var", f"warehouse=sqlite:///{warehouse}")
     run = demo.run(*words)
-    demo.promise("a month of readings is loaded", rows_in(data / "warehouse.db")[0] == 30)
+    demo.promise("a month of readings is loaded", rows_in(warehouse)[0] == 30)
     reports = sorted(data.glob("lines/out/**/report.csv"))
     demo.promise("one report is published", len(reports) == 1)
     for report in reports:
-        print(
-            f"\n{report.relative_to(demo.folder)}:\n"
-            + "".join(f"  {line}\n" for line in report.read_text().splitlines())
-        )
-    demo.promise(
-        "nothing was predicted, so that stage is skipped", statuses_of(run)["Note predictions"] == "skipped"
-    )
+        print(f"\n{report.relative_to(demo.folder)}:\n{report.read_text()}")
+    skipped = statuses_of(run)["Note predictions"] == "skipped"
+    demo.promise("no reading was predicted, so the stage that would note it is skipped", skipped)
 
     print("\nNow the newest file arrives with a digit altered. It loads, but its sums give it away.")
     prepare(demo, "--corrupt", "altered")
-    before = files_in(data / "lines"), rows_in(data / "warehouse.db")
+    before = files_in(data / "lines"), rows_in(warehouse)
     run = demo.run(*words, exit_status=ROLLED_BACK)
     demo.promise("nothing is left standing", run["status"] == "rolled_back" and not run["residue"])
-    after = files_in(data / "lines"), rows_in(data / "warehouse.db")
+    after = files_in(data / "lines"), rows_in(warehouse)
     demo.promise("warehouse and bucket are exactly as before", after == before)
 
 

@@ -13,12 +13,18 @@ import pytest
 from tests.examples.loading import EXAMPLES, clew, files_in, load_example, run
 
 PROGRAM = str(EXAMPLES / "line-sources" / "line-sources.yaml")
-WORDS = (PROGRAM, "--bucket", "lines=file:lines", "--var", "warehouse=sqlite:///warehouse.db")
 
 
 @pytest.fixture(scope="module")
 def prepare() -> ModuleType:
     return load_example("line-sources", "prepare")
+
+
+def load(folder: Path, exit_status: int = 0) -> Any:
+    """Run the program over the bucket and the warehouse in that folder."""
+    warehouse = f"warehouse=sqlite:///{folder / 'warehouse.db'}"
+    words = (PROGRAM, "--bucket", "lines=file:lines", "--var", warehouse)
+    return run(*words, folder=folder, exit_status=exit_status)
 
 
 def rows_in(folder: Path) -> tuple[list[Any], list[Any]]:
@@ -34,7 +40,7 @@ def statuses_of(done: Any) -> dict[str, str]:
 def test_the_newest_batch_is_loaded_and_reported(prepare: ModuleType, tmp_path: Path) -> None:
     """Of six months and some names that come close, June is loaded, and the report says what is in it."""
     prepare.prepare(tmp_path)
-    done = run(*WORDS, folder=tmp_path)
+    done = load(tmp_path)
     assert statuses_of(done).pop("Note predictions") == "skipped"
     assert set(statuses_of(done).values()) == {"completed", "skipped"}
     readings, months = rows_in(tmp_path)
@@ -56,7 +62,7 @@ def test_predictions_are_noted(prepare: ModuleType, tmp_path: Path) -> None:
     """A month that is partly predicted gets a note beside its report."""
     months = [one.day.replace(day=1) for one in prepare.readings(_source()) if one.mark == "predicted"]
     prepare.prepare(tmp_path, first=months[0], batches=1)
-    done = run(*WORDS, folder=tmp_path)
+    done = load(tmp_path)
     assert statuses_of(done)["Note predictions"] == "completed"
     predicted = done["variables"]["totals"]["predicted"]
     notes = [
@@ -69,10 +75,10 @@ def test_predictions_are_noted(prepare: ModuleType, tmp_path: Path) -> None:
 def test_a_corrupt_batch_leaves_no_mark(prepare: ModuleType, tmp_path: Path, how: str) -> None:
     """A corrupt file breaks the checks after loading; what an earlier run has loaded and published stays."""
     prepare.prepare(tmp_path)
-    run(*WORDS, folder=tmp_path)
+    load(tmp_path)
     prepare.corrupt(tmp_path, how)
     before = rows_in(tmp_path), files_in(tmp_path / "lines")
-    done = run(*WORDS, folder=tmp_path, exit_status=3)
+    done = load(tmp_path, exit_status=3)
     assert (done["status"], done["residue"]) == ("rolled_back", [])
     statuses = statuses_of(done)
     assert (statuses["Load readings"], statuses["Collect sources"]) == ("rolled_back", "rolled_back")
@@ -86,7 +92,7 @@ def test_an_unreadable_batch_leaves_no_mark(prepare: ModuleType, tmp_path: Path)
     newest = tmp_path / "lines/tx/daily/z/batch_20240601.csv"
     newest.write_text("day,mark,x,y,ut1_behind\n2024-06-01,measured,abc,1,1\n")
     before = rows_in(tmp_path), files_in(tmp_path / "lines")
-    done = run(*WORDS, folder=tmp_path, exit_status=3)
+    done = load(tmp_path, exit_status=3)
     assert done["status"] == "rolled_back"
     assert (rows_in(tmp_path), files_in(tmp_path / "lines")) == before
 
