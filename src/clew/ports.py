@@ -7,8 +7,8 @@ process or cluster can be the other end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -197,6 +197,26 @@ class Executor(Protocol):
         """Kill what still runs, wait for its end, and release everything."""
 
 
+# ---- searches --------------------------------------------------------------------------------------------
+
+
+class SearchAnswer(NamedTuple):
+    """`verdict`: `found`, `missing`, `ambiguous` or `error` (the bucket could not answer); `message` says how
+    near it came, or what is wrong."""
+
+    verdict: str
+    found: Mapping[str, Json] | None
+    message: str = ""
+
+
+class Searcher(Protocol):
+    """Looks for dependencies in buckets. Blocking; never raises: an error of a bucket is an answer."""
+
+    def __call__(
+        self, dependencies: Sequence[Any], scope: Mapping[str, Json], buckets: Mapping[str, str]
+    ) -> SearchAnswer: ...
+
+
 # ---- the store -------------------------------------------------------------------------------------------
 
 
@@ -212,4 +232,106 @@ class StoreBusy(StoreError):
     """Another process holds the store; the message says which."""
 
 
-Rows = Iterable[Mapping[str, Json]]
+class RunExists(StoreError):
+    """A run of that program, scheduled time and generation exists already; nothing was recorded."""
+
+
+class PayloadRow(NamedTuple):
+    """What an entry names by digest. `content` is None where the bytes stand at `location`."""
+
+    seq: int
+    salt: bytes
+    content: str | None
+    location: str | None
+
+
+class RunRow(NamedTuple):
+    """A run's row of the tracker, as far as it changes."""
+
+    status: str
+    cause: str
+    ended_at: int | None
+    residue: str
+    entry_count: int
+    head: str
+
+
+class StageRow(NamedTuple):
+    """A stage's row of the tracker, as far as it changes."""
+
+    position: int
+    status: str
+    attempts: int
+    outcome: str
+    error_kind: str
+    rollback_attempts: int
+    started_at: int | None
+    ended_at: int | None
+    result_seq: int | None
+
+
+class NewRun(NamedTuple):
+    """What is fixed of a run when it is created. `stages`: position, name and block of each."""
+
+    program: str
+    version: str
+    run_name: str
+    run_time: int
+    launched_at: int
+    requested_by: str
+    generation: int
+    origin: str
+    stages: Sequence[tuple[int, str, int]]
+
+
+class RunRecord(NamedTuple):
+    """All that must hold together of one turn of one run: written whole or not at all.
+
+    `entries`: seq, content, hash. `entry_count`: how many the journal had before, which guards, beside the
+    epoch, against a second writer.
+    """
+
+    run_id: str
+    epoch: int
+    entry_count: int
+    entries: Sequence[tuple[int, str, str]]
+    payloads: Sequence[PayloadRow]
+    run: RunRow
+    stages: Sequence[StageRow]
+    created: NewRun | None = None
+
+
+class Store(Protocol):
+    """Where runs are kept. Blocking; one transaction a call; any call may raise StoreError."""
+
+    def record(self, records: Sequence[RunRecord]) -> list[str]:
+        """Write the records of many runs, durably, with one flush, each whole. Returns the ids of runs that
+        were fenced: of those nothing is written. Raises RunExists for a creation that is there already."""
+
+    def register_program(
+        self, version: str, name: str, content: str, chain: Sequence[tuple[int, str, str]], registered_at: int
+    ) -> None:
+        """Keep a program version and its chain, once."""
+
+    def program(self, version: str) -> str | None:
+        """The canonical content of a version."""
+
+    def chain(self, version: str) -> list[tuple[int, str, str]]:
+        """The plan blocks of a version: index, content, hash."""
+
+    def take_over(self, run_id: str) -> int:
+        """Fence whoever drives the run. Returns the new epoch."""
+
+    def unsettled(self) -> list[tuple[str, str, int, str]]:
+        """The runs that are not at rest: id, version, epoch, status."""
+
+    def last_generation(self, program: str, run_time: int) -> int:
+        """The last generation of a program's runs at that scheduled time; 0 for none."""
+
+    def journal(self, run_id: str, after: int = -1) -> list[tuple[str, str]]:
+        """A run's entries after that `seq`: content, hash."""
+
+    def payloads(self, run_id: str) -> list[PayloadRow]:
+        """All payloads of a run."""
+
+    def close(self) -> None: ...

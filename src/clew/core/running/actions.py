@@ -7,7 +7,7 @@ from typing import NamedTuple
 from clew.core.running.entries import RollbackPlanned, RunSettled
 
 
-class TestWhen(NamedTuple):
+class EvaluateWhen(NamedTuple):
     """Work out the stage's `when`."""
 
     stage: str
@@ -35,14 +35,14 @@ class StartAttempt(NamedTuple):
     not_before: int
 
 
-class TestStage(NamedTuple):
+class ValidateStage(NamedTuple):
     """Test the stage's conditions."""
 
     stage: str
     attempt: int
 
 
-class TestBlock(NamedTuple):
+class ValidateBlock(NamedTuple):
     """Test the block's own conditions."""
 
     index: int
@@ -90,6 +90,6 @@ class Settle(NamedTuple):
 
 
 Action = (
-    TestWhen | SkipStage | SearchDependencies | StartAttempt | TestStage | TestBlock | EndAttempt | CancelStage
+    EvaluateWhen | SkipStage | SearchDependencies | StartAttempt | ValidateStage | ValidateBlock | EndAttempt | CancelStage
     | PlanRollback | StartRollback | Hold | Settle
 )  # fmt: skip

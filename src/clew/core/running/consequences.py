@@ -4,6 +4,9 @@ stage becomes by it. Pure: the moment and the jitter are given.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from clew.core.program.model import Condition, Delay, Retry
 from clew.core.running import statuses
 from clew.core.running.entries import AttemptEnded, RollbackEnded, ValidationEnded
@@ -86,26 +89,49 @@ def look_again_at(delay: Delay, look: int, *, at: int) -> int:
     return at + int(min(grown, ceiling))
 
 
-def verdict_of(
-    conditions: tuple[Condition, ...], verdicts: tuple[str, ...], tests: int, *, clock_start: int, at: int
-) -> tuple[str, int, bool]:
-    """What one round of tests amounts to: (verdict, test again at, execute again before).
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A condition and what its test said. `is_lasting`: testing it again can't give another answer."""
 
-    `verdict` is `held`, `not_held`, `error`, or empty when it is to be tested again. Each condition has its
-    own time, from the same start; the first one whose time is up ends the validation.
+    condition: Condition
+    verdict: str
+    is_lasting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a round of tests amounts to: `held`, `not_held` or `error`; or `again`, at a moment, perhaps with
+    the stage executed again before."""
+
+    verdict: str
+    again_at: int = 0
+    reexecute: bool = False
+
+
+def verdict_of(tested: Sequence[Tested], rounds: int, *, clock_start: int, at: int) -> Verdict:
+    """The verdict after that many rounds of tests.
+
+    Each condition has its own time, all from the same start; the first one whose time is up ends the
+    validation. What looks only at recorded outputs is tested once, unless the stage is executed again.
     """
-    failing = [(c, v) for c, v in zip(conditions, verdicts, strict=True) if v != "held"]
+    failing = [each for each in tested if each.verdict != "held"]
     if not failing:
-        return "held", 0, False
-    ends: list[int] = []
-    for condition, verdict in failing:
-        allowed = condition.maximum_time_milliseconds
-        if allowed is None:
-            allowed = ERROR_BUDGET_MILLISECONDS if verdict == "error" else 0
-        if at >= clock_start + allowed:
-            return verdict, 0, False
-        ends.append(clock_start + allowed)
-    interval = min(condition.interval_milliseconds for condition, _ in failing)
-    grown = int(min(interval * INTERVAL_GROWTH ** min(tests - 1, 64), INTERVAL_MILLISECONDS_MAX))
-    again = min(at + max(grown, 1), *ends)
-    return "", again, any(condition.reexecute for condition, verdict in failing if verdict == "not_held")
+        return Verdict("held")
+    reexecute = any(each.condition.reexecute for each in failing if each.verdict == "not_held")
+    ends = []
+    for each in failing:
+        end = clock_start + _allowed_milliseconds(each, reexecute)
+        if at >= end:
+            return Verdict(each.verdict)
+        ends.append(end)
+    interval = min(each.condition.interval_milliseconds for each in failing)
+    grown = min(interval * INTERVAL_GROWTH ** min(rounds - 1, 64), INTERVAL_MILLISECONDS_MAX)
+    return Verdict("again", min(at + max(int(grown), 1), *ends), reexecute)
+
+
+def _allowed_milliseconds(tested: Tested, reexecute: bool) -> int:
+    if tested.is_lasting and not reexecute:
+        return 0
+    if tested.condition.maximum_time_milliseconds is not None:
+        return tested.condition.maximum_time_milliseconds
+    return ERROR_BUDGET_MILLISECONDS if tested.verdict == "error" else 0

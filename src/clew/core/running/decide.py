@@ -16,9 +16,9 @@ from clew.core.running.actions import (
     Settle,
     SkipStage,
     StartAttempt,
-    TestBlock,
-    TestStage,
-    TestWhen,
+    ValidateBlock,
+    ValidateStage,
+    EvaluateWhen,
 )
 from clew.core.running.entries import RunSettled
 from clew.core.running.rollback import next_rollbacks, plan_rollback
@@ -43,7 +43,7 @@ def _go_forward(state: RunState) -> list[Action]:
     if state.block > len(program.blocks):
         return [Settle(RunSettled(statuses.COMPLETED))]
     if not state.open_stages:
-        return [TestBlock(state.block)]
+        return [ValidateBlock(state.block)]
     actions: list[Action] = []
     for sealed in program.blocks[state.block - 1]:
         stage = state.stages[sealed.stage.name]
@@ -59,13 +59,13 @@ def _next_of_stage(state: RunState, sealed: SealedStage, stage: StageState) -> A
     """The next action of a stage of the block that is under way, with nothing in flight."""
     model = sealed.stage
     if stage.status == statuses.VALIDATING:
-        return TestStage(model.name, stage.attempts)
+        return ValidateStage(model.name, stage.attempts)
     if stage.status == statuses.PENDING:
         skipped = _skipped_needs(state, sealed)
         if skipped or stage.when is False:
             return SkipStage(model.name, skipped)
         if model.when is not None and stage.when is None:
-            return TestWhen(model.name)
+            return EvaluateWhen(model.name)
     if model.dependencies and not stage.found:
         return SearchDependencies(model.name, stage.look_again_at)
     return StartAttempt(model.name, stage.attempts + 1, stage.retry_at)

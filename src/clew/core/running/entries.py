@@ -38,10 +38,11 @@ class RunTaken(_Kind, tag="run_taken"):
 
 
 class WhenTested(_Kind, tag="when_tested"):
-    """The stage's `when` was worked out."""
+    """The stage's `when` was worked out. `now` is fixed for the stage by the first entry that says it."""
 
     stage: str
     verdict: bool
+    now: int
 
 
 class StageSkipped(_Kind, tag="stage_skipped"):
@@ -51,18 +52,28 @@ class StageSkipped(_Kind, tag="stage_skipped"):
     needs: tuple[str, ...] = ()
 
 
+class StageFailed(_Kind, tag="stage_failed"):
+    """The stage failed for good before an attempt of it began: its `when` can't be worked out (`expression`),
+    or its dependencies can't be told apart (`ambiguous`). The payload holds the error."""
+
+    stage: str
+    error_kind: str
+
+
 class StageWaiting(_Kind, tag="stage_waiting"):
     """A dependency is missing; clew looks again at `look_again_at`. The payload says how near the search came."""
 
     stage: str
     look: int
     look_again_at: int
+    now: int
 
 
 class DependenciesFound(_Kind, tag="dependencies_found"):
     """All the stage's dependencies were found in one look. The payload holds what was matched, by name."""
 
     stage: str
+    now: int
 
 
 class AttemptStarted(_Kind, tag="attempt_started"):
@@ -187,8 +198,8 @@ class RunSettled(_Kind, tag="run_settled"):
 
 
 Body = (
-    RunCreated | RunTaken | WhenTested | StageSkipped | StageWaiting | DependenciesFound | AttemptStarted
-    | AttemptEnded | ValidationEnded | BlockValidated | StageCancelled | RollbackPlanned | RollbackStarted
+    RunCreated | RunTaken | WhenTested | StageSkipped | StageFailed | StageWaiting | DependenciesFound
+    | AttemptStarted | AttemptEnded | ValidationEnded | BlockValidated | StageCancelled | RollbackPlanned | RollbackStarted
     | RollbackEnded | RunHeld | RunReleased | RunSettled
 )  # fmt: skip
 

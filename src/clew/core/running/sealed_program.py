@@ -7,15 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 
+from clew.core.planning.plan import AFTER, PlannedStage, make_plan, stage_reads
+from clew.core.program.content import content, version
 from clew.core.program.model import Condition, Program, Stage
-from clew.core.sealing.chain import SealedBlock
+from clew.core.program.params import signature_of
+from clew.core.program.signatures import Signatures
+from clew.core.sealing.chain import SealedBlock, seal
 
 
 @dataclass(frozen=True, slots=True)
 class SealedStage:
-    """A stage in its place. `needs`: the stages it needs. `needed_outputs`: for each of them the names it
-    reads, empty for plain order. `reads`: every name of the variables map that it reads."""
+    """A stage in its place.
+
+    `needs`: the stages it needs; `needed_outputs`: for each of them the names it reads, empty for plain order.
+    `reads`: the names of the variables map that searching and executing read; then those that its conditions
+    and its rollback read, its own outputs among them. `leaves_nothing`: there is nothing to undo.
+    """
 
     stage: Stage
     block: int
@@ -23,16 +32,13 @@ class SealedStage:
     needs: tuple[str, ...]
     needed_outputs: Mapping[str, tuple[str, ...]]
     reads: tuple[str, ...]
-    output_names: tuple[str, ...]
-    """The names it writes into the map: its outputs and its dependencies."""
+    validate_reads: tuple[str, ...]
+    rollback_reads: tuple[str, ...]
+    leaves_nothing: bool
 
     @property
     def name(self) -> str:
         return self.stage.name
-
-    @property
-    def leaves_nothing(self) -> bool:
-        return self.stage.rollback.kind == "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +60,73 @@ class SealedProgram:
     def block_hash(self, index: int) -> str:
         """The hash of the block of that index, from 1."""
         return self.chain[index - 1].hash
+
+
+def seal_program(program: Program, signatures: Signatures, conditions: Signatures) -> SealedProgram:
+    """Plan the program and seal the plan. Raises ProgramError with every mistake in its names and order."""
+    plan = make_plan(program, signatures, conditions)
+    document = content(program)
+    stage_content = {stage["name"]: stage for stage in document["stages"]}
+    condition_content = document.get("validate", [])
+    sealed_version = version(program)
+    chain = seal(
+        sealed_version,
+        [[stage_content[planned.name] for planned in block.stages] for block in plan.blocks],
+        conditions={
+            block.index: [condition_content[at] for at in block.conditions] for block in plan.blocks
+        },
+    )
+    models = {stage.name: stage for stage in program.stages}
+    positions = count()
+    blocks = tuple(
+        tuple(
+            _sealed_stage(models[planned.name], planned, block.index, next(positions), program, signatures, conditions)
+            for planned in block.stages
+        )
+        for block in plan.blocks
+    )
+    return SealedProgram(
+        program,
+        sealed_version,
+        chain,
+        blocks,
+        tuple(tuple(program.validate[at] for at in block.conditions) for block in plan.blocks),
+        {sealed.name: sealed for block in blocks for sealed in block},
+    )
+
+
+def _sealed_stage(
+    stage: Stage,
+    planned: PlannedStage,
+    block: int,
+    position: int,
+    program: Program,
+    signatures: Signatures,
+    conditions: Signatures,
+) -> SealedStage:
+    reads = stage_reads(stage, signatures, conditions)
+    own = {output.name for output in stage.outputs} | {one.name for one in stage.dependencies}
+    located = {one.name for one in stage.dependencies}
+    needed: dict[str, list[str]] = {name: [] for name in planned.needed_stages}
+    for need in planned.needs:
+        if need.label != AFTER:
+            needed[need.stage].append(need.label)
+    return SealedStage(
+        stage=stage,
+        block=block,
+        position=position,
+        needs=planned.needed_stages,
+        needed_outputs={name: tuple(labels) for name, labels in needed.items()},
+        reads=tuple(sorted(reads.forward | located)),
+        validate_reads=tuple(sorted(reads.validate | own | set(stage.inputs))),
+        rollback_reads=tuple(sorted(reads.rollback | own | set(stage.inputs))),
+        leaves_nothing=_leaves_nothing(stage, program, signatures),
+    )
+
+
+def _leaves_nothing(stage: Stage, program: Program, signatures: Signatures) -> bool:
+    """The stage says so, or says nothing and runs only commands that can't leave anything."""
+    if stage.rollback.kind != "undeclared":
+        return stage.rollback.kind == "none"
+    found = [signature_of(command.name, program, signatures) for command in stage.execute]
+    return all(signature is not None and signature.leaves_nothing for signature in found)

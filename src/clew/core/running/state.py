@@ -67,8 +67,8 @@ class RunState:
     """All that a run's journal amounts to. `touched`: stages whose tracker rows are to be written."""
 
     __slots__ = (
-        "active_stages", "block", "block_failed", "block_validated", "cause", "created_at", "ended_at", "epoch",
-        "error_seq", "failed_stage", "generation", "held", "open_stages", "program", "requested_by", "residue",
+        "active_stages", "block", "block_done_at", "block_failed", "block_validated", "cause", "created_at",
+        "ended_at", "epoch", "error_seq", "failed_stage", "generation", "held", "open_stages", "program", "requested_by", "residue",
         "run_id", "run_name", "run_time", "seq", "stages", "status", "touched", "undo", "undo_position",
         "waiting_stages", "written",
     )  # fmt: skip
@@ -89,6 +89,8 @@ class RunState:
         self.active_stages = 0
         self.waiting_stages = 0
         self.block_validated = False
+        self.block_done_at = 0
+        """When the last stage of a block was done: the clocks of the block's own conditions start here."""
         self.block_failed = 0
         self.failed_stage = ""
         self.error_seq = -1
@@ -117,7 +119,7 @@ class RunState:
         self.epoch = entry.epoch
         _APPLY[type(entry.body)](self, entry, entry.body)
 
-    def move(self, stage: StageState, status: str) -> None:
+    def move(self, stage: StageState, status: str, at: int) -> None:
         """Give a stage its new status, and keep the counts of the block that is under way."""
         before = stage.status
         stage.status = status
@@ -133,6 +135,7 @@ class RunState:
         elif status in _DONE:
             self.open_stages -= 1
             if not self.open_stages:
+                self.block_done_at = at
                 self.close_blocks()
         if self.undo is None and not self.held:
             self.status = statuses.WAITING if self.waiting_stages and not self.active_stages else statuses.RUNNING
@@ -166,7 +169,7 @@ def _run_taken(state: RunState, entry: Entry, body: kinds.RunTaken) -> None:
 def _when_tested(state: RunState, entry: Entry, body: kinds.WhenTested) -> None:
     stage = state.stages[body.stage]
     stage.when = body.verdict
-    stage.now_at = stage.now_at or entry.at
+    stage.now_at = stage.now_at or body.now
 
 
 def _stage_skipped(state: RunState, entry: Entry, body: kinds.StageSkipped) -> None:
@@ -175,20 +178,26 @@ def _stage_skipped(state: RunState, entry: Entry, body: kinds.StageSkipped) -> N
     for output in stage.sealed.stage.outputs:
         if output.has_default:
             state.written[output.name] = entry.seq
-    state.move(stage, statuses.SKIPPED)
+    state.move(stage, statuses.SKIPPED, entry.at)
+
+
+def _stage_failed(state: RunState, entry: Entry, body: kinds.StageFailed) -> None:
+    stage = state.stages[body.stage]
+    stage.error_kind = body.error_kind
+    _conclude(state, stage, entry, statuses.FAILED)
 
 
 def _stage_waiting(state: RunState, entry: Entry, body: kinds.StageWaiting) -> None:
     stage = state.stages[body.stage]
     stage.looks, stage.look_again_at = body.look, body.look_again_at
-    stage.now_at = stage.now_at or entry.at
-    state.move(stage, statuses.WAITING)
+    stage.now_at = stage.now_at or body.now
+    state.move(stage, statuses.WAITING, entry.at)
 
 
 def _dependencies_found(state: RunState, entry: Entry, body: kinds.DependenciesFound) -> None:
     stage = state.stages[body.stage]
     stage.found = True
-    stage.now_at = stage.now_at or entry.at
+    stage.now_at = stage.now_at or body.now
     for dependency in stage.sealed.stage.dependencies:
         state.written[dependency.name] = entry.seq
 
@@ -202,7 +211,7 @@ def _attempt_started(state: RunState, entry: Entry, body: kinds.AttemptStarted) 
         stage.started_at = entry.at
         stage.now_at = stage.now_at or entry.at
         stage.code = body.code
-    state.move(stage, statuses.STARTED)
+    state.move(stage, statuses.STARTED, entry.at)
 
 
 def _attempt_ended(state: RunState, entry: Entry, body: kinds.AttemptEnded) -> None:
@@ -247,7 +256,7 @@ def _conclude(state: RunState, stage: StageState, entry: Entry, becomes: str) ->
             state.failed_stage, state.error_seq = stage.sealed.stage.name, entry.seq
     elif becomes == statuses.CANCELLED:
         stage.ended_at = entry.at
-    state.move(stage, becomes)
+    state.move(stage, becomes, entry.at)
 
 
 def _block_validated(state: RunState, entry: Entry, body: kinds.BlockValidated) -> None:
@@ -261,7 +270,7 @@ def _block_validated(state: RunState, entry: Entry, body: kinds.BlockValidated) 
 def _stage_cancelled(state: RunState, entry: Entry, body: kinds.StageCancelled) -> None:
     stage = state.stages[body.stage]
     stage.ended_at = entry.at
-    state.move(stage, statuses.CANCELLED)
+    state.move(stage, statuses.CANCELLED, entry.at)
 
 
 def _rollback_planned(state: RunState, entry: Entry, body: kinds.RollbackPlanned) -> None:
@@ -276,7 +285,7 @@ def _rollback_planned(state: RunState, entry: Entry, body: kinds.RollbackPlanned
 def _rollback_started(state: RunState, entry: Entry, body: kinds.RollbackStarted) -> None:
     stage = state.stages[body.stage]
     stage.rollback_attempts, stage.rollback_in_flight = body.attempt, True
-    state.move(stage, statuses.ROLLING_BACK)
+    state.move(stage, statuses.ROLLING_BACK, entry.at)
 
 
 def _rollback_ended(state: RunState, entry: Entry, body: kinds.RollbackEnded) -> None:
@@ -289,7 +298,7 @@ def _rollback_ended(state: RunState, entry: Entry, body: kinds.RollbackEnded) ->
         stage.rollback_tried += 1
     if body.becomes != statuses.ROLLING_BACK:
         stage.ended_at = entry.at
-    state.move(stage, body.becomes)
+    state.move(stage, body.becomes, entry.at)
     _close_undone_blocks(state)
 
 
@@ -317,7 +326,7 @@ def _run_released(state: RunState, entry: Entry, body: kinds.RunReleased) -> Non
         if stage.status == statuses.ROLLBACK_FAILED:
             stage.rollback_tried = stage.rollback_interruptions = 0
             stage.rollback_retry_at = entry.at
-            state.move(stage, statuses.ROLLING_BACK)
+            state.move(stage, statuses.ROLLING_BACK, entry.at)
 
 
 def _run_settled(state: RunState, entry: Entry, body: kinds.RunSettled) -> None:
@@ -329,6 +338,7 @@ _APPLY: dict[type, Callable[[RunState, Entry, Any], None]] = {
     kinds.RunTaken: _run_taken,
     kinds.WhenTested: _when_tested,
     kinds.StageSkipped: _stage_skipped,
+    kinds.StageFailed: _stage_failed,
     kinds.StageWaiting: _stage_waiting,
     kinds.DependenciesFound: _dependencies_found,
     kinds.AttemptStarted: _attempt_started,

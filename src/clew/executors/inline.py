@@ -1,0 +1,166 @@
+"""Runs attempts in the caller's own process: for `Program.run` and for `async` stages. No isolation: a plain
+function that runs too long can't be killed, and its attempt then ends `unknown`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from clew.core.program.variables import render
+from clew.core.running import statuses
+from clew.core.running.json_values import NotJson, to_json
+from clew.core.running.outputs import OutputMissing, outputs_of
+from clew.ports import AttemptError, AttemptReport, AttemptRequest, Finding, Json, WorkItem
+
+Ended = Callable[[AttemptReport], None]
+Function = Callable[..., Any]
+
+THREADS_MAX = 32
+"""Plain functions that run side by side; those of a larger block take turns."""
+
+DETAIL_SIZE_MAX = 8_192
+"""Characters of a traceback that are kept: its end, where the error is."""
+
+
+class InlineExecutor:
+    """An `Executor` for functions of this process, found by `function_of` (`module:qualname` -> function)."""
+
+    def __init__(self, function_of: Callable[[str, str], Function]) -> None:
+        self._function_of = function_of
+        self._pool: ThreadPoolExecutor | None = None
+        self._running: dict[str, _Attempt] = {}
+        self._callers: dict[WorkItem, Callable[[AttemptRequest], dict[str, Json]]] = {}
+        self._sweep_at = float("inf")
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def submit(self, request: AttemptRequest, ended: Ended) -> None:
+        """See `ports.Executor`."""
+        loop = asyncio.get_running_loop()
+        attempt = _Attempt(request, ended, loop.time() + request.timeout_milliseconds / 1000)
+        self._running[request.attempt_id] = attempt
+        attempt.task = loop.create_task(self._run(attempt))
+        if attempt.deadline < self._sweep_at:
+            self._sweep_later(loop, attempt.deadline)
+
+    def submit_all(self, requests: Sequence[tuple[AttemptRequest, Ended]]) -> None:
+        for request, ended in requests:
+            self.submit(request, ended)
+
+    def cancel(self, attempt_id: str) -> None:
+        attempt = self._running.get(attempt_id)
+        if attempt is not None:
+            attempt.end(statuses.CANCELLED)
+
+    async def close(self) -> None:
+        tasks = [attempt.task for attempt in self._running.values() if attempt.task is not None]
+        for attempt in list(self._running.values()):
+            attempt.end(statuses.CANCELLED)
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    # ---- one attempt ----
+
+    async def _run(self, attempt: _Attempt) -> None:
+        request = attempt.request
+        try:
+            report = await self._report(request)
+        except asyncio.CancelledError:
+            report = attempt.ended_early()
+        except Exception as error:
+            report = AttemptReport(outcome=statuses.FAILED, error=_told(error))
+        del self._running[request.attempt_id]
+        attempt.ended(report)
+
+    async def _report(self, request: AttemptRequest) -> AttemptReport:
+        if request.work == "test":
+            findings = [await self._find(request, item) for item in request.items]
+            return AttemptReport(outcome=statuses.COMPLETED, findings=tuple(findings))
+        result: Json = None
+        for item in request.items:
+            result = await self._call(request, item)
+        result = to_json(result)
+        outputs = outputs_of(request.outputs, result) if request.outputs else {}
+        return AttemptReport(outcome=statuses.COMPLETED, result=result, outputs=outputs)
+
+    async def _find(self, request: AttemptRequest, item: WorkItem) -> Finding:
+        """What a `python` condition says: false, or an exception, is not held; a text is why not."""
+        try:
+            said = await self._call(request, item)
+        except Exception as error:
+            return Finding(item.name, "not_held", f"{type(error).__name__}: {error}")
+        if isinstance(said, str) and said:
+            return Finding(item.name, "not_held", said)
+        held = said is None or bool(said)
+        return Finding(item.name, "held" if held else "not_held", "" if held else f"it gave {said!r}")
+
+    async def _call(self, request: AttemptRequest, item: WorkItem) -> Any:
+        params: Mapping[str, Json] = item.params
+        function = self._function_of(params["function"], request.folder)
+        given = params.get("with")
+        if given is None:
+            values = {name: request.scope[name] for name in request.inputs}
+        else:
+            values = {name: render(value, request.scope) for name, value in given.items()}
+        if asyncio.iscoroutinefunction(function):
+            return await function(**values)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="clew-inline")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(**values))
+
+    # ---- deadlines: one timer for all ----
+
+    def _sweep_later(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._sweep_at = at
+        self._sweep = loop.call_at(at, self._sweep_now)
+
+    def _sweep_now(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._sweep, self._sweep_at = None, float("inf")
+        for attempt in list(self._running.values()):
+            if attempt.deadline <= now:
+                attempt.end(statuses.TIMED_OUT)
+        following = min((each.deadline for each in self._running.values() if each.deadline > now), default=None)
+        if following is not None:
+            self._sweep_later(loop, following)
+
+
+class _Attempt:
+    __slots__ = ("deadline", "ended", "request", "task", "why")
+
+    def __init__(self, request: AttemptRequest, ended: Ended, deadline: float) -> None:
+        self.request, self.ended, self.deadline = request, ended, deadline
+        self.task: asyncio.Task[None] | None = None
+        self.why = ""
+
+    def end(self, why: str) -> None:
+        self.why = self.why or why
+        if self.task is not None:
+            self.task.cancel()
+
+    def ended_early(self) -> AttemptReport:
+        """It was cancelled or ran out of time. A plain function may still be running: nobody can tell."""
+        if self.why == statuses.TIMED_OUT:
+            limit = self.request.timeout_milliseconds / 1000
+            error = AttemptError("timed_out", f"it ran longer than {limit:g} seconds")
+            return AttemptReport(outcome=statuses.TIMED_OUT, error=error)
+        return AttemptReport(outcome=statuses.CANCELLED, error=AttemptError("cancelled", "it was asked to end"))
+
+
+def _told(error: Exception) -> AttemptError:
+    """An exception of the stage's, for people."""
+    if isinstance(error, NotJson | OutputMissing):
+        return AttemptError("output", str(error))
+    import traceback  # only ever needed when something failed
+
+    detail = "".join(traceback.format_exception(error))[-DETAIL_SIZE_MAX:]
+    return AttemptError(type(error).__name__, str(error) or type(error).__name__, detail)

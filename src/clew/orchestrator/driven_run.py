@@ -1,0 +1,167 @@
+"""A run while it is driven: its folded state, the values of its variables map, and what is to be recorded.
+
+The state is the journal's and nothing else's; the values stand beside it, since what they are never steers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from clew.core.running import statuses
+from clew.core.running.entries import Body, Entry, ResidueItem
+from clew.core.running.rollback import residue_of
+from clew.core.running.sealed_program import SealedProgram
+from clew.core.running.state import RunState, StageState
+from clew.core.sealing.canonical import payload_digest
+from clew.core.sealing.journal import Head, StoredEntry, read_entry
+from clew.ports import NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
+
+Json = Any
+Observer = Callable[[Entry, RunState], None]
+"""Told of each entry once it is durable."""
+
+SALT_SIZE = 16
+"""Bytes of salt of a payload: enough that a small value can't be guessed from its digest."""
+
+encode_payload = msgspec.json.encode
+
+
+class DrivenRun:
+    """One run in the hands of this orchestrator."""
+
+    __slots__ = (
+        "asked", "block_index", "created", "entries", "epoch", "facts", "head", "is_ready", "observer", "origin",
+        "outbox", "outputs", "payloads", "rounds", "settled", "state", "timers", "values", "written_at",
+    )  # fmt: skip
+
+    def __init__(self, program: SealedProgram, run_id: str, *, epoch: int, origin: Origin) -> None:
+        self.state = RunState(program)
+        self.state.run_id = run_id
+        self.epoch = epoch
+        self.origin = origin
+        self.head = Head(run_id, 0, program.plan_hash)
+        self.created: NewRun | None = None
+        self.values: dict[str, Json] = {}
+        """The variables map as it stands going forward."""
+        self.outputs: dict[str, Mapping[str, Json]] = {}
+        """What each stage's last completed attempt gave, for its own conditions and rollback."""
+        self.facts: list[Any] = []
+        """What came in since the last turn."""
+        self.is_ready = False
+        self.timers: dict[Any, Timer] = {}
+        self.asked: set[Any] = set()
+        """What was asked of the world and has not been answered: searches, tests, ends."""
+        self.rounds: dict[Any, Any] = {}
+        self.entries: list[tuple[Entry, StoredEntry]] = []
+        self.payloads: list[PayloadRow] = []
+        self.outbox: list[Any] = []
+        """What to do once these entries are durable."""
+        self.written_at = 0
+        self.observer: Observer | None = None
+        self.settled: Callable[[], None] | None = None
+
+    # ---- recording ----
+
+    def write(self, body: Body, *, at: int, block: int = 0, payload: PayloadContent | None = None) -> Entry:
+        """Append an entry and take it into the state. It is durable only when `record` has been written.
+
+        An entry's moment is never before that of the one before, whatever the clock does.
+        """
+        self.written_at = at = max(at, self.written_at)
+        digest = ""
+        if payload is not None:
+            digest = payload_digest(payload.salt, payload.content)
+            text = None if payload.location else payload.content.decode()
+            self.payloads.append(PayloadRow(self.head.seq, payload.salt, text, payload.location))
+        block_hash = self.state.program.chain[block - 1].hash if block else ""
+        entry, stored = self.head.link(body, at=at, epoch=self.epoch, block=block_hash, payload=digest)
+        self.state.apply(entry)
+        self.entries.append((entry, stored))
+        return entry
+
+    def record(self) -> RunRecord:
+        """All that this turn wrote, for one transaction."""
+        state = self.state
+        rows = [
+            (entry.seq, stored.content.decode(), stored.hash) for entry, stored in self.entries
+        ]
+        touched = [stage_row(state.stages[name]) for name in state.touched]
+        record = RunRecord(
+            state.run_id, self.epoch, rows[0][0], rows, self.payloads, run_row(state, self.head), touched, self.created
+        )
+        return record
+
+    def recorded(self) -> list[tuple[Entry, StoredEntry]]:
+        """The record is durable: forget it, and say what it held."""
+        entries, self.entries, self.payloads, self.created = self.entries, [], [], None
+        self.state.touched.clear()
+        return entries
+
+    # ---- taking up again ----
+
+    def restore(self, journal: list[tuple[str, str]], payloads: Mapping[int, Mapping[str, Json]]) -> None:
+        """Fold a stored journal and fetch the values that its entries wrote. `payloads`: by `seq`."""
+        for content, _ in journal:
+            entry = read_entry(content.encode())
+            self.state.apply(entry)
+            self.written_at = entry.at
+        self.state.touched.clear()
+        self.head = Head(self.state.run_id, self.state.seq + 1, journal[-1][1])
+        self.values = dict(payloads.get(0, {}).get("variables", {}))
+        for stage in self.state.stages.values():
+            if stage.written_seq >= 0:
+                self.outputs[stage.sealed.stage.name] = payloads.get(stage.written_seq, {}).get("variables", {})
+            if stage.status == statuses.SKIPPED:
+                self.values.update(defaults_of(stage))
+        for name, seq in self.state.written.items():
+            variables = payloads.get(seq, {}).get("variables", {})
+            if name in variables:
+                self.values[name] = variables[name]
+
+
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a run came from, as far as its attempts need it: the folder of the program's code, and the buckets
+    that the request named. Not hashed: it says where things are on this machine, not what was done."""
+
+    folder: str = ""
+    buckets: dict[str, str] = {}
+
+
+class PayloadContent(msgspec.Struct, frozen=True):
+    """A payload's bytes, exactly as they are hashed, and where they were put if that is not the store."""
+
+    salt: bytes
+    content: bytes
+    location: str | None = None
+
+
+def defaults_of(stage: StageState) -> dict[str, Json]:
+    """The outputs that a skipped stage still has."""
+    return {output.name: output.default for output in stage.sealed.stage.outputs if output.has_default}
+
+
+def run_row(state: RunState, head: Head) -> RunRow:
+    """The run's row of the tracker."""
+    residue: tuple[ResidueItem, ...] = ()
+    if state.undo is not None:
+        residue = state.residue if state.is_settled else residue_of(state)
+    text = encode_payload(residue).decode() if residue else "[]"
+    return RunRow(state.status, state.cause, state.ended_at or None, text, head.seq, head.hash)
+
+
+def stage_row(stage: StageState) -> StageRow:
+    """The stage's row of the tracker."""
+    return StageRow(
+        stage.sealed.position,
+        stage.status,
+        stage.attempts,
+        stage.outcome,
+        stage.error_kind,
+        stage.rollback_attempts,
+        stage.started_at or None,
+        stage.ended_at or None,
+        stage.written_seq if stage.written_seq >= 0 else None,
+    )

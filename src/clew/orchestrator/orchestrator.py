@@ -1,0 +1,161 @@
+"""One orchestrator: creates runs, takes up unfinished ones, and drives them until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b32hexencode
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from clew.core.running.entries import RunCreated
+from clew.core.running.sealed_program import SealedProgram
+from clew.orchestrator.driven_run import DrivenRun, Observer, Origin
+from clew.orchestrator.driver import Driver
+from clew.orchestrator.facts import Released
+from clew.orchestrator.payloads import PayloadKeeper
+from clew.orchestrator.programs import ProgramBook
+from clew.ports import Bucket, Chance, Clock, Executor, NewRun, Store, StoreError
+
+Json = Any
+
+FIRST_EPOCH = 1
+PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
+"""The largest payload that is read back: four times what an attempt may give out."""
+
+
+class Orchestrator:
+    """Handed everything it needs; `wiring` knows from where."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        driver: Driver,
+        programs: ProgramBook,
+        payloads: PayloadKeeper,
+        payload_bucket: Bucket | None,
+        executors: Iterable[Executor],
+        clock: Clock,
+        chance: Chance,
+        failed: asyncio.Future[None],
+        release: Callable[[], None],
+    ) -> None:
+        self.store = store
+        self.driver = driver
+        self.programs = programs
+        self._payloads = payloads
+        self._payload_bucket = payload_bucket
+        self._executors = tuple(executors)
+        self._clock = clock
+        self._chance = chance
+        self._failed = failed
+        self._release = release
+        self._generations: dict[tuple[str, int], int] = {}
+
+    # ---- asking for a run ----
+
+    def create(
+        self,
+        sealed: SealedProgram,
+        variables: Mapping[str, Json],
+        *,
+        requested_by: str,
+        origin: Origin,
+        observer: Observer | None = None,
+    ) -> DrivenRun:
+        """A fresh run, driven from here on. It is durable with its first stages' start, by one flush.
+
+        `variables` are the program's with the request's, checked already.
+        """
+        program = self.programs.register(sealed)
+        at = self._clock.now()
+        generation = self._next_generation(program.program.name, at)
+        run = DrivenRun(program, self._run_id(at), epoch=FIRST_EPOCH, origin=origin)
+        run.observer = observer
+        run_name = _run_name(at, generation)
+        run.created = NewRun(
+            program.program.name, program.version, run_name, at, at, requested_by, generation,
+            msgspec.json.encode(origin).decode(),
+            [(sealed.position, sealed.stage.name, sealed.block) for block in program.blocks for sealed in block],
+        )  # fmt: skip
+        run.values = dict(variables)
+        body = RunCreated(
+            program.program.name, program.version, program.plan_hash, run_name, at, generation, requested_by
+        )
+        run.write(body, at=at, payload=self._payloads.keep(run, {"variables": run.values}))
+        self.driver.add(run)
+        return run
+
+    def _next_generation(self, program: str, run_time: int) -> int:
+        key = (program, run_time)
+        known = self._generations.get(key)
+        if known is None:
+            self._generations.clear()  # only the present moment can come again
+            known = self.store.last_generation(program, run_time)
+        self._generations[key] = known + 1
+        return known + 1
+
+    def _run_id(self, at: int) -> str:
+        """26 characters that sort by time: 48 bits of milliseconds, 80 of chance."""
+        return b32hexencode(at.to_bytes(6, "big") + self._chance.token(10)).decode().rstrip("=").lower()
+
+    # ---- taking up again ----
+
+    def take_up(self, run_id: str, version: str, origin_text: str, observer: Observer | None = None) -> DrivenRun:
+        """Drive an unfinished run from its last recorded state on, fencing whoever drove it. Raises StoreError."""
+        program = self.programs.of_version(version)
+        epoch = self.store.take_over(run_id)
+        run = DrivenRun(program, run_id, epoch=epoch, origin=msgspec.json.decode(origin_text, type=Origin))
+        run.observer = observer
+        journal = self.store.journal(run_id)
+        if not journal:
+            raise StoreError(f"run {run_id} has no journal; verify the store")
+        run.restore(journal, self._payload_values(run_id))
+        self.driver.take_up(run)
+        return run
+
+    def release(self, run: DrivenRun, by: str) -> None:
+        """A person says that a held run goes on."""
+        self.driver.notice(run, Released(by))
+
+    def _payload_values(self, run_id: str) -> dict[int, dict[str, Json]]:
+        values: dict[int, dict[str, Json]] = {}
+        for row in self.store.payloads(run_id):
+            content = row.content
+            if content is None:
+                assert self._payload_bucket is not None and row.location is not None
+                content = self._payload_bucket.read(row.location, PAYLOAD_SIZE_MAX).decode()
+            values[row.seq] = msgspec.json.decode(content)
+        return values
+
+    # ---- waiting and ending ----
+
+    async def rested(self, run: DrivenRun) -> None:
+        """Wait until the run is settled or a person is needed. Raises what ended the orchestrator, if anything."""
+        if run.state.is_settled or run.state.held:
+            return
+        loop = asyncio.get_running_loop()
+        rest: asyncio.Future[None] = loop.create_future()
+        run.settled = lambda: None if rest.done() else rest.set_result(None)
+        await asyncio.wait((rest, self._failed), return_when=asyncio.FIRST_COMPLETED)
+        run.settled = None
+        if self._failed.done():
+            self._failed.result()
+
+    async def close(self) -> None:
+        """Stop now. What was in flight is ended and left to whoever takes the runs up."""
+        self.driver.stop()
+        for executor in self._executors:
+            await executor.close()
+        if self._failed.done():
+            self._failed.exception()  # whoever waited has been told
+        self.store.close()
+        self._release()
+
+
+def _run_name(at: int, generation: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
+    return f"{moment:%Y%m%dT%H%M%S}.{at % 1000:03}Z-{generation}"

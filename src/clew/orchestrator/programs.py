@@ -1,0 +1,61 @@
+"""The program versions that this orchestrator knows, sealed; from the store when a run of one is taken up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from clew.core.program.content import canonical_bytes, content
+from clew.core.program.model import Json, Program
+from clew.core.program.signatures import Signatures
+from clew.core.running.sealed_program import SealedProgram, seal_program
+from clew.ports import Clock, Store, StoreError
+
+ReadDocument = Callable[[Json], Program]
+"""Reads a program document; raises ProgramError with every mistake."""
+
+
+class ProgramBook:
+    """Sealed programs by version."""
+
+    def __init__(
+        self, *, store: Store, clock: Clock, signatures: Signatures, conditions: Signatures, read: ReadDocument
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._signatures = signatures
+        self._conditions = conditions
+        self._read = read
+        self._sealed: dict[str, SealedProgram] = {}
+
+    def seal(self, program: Program) -> SealedProgram:
+        """Plan and seal a program. Raises ProgramError."""
+        return seal_program(program, self._signatures, self._conditions)
+
+    def register(self, sealed: SealedProgram) -> SealedProgram:
+        """Keep the version and its chain in the store, once."""
+        known = self._sealed.get(sealed.version)
+        if known is not None:
+            return known
+        chain = [(block.index, block.content.decode(), block.hash) for block in sealed.chain]
+        text = canonical_bytes(content(sealed.program)).decode()
+        self._store.register_program(
+            sealed.version, sealed.program.name, text, chain, registered_at=self._clock.now()
+        )
+        self._sealed[sealed.version] = sealed
+        return sealed
+
+    def of_version(self, version: str) -> SealedProgram:
+        """The sealed program of a version that the store knows. Raises StoreError when it is not the one that
+        was sealed: what the store holds was changed, or is read otherwise by this version of clew."""
+        sealed = self._sealed.get(version)
+        if sealed is None:
+            text = self._store.program(version)
+            if text is None:
+                raise StoreError(f"the store has no program of version {version}")
+            sealed = self.seal(self._read(json.loads(text)))
+            stored = [(index, hash) for index, _, hash in self._store.chain(version)]
+            if sealed.version != version or stored != [(block.index, block.hash) for block in sealed.chain]:
+                raise StoreError(f"program version {version} is not what was sealed; verify the store")
+            self._sealed[version] = sealed
+        return sealed

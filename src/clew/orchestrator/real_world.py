@@ -1,0 +1,62 @@
+"""The real clock, real chance and real tasks: what a simulation replaces."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+class RealClock:
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+class RealChance:
+    def token(self, size: int) -> bytes:
+        return os.urandom(size)
+
+    def permille(self) -> int:
+        return random.randrange(1001)
+
+
+class LoopTasks:
+    """`Tasks` on the running event loop. The first error that escapes one of them is kept, and `failed` is told."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._running: set[asyncio.Task[None]] = set()
+        self.failed: asyncio.Future[None] = loop.create_future()
+
+    def start(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        self._loop.call_soon(self._guarded, callback)
+
+    def later(self, milliseconds: int, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        return self._loop.call_later(milliseconds / 1000, self._guarded, callback)
+
+    async def outside(self, function: Callable[[], Any]) -> Any:
+        return await self._loop.run_in_executor(None, function)
+
+    def _guarded(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception as error:
+            self._fail(error)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(error)

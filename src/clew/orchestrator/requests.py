@@ -1,0 +1,216 @@
+"""From a run's state and values to the documents that executors are given. Nothing here decides."""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+
+from clew.core.program.model import Command, Condition
+from clew.core.running.state import RunState, StageState
+from clew.core.sealing.canonical import KEY_TAG, ROLLBACK_KEY_TAG
+from clew.orchestrator.driven_run import DrivenRun
+from clew.ports import AttemptRequest, OutputItem, SecretSource, WorkItem
+
+Json = Any
+
+KEY_LENGTH = 40
+"""Characters of an idempotency key after its prefix: 200 bits, more than chance or an adversary can meet."""
+
+FIRST_PASS = 1
+
+
+class Surroundings:
+    """What every attempt of this orchestrator is told of the machine: where buckets and secrets are, where
+    logs go. `log_path` names the file of an attempt's log, by run, stage and attempt; empty for none."""
+
+    __slots__ = ("buckets", "log_path", "secrets")
+
+    def __init__(
+        self,
+        *,
+        buckets: Mapping[str, str],
+        secrets: Mapping[str, SecretSource],
+        log_path: Callable[[str, str, str], str],
+    ) -> None:
+        self.buckets, self.secrets, self.log_path = buckets, secrets, log_path
+
+
+class StageWork:
+    """The parts of a stage's requests that never change: made once a program version and stage."""
+
+    __slots__ = ("execute", "outputs", "rollback")
+
+    def __init__(self, execute: Iterable[Command], rollback: Iterable[Command], outputs: Iterable[Any]) -> None:
+        self.execute = tuple(WorkItem(each.name, each.params) for each in execute)
+        self.rollback = tuple(WorkItem(each.name, each.params) for each in rollback)
+        self.outputs = tuple(OutputItem(each.name, each.source) for each in outputs)
+
+
+def execute_request(run: DrivenRun, stage: StageState, work: StageWork, around: Surroundings) -> AttemptRequest:
+    """The document of the stage's attempt that has just been ordered."""
+    model = stage.sealed.stage
+    scope = scope_of(run, stage, stage.sealed.reads)
+    number = f"{stage.attempts}"
+    return _request(run, stage, work.execute, scope, around, work="execute", number=number, outputs=work.outputs,
+                    timeout_milliseconds=model.timeout_milliseconds)  # fmt: skip
+
+
+def rollback_request(run: DrivenRun, stage: StageState, work: StageWork, around: Surroundings) -> AttemptRequest:
+    """The document of a try at the stage's rollback: it sees the map as its stage did, the stage's own outputs
+    (null where there are none), how the stage ended, and its attempts."""
+    scope = scope_of(run, stage, stage.sealed.rollback_reads)
+    scope["outcome"] = stage.outcome
+    scope["attempts"] = [{"attempt": n, "outcome": each} for n, each in enumerate(stage.outcomes, start=1)]
+    scope["rollback_idempotency_key"] = idempotency_key(run.state.run_id, stage, ROLLBACK_KEY_TAG)
+    return _request(run, stage, work.rollback, scope, around, work="rollback",
+                    number=f"{stage.attempts}.rollback.{stage.rollback_attempts}",
+                    timeout_milliseconds=stage.sealed.stage.rollback.timeout_milliseconds)  # fmt: skip
+
+
+def test_request(
+    run: DrivenRun, stage: StageState, conditions: Iterable[Condition], around: Surroundings, *, number: int
+) -> AttemptRequest:
+    """The document of one round of tests of the stage's conditions."""
+    items = tuple(WorkItem(each.name, each.params) for each in conditions)
+    scope = scope_of(run, stage, stage.sealed.validate_reads)
+    return _request(run, stage, items, scope, around, work="test", number=f"{stage.attempts}.test.{number}",
+                    timeout_milliseconds=stage.sealed.stage.timeout_milliseconds)  # fmt: skip
+
+
+def block_test_request(
+    run: DrivenRun, index: int, conditions: Iterable[Condition], around: Surroundings, *, number: int
+) -> AttemptRequest:
+    """The document of one round of tests of a block's own conditions."""
+    state = run.state
+    return AttemptRequest(
+        attempt_id=f"{state.run_id}/block-{index}.test.{number}",
+        work="test",
+        program=state.program.program.name,
+        run_id=state.run_id,
+        stage="",
+        attempt=0,
+        idempotency_key="",
+        items=tuple(WorkItem(each.name, each.params) for each in conditions),
+        scope=block_scope(run),
+        folder=run.origin.folder,
+        buckets={**around.buckets, **run.origin.buckets},
+        secrets=around.secrets,
+    )
+
+
+def block_scope(run: DrivenRun) -> dict[str, Json]:
+    """What a block's own conditions see: the whole map, and the run's own built-in names."""
+    names = ("program_name", "run_name", "run_id", "run_time", "launch_time")
+    return {**run.values, **{name: _built_in(name, run.state, None) for name in names}}
+
+
+def _request(
+    run: DrivenRun,
+    stage: StageState,
+    items: tuple[WorkItem, ...],
+    scope: Mapping[str, Json],
+    around: Surroundings,
+    *,
+    work: str,
+    number: str,
+    timeout_milliseconds: int,
+    outputs: tuple[OutputItem, ...] = (),
+) -> AttemptRequest:
+    state, model = run.state, stage.sealed.stage
+    return AttemptRequest(
+        attempt_id=f"{state.run_id}/{model.name}.{number}",
+        work=work,
+        program=state.program.program.name,
+        run_id=state.run_id,
+        stage=model.name,
+        attempt=stage.attempts,
+        idempotency_key=idempotency_key(state.run_id, stage, KEY_TAG),
+        items=items,
+        scope=scope,
+        inputs=model.inputs,
+        outputs=outputs,
+        environment=model.environment,
+        timeout_milliseconds=timeout_milliseconds,
+        executor=model.executor,
+        folder=run.origin.folder,
+        buckets={**around.buckets, **run.origin.buckets} if run.origin.buckets else around.buckets,
+        secrets=around.secrets,
+        log=around.log_path(state.run_id, model.name, number),
+    )
+
+
+def idempotency_key(run_id: str, stage: StageState, tag: bytes) -> str:
+    """The key of a stage and pass, the same in every attempt; a rollback has one of its own beside it."""
+    name = f"{run_id}\0{stage.sealed.stage.name}\0\0{FIRST_PASS}"
+    prefix = "ck1_" if tag is KEY_TAG else "cr1_"
+    return prefix + b32encode(sha256(tag + name.encode()).digest())[:KEY_LENGTH].decode().lower()
+
+
+# ---- the map as a stage sees it --------------------------------------------------------------------------
+
+
+def scope_of(run: DrivenRun, stage: StageState, names: Iterable[str], *, now: int = 0) -> dict[str, Json]:
+    """The values of those names for that stage: the map's, its own outputs, what is built in. An output that
+    was never written is null. `now` counts as long as the journal has not fixed the stage's."""
+    scope: dict[str, Json] = {}
+    own = run.outputs.get(stage.sealed.stage.name, {})
+    for name in names:
+        if name in own:
+            scope[name] = own[name]
+        elif name in run.values:
+            scope[name] = run.values[name]
+        else:
+            scope[name] = _built_in(name, run.state, stage, now)
+    return scope
+
+
+def _built_in(name: str, state: RunState, stage: StageState | None, now: int = 0) -> Json:
+    program = state.program.program
+    zone = _zone(program.timezone)
+    match name:
+        case "program_name":
+            return program.name
+        case "run_name":
+            return state.run_name
+        case "run_id":
+            return state.run_id
+        case "run_time":
+            return written_moment(state.run_time, zone)
+        case "launch_time":
+            return written_moment(state.created_at, zone)
+    if stage is None:
+        return None
+    now = stage.now_at or now
+    match name:
+        case "now":
+            return written_moment(now, zone)
+        case "stage_name":
+            return stage.sealed.stage.name
+        case "attempt":
+            return stage.attempts
+        case "idempotency_key":
+            return idempotency_key(state.run_id, stage, KEY_TAG)
+    for custom in program.custom_times:
+        if custom.name == name:
+            base = now if custom.base == "now" else state.run_time
+            return written_moment(base + custom.offset_milliseconds, zone)
+    return None
+
+
+def written_moment(at: int, zone: tzinfo) -> str:
+    """A moment in milliseconds as ISO 8601 in that zone."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
+    return moment.astimezone(zone).isoformat(timespec="milliseconds")
+
+
+@lru_cache(maxsize=256)
+def _zone(name: str) -> tzinfo:
+    if name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo  # 10 ms, and most programs keep to UTC
+
+    return ZoneInfo(name)

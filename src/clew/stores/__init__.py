@@ -1,0 +1,1 @@
+"""The state store: one behaviour, two databases (the second comes with its own folder of SQL)."""

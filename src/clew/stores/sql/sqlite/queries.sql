@@ -1,0 +1,103 @@
+-- Each query has a name and a sentence. The names are the same, in the same order, for every database.
+
+-- name: insert_program
+-- A program version is kept once.
+INSERT INTO programs (version, name, content, registered_at) VALUES (?, ?, ?, ?) ON CONFLICT (version) DO NOTHING;
+
+-- name: insert_plan_block
+-- The chain of a version is kept once, too.
+INSERT INTO plan_blocks (version, block_index, content, hash) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: select_program
+-- A version's content.
+SELECT name, content FROM programs WHERE version = ?;
+
+-- name: select_plan_blocks
+-- A version's chain, in order.
+SELECT block_index, content, hash FROM plan_blocks WHERE version = ? ORDER BY block_index;
+
+-- name: select_last_version
+-- The version of a program that ran last, other than the given one where that ran too.
+SELECT version FROM runs WHERE program = ? ORDER BY launched_at DESC, run_id DESC LIMIT 1;
+
+-- name: insert_run
+-- A run comes to be, with its first entries, in one transaction.
+INSERT INTO runs (run_id, program, version, run_name, run_time, launched_at, requested_by, generation, origin,
+  status, epoch, entry_count, head)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, 0, '');
+
+-- name: insert_stage
+-- A stage's row in the tracker, from the first moment on.
+INSERT INTO stages (run_id, position, name, block, status) VALUES (?, ?, ?, ?, 'pending');
+
+-- name: update_run
+-- Every record moves its run's row on, and only the holder of the epoch can: the fence.
+UPDATE runs SET status = ?, cause = ?, ended_at = ?, residue = ?, entry_count = ?, head = ?
+WHERE run_id = ? AND epoch = ? AND entry_count = ?;
+
+-- name: update_stage
+-- A stage's row follows what its entries say.
+UPDATE stages SET status = ?, attempts = ?, outcome = ?, error_kind = ?, rollback_attempts = ?, started_at = ?,
+  ended_at = ?, result_seq = ?
+WHERE run_id = ? AND position = ?;
+
+-- name: insert_entry
+-- The journal only grows.
+INSERT INTO journal (run_id, seq, content, hash) VALUES (?, ?, ?, ?);
+
+-- name: insert_payload
+-- What an entry names by digest stands apart.
+INSERT INTO payloads (run_id, seq, salt, content, location) VALUES (?, ?, ?, ?, ?);
+
+-- name: take_run
+-- Another orchestrator drives the run: every write under the old epoch is refused from here on.
+UPDATE runs SET epoch = epoch + 1 WHERE run_id = ? RETURNING epoch;
+
+-- name: select_generation
+-- The last generation of a program at one scheduled time.
+SELECT max(generation) FROM runs WHERE program = ? AND run_time = ?;
+
+-- name: select_unsettled
+-- The runs that are not at rest, oldest first.
+SELECT run_id, version, epoch, status FROM runs
+WHERE status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped') ORDER BY launched_at, run_id;
+
+-- name: select_run
+-- One run's row.
+SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
+  residue, epoch, entry_count, head, origin
+FROM runs WHERE run_id = ?;
+
+-- name: select_run_ids
+-- The runs whose id or name begins so: what a person types.
+SELECT run_id FROM runs WHERE run_id LIKE ? ESCAPE '\' OR run_name = ? ORDER BY launched_at DESC LIMIT 3;
+
+-- name: select_runs
+-- Runs, newest first, before a cursor.
+SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
+  residue, epoch, entry_count, head, origin
+FROM runs
+WHERE (:program IS NULL OR program = :program) AND (:status IS NULL OR status = :status)
+  AND (:before IS NULL OR launched_at < :before)
+ORDER BY launched_at DESC, run_id DESC LIMIT :limit;
+
+-- name: select_all_run_ids
+-- Every run, oldest first.
+SELECT run_id FROM runs ORDER BY launched_at, run_id;
+
+-- name: select_stages
+-- A run's stages in the plan's order.
+SELECT name, block, status, attempts, outcome, error_kind, rollback_attempts, started_at, ended_at, result_seq
+FROM stages WHERE run_id = ? ORDER BY position;
+
+-- name: select_journal
+-- A run's entries after a given one.
+SELECT content, hash FROM journal WHERE run_id = ? AND seq > ? ORDER BY seq;
+
+-- name: select_payloads
+-- A run's payloads.
+SELECT seq, salt, content, location FROM payloads WHERE run_id = ? ORDER BY seq;
+
+-- name: select_payload
+-- One payload.
+SELECT salt, content, location FROM payloads WHERE run_id = ? AND seq = ?;

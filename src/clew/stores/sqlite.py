@@ -1,0 +1,283 @@
+"""The store on SQLite: one file, WAL, full synchronisation, by the current library that apsw carries.
+
+What stands here is this database's alone: its pragmas, its errors sorted into kinds, its one writer. A commit
+that cannot be flushed is never tried again on the same connection: after a failed flush nobody knows what the
+disk holds, so the error ends the orchestrator, and recovery reads again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import apsw
+
+from clew.ports import PayloadRow, RunExists, RunRecord, StoreBusy, StoreError
+from clew.stores.queries import load_migrations, load_queries
+
+BUSY_MILLISECONDS = 10_000
+"""How long a write waits for another process' transaction: many times the longest one clew makes."""
+
+STATEMENTS_CACHED = 200
+"""More than the queries there are: none is ever prepared twice."""
+
+WAL_PAGES_CHECKPOINT = 4_000
+"""16 MiB of WAL between two checkpoints: their cost is shared by some ten thousand entries."""
+
+
+class SqliteStore:
+    """A `Store` on one SQLite file (or `:memory:`). Used from one thread at a time."""
+
+    def __init__(self, path: str, *, read_only: bool = False, vfs: str | None = None) -> None:
+        """Opens the file, and unless `read_only` creates or migrates it. Raises StoreError."""
+        self.path = path
+        self.flush_count = 0
+        self._sql = load_queries("sqlite")
+        try:
+            if not read_only and path != ":memory:":
+                _make_private_file(path)
+            flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+            self._connection = apsw.Connection(path, flags=flags, vfs=vfs, statementcachesize=STATEMENTS_CACHED)
+            self._configure(read_only)
+            if not read_only:
+                self._migrate()
+            self._refuse_newer()
+        except apsw.Error as error:
+            raise _sorted_error(error, path) from error
+        except OSError as error:
+            raise StoreError(f"{path}: can't be opened as a store: {error.strerror}") from error
+        self._execute = self._connection.cursor().execute
+        self._executemany = self._connection.cursor().executemany
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # ---- writing ----
+
+    def record(self, records: Sequence[RunRecord]) -> list[str]:
+        """See `ports.Store`. All that passes the fence is flushed by one commit."""
+        with self._transaction():
+            fenced = self._insert(records)
+        self.flush_count += 1
+        return fenced
+
+    def _insert(self, records: Sequence[RunRecord]) -> list[str]:
+        sql, executemany = self._sql, self._executemany
+        fresh = [record for record in records if record.created is not None]
+        if fresh:
+            self._create(fresh)
+        fenced: list[str] = []
+        before = self._connection.total_changes()
+        executemany(sql["update_run"], [(*each.run, each.run_id, each.epoch, each.entry_count) for each in records])
+        if self._connection.total_changes() - before != len(records):
+            fenced = self._fenced(records)
+            records = [record for record in records if record.run_id not in fenced]
+        executemany(sql["insert_entry"], [(each.run_id, *entry) for each in records for entry in each.entries])
+        stages = [(*row[1:], each.run_id, row[0]) for each in records for row in each.stages]
+        if stages:
+            executemany(sql["update_stage"], stages)
+        payloads = [(each.run_id, *payload) for each in records for payload in each.payloads]
+        if payloads:
+            executemany(sql["insert_payload"], payloads)
+        return fenced
+
+    def _create(self, records: Sequence[RunRecord]) -> None:
+        runs, stages = [], []
+        for record in records:
+            created = record.created
+            assert created is not None
+            runs.append((record.run_id, *created[:8], record.epoch))
+            stages.extend((record.run_id, *stage) for stage in created.stages)
+        try:
+            self._executemany(self._sql["insert_run"], runs)
+        except apsw.ConstraintError as error:
+            raise RunExists("a run of that program, scheduled time and generation exists already") from error
+        self._executemany(self._sql["insert_stage"], stages)
+
+    def _fenced(self, records: Sequence[RunRecord]) -> list[str]:
+        """Which of the records did not pass: their run's row was not moved on."""
+        query = "SELECT 1 FROM runs WHERE run_id = ? AND epoch = ? AND entry_count = ?"
+        return [
+            record.run_id
+            for record in records
+            if not list(self._execute(query, (record.run_id, record.epoch, record.run.entry_count)))
+        ]
+
+    def register_program(
+        self, version: str, name: str, content: str, chain: Sequence[tuple[int, str, str]], registered_at: int
+    ) -> None:
+        with self._transaction():
+            self._execute(self._sql["insert_program"], (version, name, content, registered_at))
+            self._executemany(self._sql["insert_plan_block"], [(version, *block) for block in chain])
+
+    def take_over(self, run_id: str) -> int:
+        with self._transaction():
+            rows = list(self._execute(self._sql["take_run"], (run_id,)))
+        if not rows:
+            raise StoreError(f"there is no run {run_id}")
+        return int(rows[0][0])
+
+    # ---- reading ----
+
+    def program(self, version: str) -> str | None:
+        rows = self._rows("select_program", (version,))
+        return rows[0][1] if rows else None
+
+    def chain(self, version: str) -> list[tuple[int, str, str]]:
+        return self._rows("select_plan_blocks", (version,))
+
+    def last_version(self, program: str) -> str | None:
+        """The version of that program that ran last."""
+        rows = self._rows("select_last_version", (program,))
+        return rows[0][0] if rows else None
+
+    def unsettled(self) -> list[tuple[str, str, int, str]]:
+        return self._rows("select_unsettled")
+
+    def last_generation(self, program: str, run_time: int) -> int:
+        return self._rows("select_generation", (program, run_time))[0][0] or 0
+
+    def journal(self, run_id: str, after: int = -1) -> list[tuple[str, str]]:
+        return self._rows("select_journal", (run_id, after))
+
+    def payloads(self, run_id: str) -> list[PayloadRow]:
+        return [PayloadRow(*row) for row in self._rows("select_payloads", (run_id,))]
+
+    def payload(self, run_id: str, seq: int) -> PayloadRow | None:
+        """One payload."""
+        rows = self._rows("select_payload", (run_id, seq))
+        return PayloadRow(seq, *rows[0]) if rows else None
+
+    def run(self, run_id: str) -> dict[str, Any] | None:
+        """One run's row of the tracker, by column."""
+        rows = self._named("select_run", (run_id,))
+        return rows[0] if rows else None
+
+    def run_ids_like(self, text: str) -> list[str]:
+        """Up to three ids of runs whose id begins with the text, or whose name it is."""
+        escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        return [row[0] for row in self._rows("select_run_ids", (escaped + "%", text))]
+
+    def runs(
+        self, *, program: str | None = None, status: str | None = None, before: int | None = None, limit: int
+    ) -> list[dict[str, Any]]:
+        """Rows of the tracker, newest first, those launched before `before`."""
+        bound = {"program": program, "status": status, "before": before, "limit": limit}
+        return self._named("select_runs", bound)
+
+    def run_ids(self) -> list[str]:
+        """Every run, oldest first."""
+        return [row[0] for row in self._rows("select_all_run_ids")]
+
+    def stages(self, run_id: str) -> list[dict[str, Any]]:
+        """A run's stages in the plan's order, by column."""
+        return self._named("select_stages", (run_id,))
+
+    # ---- this database's own ----
+
+    def _rows(self, name: str, bound: Any = ()) -> list[Any]:
+        try:
+            return list(self._execute(self._sql[name], bound))
+        except apsw.Error as error:
+            raise _sorted_error(error, self.path) from error
+
+    def _named(self, name: str, bound: Any) -> list[dict[str, Any]]:
+        cursor = self._connection.cursor()
+        try:
+            rows = list(cursor.execute(self._sql[name], bound))
+            names = _columns_of(self._sql[name])
+        except apsw.Error as error:
+            raise _sorted_error(error, self.path) from error
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """A transaction that holds the write lock from its start; abandoned when anything goes wrong."""
+        try:
+            self._execute("BEGIN IMMEDIATE")
+            yield
+            self._execute("COMMIT")
+        except BaseException as error:
+            self._abandon()
+            if isinstance(error, apsw.Error):
+                raise _sorted_error(error, self.path) from error
+            raise
+
+    def _abandon(self) -> None:
+        if self._connection.in_transaction:
+            self._execute("ROLLBACK")
+
+    def _configure(self, read_only: bool) -> None:
+        self._connection.set_busy_timeout(BUSY_MILLISECONDS)
+        pragmas = ["foreign_keys = OFF", "trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"]
+        if not read_only:
+            pragmas = ["journal_mode = WAL", "synchronous = FULL", f"wal_autocheckpoint = {WAL_PAGES_CHECKPOINT}", *pragmas]
+        for pragma in pragmas:
+            self._connection.execute(f"PRAGMA {pragma}")
+        if not read_only and self._connection.pragma("synchronous") != 2:
+            raise StoreError(f"{self.path}: full synchronisation could not be switched on")
+
+    def _migrate(self) -> None:
+        """Bring the file to this version's schema: each migration in a transaction of its own."""
+        done = self._migrations_done()
+        for number, name, text in load_migrations("sqlite"):
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            if number in done:
+                if done[number] != digest:
+                    raise StoreError(f"{self.path}: migration {name} is not the one that made this store")
+                continue
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                if number not in self._migrations_done():  # another process may have been first
+                    self._connection.execute(_MIGRATIONS)
+                    self._connection.execute(text)
+                    self._connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (number, name, digest))
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+
+    def _migrations_done(self) -> Mapping[int, str]:
+        if not self._connection.table_exists(None, "migrations"):
+            return {}
+        return dict(self._connection.execute("SELECT number, digest FROM migrations"))
+
+    def _refuse_newer(self) -> None:
+        known = {number for number, _, _ in load_migrations("sqlite")}
+        newer = self._migrations_done().keys() - known
+        if newer:
+            raise StoreError(f"{self.path}: made by a newer clew (schema {max(newer)}); use that version")
+
+
+_MIGRATIONS = """CREATE TABLE IF NOT EXISTS migrations (
+  number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL) STRICT"""
+
+
+def _columns_of(query: str) -> list[str]:
+    """The columns that a query of one table names."""
+    listed = query[query.index("SELECT") + 6 : query.index("FROM")]
+    return [name.strip() for name in listed.split(",")]
+
+
+def _make_private_file(path: str) -> None:
+    folder = os.path.dirname(path)
+    if folder:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    if not os.path.exists(path):
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _sorted_error(error: apsw.Error, path: str) -> StoreError:
+    """This database's errors as clew's kinds, with a remedy."""
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return StoreBusy(f"{path}: another process holds the store; try again")
+    if isinstance(error, apsw.FullError):
+        return StoreError(f"{path}: the disk is full; make room and resume")
+    if isinstance(error, apsw.NotADBError | apsw.CorruptError):
+        return StoreError(f"{path}: not a clew store, or a damaged one ({error}); restore a copy")
+    if isinstance(error, apsw.CantOpenError):
+        return StoreError(f"{path}: there is no store here, or it can't be opened; `clew run` makes one")
+    return StoreError(f"{path}: {error}")
