@@ -6,6 +6,7 @@ A location is `bucket/key`, a URL, or the value that a dependency located.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from clew.core.program.model import Json
 
@@ -52,6 +53,29 @@ def _split_url(url: str) -> tuple[str, str]:
 def _split_at(text: str, mark: str) -> tuple[str, str]:
     before, _, after = text.partition(mark)
     return before, after
+
+
+def located_value(
+    bucket: str, bucket_url: str, key: str, *, size: int | None, etag: str | None, modified_at: int | None
+) -> dict[str, Json]:
+    """What a variable holds of an object, or of a folder, which has neither size, etag nor time.
+
+    `bucket` is the name as the program states it, `modified_at` in milliseconds since 1970.
+    """
+    return {
+        "url": location_url(bucket_url, key),
+        "bucket": bucket,
+        "key": key,
+        "name": key.removesuffix("/").rpartition("/")[2],
+        "size": size,
+        "etag": etag,
+        "modified": None if modified_at is None else _iso(modified_at),
+    }
+
+
+def _iso(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def location_url(bucket_url: str, key: str) -> str:

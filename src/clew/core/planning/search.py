@@ -15,9 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
-from clew.core.planning.locations import location_url
+from clew.core.planning.locations import located_value
 from clew.core.planning.patterns import Fit, Pattern, PatternError, Segment, Step, prepare
 from clew.core.program.model import Dependency, Json
 from clew.core.program.signatures import REGEX, TEXT
@@ -313,17 +312,15 @@ class _Walk:
         entry = path.entry
         assert entry is not None, "the last step has listed what it found"
         groups = {name: text for fit in path.steps for name, text in fit.named.items()}
-        return {
-            "url": location_url(self.bucket_url, entry.key),
-            "bucket": self.bucket,
-            "key": entry.key,
-            "name": entry.key.removesuffix("/").rpartition("/")[2],
-            "size": entry.size,
-            "etag": entry.etag,
-            "modified": None if entry.modified_at is None else _iso(entry.modified_at),
-            "matched": [fit.text for fit in path.steps],
-            **groups,
-        }
+        value = located_value(
+            self.bucket,
+            self.bucket_url,
+            entry.key,
+            size=entry.size,
+            etag=entry.etag,
+            modified_at=entry.modified_at,
+        )
+        return {**value, "matched": [fit.text for fit in path.steps], **groups}
 
 
 def _none_of(count: str, folder: str, segment: Segment) -> str:
@@ -332,11 +329,6 @@ def _none_of(count: str, folder: str, segment: Segment) -> str:
 
 def _shown(folder: str) -> str:
     return f"`{folder.removesuffix('/')}`" if folder else "the bucket"
-
-
-def _iso(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 # ---- choosing --------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Whom and what clew believes, and what it keeps to itself."""
