@@ -73,7 +73,7 @@ class Producer:
 
 @dataclass(slots=True)
 class Survey:
-    """What came of looking through a program; `needs[i]` is stage i's, `condition_stages[i]` condition i's."""
+    """What came of looking through a program; `needs` and `condition_stages` go by position."""
 
     producers: dict[str, Producer] = field(default_factory=dict)
     needs: list[tuple[Need, ...]] = field(default_factory=list)

@@ -45,8 +45,8 @@ BUILT_IN_NAMES = frozenset(
 )
 """The names that clew itself gives every stage."""
 
-ROLLBACK_NAMES = frozenset({"outcome", "attempts"})
-"""The names that only a rollback is told: how the stage ended, and its attempts."""
+ROLLBACK_NAMES = frozenset({"outcome", "attempts", "rollback_idempotency_key"})
+"""The names that only a rollback is told: how the stage ended, its attempts, and a key of its own."""
 
 # As much as an attempt may give out: a text put together should not be larger than what it is made of.
 RENDERED_SIZE_MAX = 16 * 1024 * 1024

@@ -1,0 +1,332 @@
+"""From the parts of a document, as its shapes read them, to the model.
+
+What could not be read is left out, so that the rest can still be checked. The model knows nothing of how its
+author wrote it: `author_path` leads from a path in the model to the one in the document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from clew.core.planning.patterns import prefix_problems
+from clew.core.program.grammar import PREFIX
+from clew.core.program.model import (
+    HOUR,
+    Command,
+    Condition,
+    CustomTime,
+    Delay,
+    Dependency,
+    Element,
+    Json,
+    Output,
+    Program,
+    Retry,
+    Rollback,
+    Stage,
+)
+from clew.core.program.params import by_name, name_reference, params_problems, positions_of, possible_names
+from clew.core.program.problems import Path, nearest
+from clew.core.program.shapes import UNREADABLE, Found
+from clew.core.program.signatures import Signature, Signatures
+from clew.core.program.templates import TemplateError
+
+# More would be a program that nobody can oversee, and each stage has its rows in every run.
+STAGE_COUNT_MAX = 10_000
+
+_FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+
+Parts = Mapping[str, Any]
+Placed = Sequence[tuple[Path, Any]]
+
+
+class Building:
+    """One program on its way from parts to model."""
+
+    def __init__(
+        self, found: Found, signatures: Signatures, conditions: Signatures, known_zone: Callable[[str], bool]
+    ) -> None:
+        self.found = found
+        self._signatures = signatures
+        self._conditions = conditions
+        self._known_zone = known_zone
+        self._author_paths: dict[Path, Path] = {}
+        self._frame = Program("", ())
+
+    def author_path(self, path: Path) -> Path:
+        """Where the author wrote what the model has at `path`."""
+        for length in range(len(path), 0, -1):
+            written = self._author_paths.get(path[:length])
+            if written is not None:
+                return (*written, *path[length:])
+        return path
+
+    def program(self, parts: Parts) -> Program:
+        """The program, without what could not be read."""
+        zone = parts.get("timezone", "UTC")
+        if not self._known_zone(zone):
+            hint = "write a name of the time zone database, such as UTC or America/New_York"
+            self.found.problem(("timezone",), f"there is no time zone '{zone}'", hint)
+        times = parts.get("custom_times", {}).items()
+        # What a command's reference may stand for depends on these, so the stages are built in this frame.
+        self._frame = Program(
+            name=parts.get("name", ""),
+            stages=(),
+            timezone=zone,
+            custom_times=tuple(CustomTime(name, base, offset) for name, (base, offset) in sorted(times)),
+            maintain_sequence=parts.get("maintain_sequence", False),
+            variables=parts.get("variables", {}),
+            requests=parts.get("requests", {}),
+        )
+        stages = self._stages(parts.get("stages", []), parts)
+        conditions = self._conditions_of(parts.get("validate", ()), ("validate",))
+        for at, condition in enumerate(conditions):
+            if condition.reexecute:
+                what = "a condition over several stages has no attempt to execute again"
+                self.found.problem(
+                    (*self.author_path(("validate", at)), "reexecute"), what, "leave out reexecute"
+                )
+        return Program(
+            name=self._frame.name,
+            stages=stages,
+            timezone=zone,
+            custom_times=self._frame.custom_times,
+            maintain_sequence=self._frame.maintain_sequence,
+            variables=self._frame.variables,
+            requests=self._frame.requests,
+            validate=conditions,
+        )
+
+    # ---- stages ------------------------------------------------------------------------------------------
+
+    def _stages(self, placed: Sequence[tuple[Path, str, Any]], defaults: Parts) -> tuple[Stage, ...]:
+        if not placed and self.found.names_are_complete:
+            self.found.problem(("stages",), "a program needs at least one stage")
+        if len(placed) > STAGE_COUNT_MAX:
+            self.found.problem(("stages",), f"{len(placed)} stages", f"at most {STAGE_COUNT_MAX} are allowed")
+            return ()
+        stages: list[Stage] = []
+        names: set[str] = set()
+        for at, (path, name, parts) in enumerate(placed):
+            if name in names:
+                self.found.problem(path, f"there are two stages '{name}'", "rename one of them")
+            names.add(name)
+            self._author_paths[("stages", at)] = path
+            if parts is UNREADABLE:
+                self.found.names_are_complete = False
+            stages.append(self._stage(name, {} if parts is UNREADABLE else parts, defaults, ("stages", at)))
+        return tuple(stages)
+
+    def _stage(self, name: str, parts: Parts, defaults: Parts, path: Path) -> Stage:
+        execute = self._commands(parts.get("execute", ()), (*path, "execute"))
+        for variable in defaults.get("environment", {}):
+            if variable not in parts.get("environment", {}):
+                self._author_paths[(*path, "environment", variable)] = ("environment", variable)
+        return Stage(
+            name=name,
+            execute=execute,
+            dependencies=self._dependencies(parts.get("dependencies", ()), path),
+            inputs=self._items(parts.get("inputs", ()), (*path, "inputs")),
+            outputs=self._outputs(parts.get("outputs", ()), path),
+            after=self._items(parts.get("after", ()), (*path, "after")),
+            when=parts.get("when"),
+            validate=self._conditions_of(parts.get("validate", ()), (*path, "validate")),
+            rollback=self._rollback(parts.get("rollback"), execute, (*path, "rollback", "commands")),
+            retry=_retry({**defaults.get("retry", {}), **parts.get("retry", {})}),
+            timeout_milliseconds=parts.get("timeout", defaults.get("timeout", HOUR)),
+            delay=_delay(parts.get("delay", defaults.get("delay", {}))),
+            executor=parts.get("executor", defaults.get("executor", "local")),
+            environment={**defaults.get("environment", {}), **parts.get("environment", {})},
+        )
+
+    def _items(self, placed: Placed, path: Path) -> tuple[str, ...]:
+        for at, (written, _) in enumerate(placed):
+            self._author_paths[(*path, at)] = written
+        return tuple(item for _, item in placed)
+
+    def _outputs(self, placed: Sequence[tuple[Path, str, Any]], path: Path) -> tuple[Output, ...]:
+        outputs = []
+        for written, name, parts in placed:
+            self._author_paths[(*path, "outputs", name)] = written
+            known = {} if parts is UNREADABLE else parts
+            outputs.append(Output(name, known.get("from"), "default" in known, known.get("default")))
+        return tuple(outputs)
+
+    def _dependencies(self, placed: Sequence[tuple[Path, str, Any]], path: Path) -> tuple[Dependency, ...]:
+        dependencies = []
+        for written, name, parts in placed:
+            its_path = (*path, "dependencies", name)
+            self._author_paths[its_path] = written
+            known = {} if parts is UNREADABLE else parts
+            prefix = self._prefix(known.get("prefix", ()), (*its_path, "prefix"))
+            dependencies.append(Dependency(name, known.get("bucket", ""), prefix))
+        return tuple(dependencies)
+
+    def _prefix(self, placed: Placed, path: Path) -> tuple[Element, ...]:
+        for at, (written, _) in enumerate(placed):
+            self._author_paths[(*path, at)] = written
+        elements = [_element(parts) for _, parts in placed]
+        if elements and None not in elements:
+            self._check_prefix([one for one in elements if one is not None], path)
+        return tuple(one for one in elements if one is not None)
+
+    def _check_prefix(self, elements: Sequence[Element], path: Path) -> None:
+        for at, what in prefix_problems(elements):
+            what, _, hint = what.partition("; ")
+            self.found.problem(self.author_path((*path, at)), f"this element {what}", hint)
+
+    def _rollback(self, read: Any, execute: tuple[Command, ...], path: Path) -> Rollback:
+        if isinstance(read, dict):
+            return self._rollback_record(read, path)
+        if isinstance(read, list):
+            return Rollback("commands", self._commands(read, path))
+        leaves_nothing = execute and all(self._leaves_nothing(command) for command in execute)
+        return Rollback("none" if read == "none" or leaves_nothing else "undeclared")
+
+    def _rollback_record(self, read: Parts, path: Path) -> Rollback:
+        written = self._author_paths[path[:2]] + ("rollback",)
+        placed = read.get("commands", ())
+        if "command" in read:
+            placed = [(written, {key: read[key] for key in ("command", "params") if key in read})]
+        if ("command" in read) == ("commands" in read):
+            what = (
+                "both command and commands are given" if "command" in read else "the key 'command' is missing"
+            )
+            self.found.problem(written, what, "give one of command and commands")
+        return Rollback(
+            "commands",
+            self._commands(placed, path),
+            _retry(read.get("retry", {})),
+            read.get("timeout", HOUR),
+        )
+
+    def _leaves_nothing(self, command: Command) -> bool:
+        signature = self._signatures.get(command.name)
+        return signature is not None and signature.leaves_nothing
+
+    # ---- commands and conditions -------------------------------------------------------------------------
+
+    def _commands(self, placed: Placed, path: Path) -> tuple[Command, ...]:
+        commands: list[Command] = []
+        for at, (written, parts) in enumerate(placed):
+            if "command" in parts:
+                self._author_paths[(*path, at)] = written
+                commands.append(self._command(parts, written, (*path, len(commands))))
+        return tuple(commands)
+
+    def _command(self, parts: Parts, written: Path, path: Path) -> Command:
+        name, params = parts["command"], parts.get("params")
+        if "{" in name:
+            self._check_possible_commands(name, params, written)
+            return Command(name, params)
+        signature = self._signature(name, self._signatures, "command", (*written, "command"))
+        return Command(*self._normalised(name, params, signature, written, path))
+
+    def _check_possible_commands(self, name: str, params: Json, written: Path) -> None:
+        """Checks the params against every command that a reference is known to stand for."""
+        try:
+            reference = name_reference(name)
+        except TemplateError:
+            # It is told with the other mistakes in templates.
+            return
+        for possible in (possible_names(reference, self._frame) if reference else None) or ():
+            signature = self._signature(possible, self._signatures, "command", (*written, "command"))
+            if signature is not None:
+                self._check_params(params, signature, written)
+
+    def _conditions_of(self, placed: Placed, path: Path) -> tuple[Condition, ...]:
+        conditions: list[Condition] = []
+        for written, parts in placed:
+            if "condition" in parts:
+                its_path = (*path, len(conditions))
+                self._author_paths[its_path] = written
+                conditions.append(self._condition(parts, written, its_path))
+        return tuple(conditions)
+
+    def _condition(self, parts: Parts, written: Path, path: Path) -> Condition:
+        signature = self._signature(
+            parts["condition"], self._conditions, "condition", (*written, "condition")
+        )
+        name, params = self._normalised(parts["condition"], parts.get("params"), signature, written, path)
+        return Condition(
+            name=name,
+            params=params,
+            maximum_time_milliseconds=parts.get("maximum_time"),
+            interval_milliseconds=parts.get("interval", Condition("").interval_milliseconds),
+            reexecute=parts.get("reexecute", False),
+        )
+
+    def _signature(self, name: str, known: Signatures, sort: str, path: Path) -> Signature | None:
+        signature = known.get(name)
+        if signature is None:
+            hint = nearest(name, known) or f"there are {', '.join(sorted(known))}"
+            self.found.problem(path, f"there is no {sort} '{name}'", hint)
+        return signature
+
+    def _normalised(
+        self, name: str, params: Json, signature: Signature | None, written: Path, path: Path
+    ) -> tuple[str, Json]:
+        """The name without synonyms and the params by name, once they have been checked."""
+        if signature is None:
+            return name, params
+        self._check_params(params, signature, written)
+        if isinstance(params, list):
+            for position, where in positions_of(params, signature):
+                self._author_paths[(*path, "params", *position)] = (*written, "params", *where)
+        named = by_name(params, signature)
+        if isinstance(named, dict):
+            self._check_function(named, signature, (*path, "params"))
+            self._check_prefix_param(named, signature, (*path, "params"))
+        return signature.name, named
+
+    def _check_params(self, params: Json, signature: Signature, written: Path) -> None:
+        for where, what, hint in params_problems(params, signature):
+            self.found.problem((*written, "params", *where), what, hint)
+
+    def _check_function(self, params: Parts, signature: Signature, path: Path) -> None:
+        """A function that is written wrong should not be found out by the first run."""
+        function = params.get("function")
+        if signature.name == "python" and isinstance(function, str) and not _FUNCTION.fullmatch(function):
+            what = f"'{function}' names no function"
+            self.found.problem(self.author_path((*path, "function")), what, "write module:function")
+
+    def _check_prefix_param(self, params: Parts, signature: Signature, path: Path) -> None:
+        """A condition that looks for files takes the same elements as a dependency."""
+        if "prefix" not in signature.params or "prefix" not in params:
+            return
+        read = PREFIX.read(params["prefix"], self.author_path((*path, "prefix")), self.found)
+        elements = [_element(parts) for _, parts in read] if read is not UNREADABLE else []
+        if elements and None not in elements and len(elements) == len(params["prefix"]):
+            self._check_prefix([one for one in elements if one is not None], (*path, "prefix"))
+
+
+def _element(parts: Parts) -> Element | None:
+    if "match" not in parts:
+        return None
+    return Element(parts["match"], parts.get("type", "exact"), parts.get("multiple"))
+
+
+def _retry(parts: Parts) -> Retry:
+    default = Retry()
+    delay = parts.get("delay", default.delay_milliseconds)
+    on = parts.get("on", list(default.on))
+    return Retry(
+        attempts=parts.get("attempts", default.attempts),
+        delay_milliseconds=delay,
+        growth=parts.get("growth", default.growth),
+        # Who asks for a longer first delay than the usual longest one has not asked for it to be cut.
+        maximum_delay_milliseconds=parts.get("maximum_delay", max(delay, default.maximum_delay_milliseconds)),
+        jitter=parts.get("jitter", default.jitter),
+        on=(on,) if isinstance(on, str) else tuple(on),
+    )
+
+
+def _delay(read: Any) -> Delay:
+    if isinstance(read, int):
+        return Delay(read)
+    default = Delay()
+    return Delay(
+        read.get("first", default.first_milliseconds), read.get("growth", default.growth), read.get("maximum")
+    )

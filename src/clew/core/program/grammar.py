@@ -1,0 +1,340 @@
+"""The parts of a program document: every key, what it may hold, and one line about it.
+
+Both the reading of programs and the published JSON Schema come from here, and from nowhere else.
+"""
+
+from __future__ import annotations
+
+from clew.core.program.model import Json
+from clew.core.program.shapes import (
+    Anything,
+    BySort,
+    Choice,
+    Duration,
+    Flag,
+    Key,
+    ListOf,
+    MappingOf,
+    NamedItems,
+    Number,
+    OneOrMore,
+    Pair,
+    Record,
+    Schema,
+    Shape,
+    Text,
+    Whole,
+)
+from clew.core.program.signatures import Param, Signature, Signatures
+from clew.core.program.templates import NAME
+
+# A stage that fails a thousand times is not going to succeed.
+_ATTEMPTS_MAX = 1_000
+# Beyond this factor the second wait is already the longest.
+_GROWTH_MAX = 1_000
+
+# Names become parts of paths, of table rows and of lines on a terminal: a hundred characters fit them all.
+# Said by what may not be in a name, so that Python and editors agree about letters beyond ASCII.
+_FIRST = r"[^\s!-/:-@\[-^`{-~\x00-\x1f\x7f]"
+_NO_BLANK_END = r"(?!.*[ .]$)"
+PROGRAM_NAME = Text(
+    about="the program's name",
+    pattern=rf"{_NO_BLANK_END}{_FIRST}[^!-,/:-@\[-^`{{-~\x00-\x1f\x7f]{{0,99}}",
+    rule="a name begins with a letter or digit, then has letters, digits, spaces, '.', '_', '-'; 100 at most",
+)
+STAGE_NAME = Text(
+    about="the stage's name",
+    pattern=rf"""{_NO_BLANK_END}{_FIRST}[^!"$%'*/:;<>?\[-^`{{-~\x00-\x1f\x7f]{{0,99}}""",
+    rule="a name begins with a letter or digit, then has letters, digits, spaces, .,_()+&#@=-; 100 at most",
+)
+VARIABLE_NAME = Text(
+    about="the variable's name",
+    pattern=NAME,
+    rule="a variable's name begins with a letter, then has letters, digits and '_', 100 at most",
+)
+_ENVIRONMENT_NAME = Text(
+    about="the environment variable's name",
+    pattern=r"(?!CLEW_)[A-Za-z_][A-Za-z0-9_]{0,99}",
+    rule="it has letters, digits and '_', does not begin with a digit, nor with CLEW_",
+)
+_ZONE_NAME = Text(
+    about="the time zone, such as Europe/Berlin; UTC if not given",
+    pattern=r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}",
+    rule="write a name of the time zone database, such as UTC or America/New_York",
+)
+
+_ELEMENT = Record(
+    about="an element of a path",
+    keys={
+        "match": Key(Text(about="what it must be; {name} inserts a value"), required=True),
+        "type": Key(Choice(("exact", "regex"), about="how it is compared; exact if not given")),
+        "multiple": Key(
+            Choice(("min", "max", "newest", "oldest", "all"), about="which to take where several match")
+        ),
+    },
+)
+PREFIX = ListOf(_ELEMENT, about="the elements that follow each other in the path", least=1, placed=True)
+_DEPENDENCY = Record(
+    about="only files of a bucket, found by bucket and prefix, can be waited for so far",
+    keys={
+        "bucket": Key(Text(about="a bucket's name in the settings, or a URL"), required=True),
+        "prefix": Key(PREFIX, required=True),
+    },
+    other_sorts=("kind",),
+)
+_OUTPUT = Record(
+    about="an output",
+    keys={
+        "from": Key(Text(about="stdout, or a name within the result")),
+        "default": Key(Anything(about="its value where the stage is skipped")),
+    },
+)
+RETRY = Record(
+    about="how often an attempt is made, and how long clew waits in between",
+    keys={
+        "attempts": Key(Whole(1, _ATTEMPTS_MAX, about="how many, the first one included; 1 if not given")),
+        "delay": Key(Duration(about="before the second attempt; 5 seconds if not given")),
+        "growth": Key(
+            Number(1, _GROWTH_MAX, about="the factor by which each further delay grows; 2 if not given")
+        ),
+        "maximum_delay": Key(Duration(about="5 minutes if not given")),
+        "jitter": Key(Flag(about="vary the delays by chance; true if not given")),
+        "on": Key(
+            BySort(
+                Text(about="any"),
+                items=ListOf(Text(), least=1),
+                about="any, or the kinds of error that are worth another attempt",
+            )
+        ),
+    },
+)
+_DELAY = BySort(
+    Duration(least=1),
+    mapping=Record(
+        about="growing delays",
+        keys={
+            "first": Key(Duration(about="the first delay; 5 minutes if not given", least=1)),
+            "growth": Key(
+                Number(1, _GROWTH_MAX, about="the factor by which each further delay grows; 1 if not given")
+            ),
+            "maximum": Key(Duration(about="the longest delay; none if not given", least=1)),
+        },
+    ),
+    about="how long clew waits before it looks again for a missing dependency; 5 minutes if not given",
+)
+_ENVIRONMENT = MappingOf(
+    Text(),
+    name=_ENVIRONMENT_NAME,
+    about="environment variables; {name} inserts a value, secret:NAME a secret",
+)
+_EXECUTOR = Choice(
+    ("local", "inline"),
+    about="where the work runs; local if not given",
+    later=("ray", "dask", "emr", "emr_serverless"),
+)
+_TIMEOUT = Duration(about="for one attempt; 1 hour if not given", least=1)
+_NAMES = ListOf(VARIABLE_NAME, placed=True)
+_FOR_ALL_STAGES = {
+    "retry": Key(RETRY),
+    "timeout": Key(_TIMEOUT),
+    "delay": Key(_DELAY),
+    "executor": Key(_EXECUTOR),
+    "environment": Key(_ENVIRONMENT),
+}
+
+
+def program_record(signatures: Signatures, conditions: Signatures) -> Record:
+    """The shape of a whole program document, given the commands and conditions that there are."""
+    command = _command(signatures)
+    condition = _condition(conditions)
+    return Record(
+        about="a program of clew",
+        keys={
+            "name": Key(PROGRAM_NAME, required=True),
+            "stages": Key(
+                NamedItems(
+                    _stage(command, condition), STAGE_NAME, about="the stages: a list, or a mapping by name"
+                ),
+                required=True,
+            ),
+            "timezone": Key(_ZONE_NAME),
+            "custom_times": Key(
+                MappingOf(
+                    Pair(
+                        Choice(("now", "run")),
+                        Duration(least=None),
+                        about="[now, 7 hours], or [run, -3 days]",
+                    ),
+                    name=VARIABLE_NAME,
+                    about="names for offsets from now, or from run (the scheduled time)",
+                )
+            ),
+            "variables": Key(
+                MappingOf(
+                    Anything(),
+                    name=VARIABLE_NAME,
+                    about="names with their values; a request may override them",
+                )
+            ),
+            "requests": Key(
+                MappingOf(
+                    Schema(),
+                    name=VARIABLE_NAME,
+                    about="a JSON Schema for each variable a request may or must set",
+                )
+            ),
+            "maintain_sequence": Key(
+                Flag(about="keep the listed order, one stage a block; false if not given")
+            ),
+            "validate": Key(
+                OneOrMore(condition, least=0, about="conditions over the outputs of several stages")
+            ),
+            **_FOR_ALL_STAGES,
+        },
+        later=(
+            *(
+                "cadence",
+                "initial",
+                "final",
+                "clock_change",
+                "backfill",
+                "on_missed",
+                "monitor",
+                "max_active_runs",
+            ),
+            *("run_order", "overlap", "retention", "notify"),
+        ),
+        naming=("stages", "custom_times", "variables", "requests"),
+    )
+
+
+def _stage(command: Record, condition: Record) -> Record:
+    return Record(
+        about="the unit of work",
+        keys={
+            "execute": Key(
+                OneOrMore(command, about="the command that does the work, or several in order"), required=True
+            ),
+            "dependencies": Key(NamedItems(_DEPENDENCY, VARIABLE_NAME, about="files it waits for, by name")),
+            "inputs": Key(
+                ListOf(VARIABLE_NAME, about="names it reads besides those it refers to", placed=True)
+            ),
+            "outputs": Key(NamedItems(_OUTPUT, VARIABLE_NAME, about="names it writes", bare=True)),
+            "after": Key(
+                ListOf(Text(), about="stages that come before it without giving it data", placed=True)
+            ),
+            "when": Key(Text(about="an expression; where it is false the stage is skipped")),
+            "validate": Key(OneOrMore(condition, least=0, about="what must hold when it has executed")),
+            "rollback": Key(_rollback(command)),
+            **_FOR_ALL_STAGES,
+        },
+        later=(
+            "for_each",
+            "max_parallel",
+            "heartbeat",
+            "backfill",
+            "monitor",
+            "resources",
+            "pool",
+            "source",
+            "type",
+        ),
+        naming=("dependencies", "outputs"),
+    )
+
+
+def _rollback(command: Record) -> Shape:
+    either = {"oneOf": [{"required": ["command"]}, {"required": ["commands"]}]}
+    return BySort(
+        Choice(("none",), about="it leaves nothing to undo", later=("impossible",)),
+        mapping=Record(
+            about="the command that undoes it",
+            keys={
+                **{key: Key(one.shape) for key, one in command.keys.items()},
+                "commands": Key(OneOrMore(command, about="several commands, in order")),
+                "retry": Key(RETRY),
+                "timeout": Key(
+                    Duration(about="for one attempt of the rollback; 1 hour if not given", least=1)
+                ),
+            },
+            later=("to", "attempts", "restore", "impossible", "on_failure"),
+            extra=lambda: {**(command.extra() if command.extra else {}), **either},
+        ),
+        items=OneOrMore(command),
+        about="how it is undone: none, a command, or several in order",
+    )
+
+
+def _command(signatures: Signatures) -> Record:
+    return Record(
+        about="a command",
+        keys={
+            "command": Key(Text(about="the command's name"), required=True),
+            "params": Key(Anything(about="a list or a mapping")),
+        },
+        extra=lambda: _params_by_name("command", signatures),
+    )
+
+
+def _condition(conditions: Signatures) -> Record:
+    return Record(
+        about="a condition",
+        keys={
+            "condition": Key(Text(about="the condition's name"), required=True),
+            "params": Key(Anything(about="a list or a mapping")),
+            "maximum_time": Key(
+                Duration(about="test again until it holds or this is over; once if not given")
+            ),
+            "interval": Key(Duration(about="between two tests; 1 second if not given", least=1)),
+            "reexecute": Key(Flag(about="execute the stage again between two tests; false if not given")),
+        },
+        extra=lambda: _params_by_name("condition", conditions),
+    )
+
+
+# ---- what only the schema says ---------------------------------------------------------------------------
+
+
+def _params_by_name(key: str, signatures: Signatures) -> dict[str, Json]:
+    """For each known name the params that it takes, as editors complete them."""
+    if not signatures:
+        return {}
+    return {
+        "allOf": [
+            {
+                "if": {"properties": {key: {"const": name}}, "required": [key]},
+                "then": {"properties": {"params": _params(signature)}},
+            }
+            for name, signature in signatures.items()
+        ]
+    }
+
+
+def _params(signature: Signature) -> dict[str, Json]:
+    required = [name for name, param in signature.params.items() if param.required]
+    mapping: dict[str, Json] = {
+        "type": "object",
+        "properties": {name: _param(param) for name, param in signature.params.items()},
+        "additionalProperties": signature.open_params,
+    }
+    if required:
+        mapping["required"] = required
+    if not signature.positional and not signature.open_params:
+        return {**mapping, "description": signature.about}
+    return {"anyOf": [mapping, _params_list(signature)], "description": signature.about}
+
+
+def _params_list(signature: Signature) -> dict[str, Json]:
+    names = signature.positional
+    takes_rest = not names or names[-1].endswith("*")
+    single = names[:-1] if names and takes_rest else names
+    listed: dict[str, Json] = {"type": "array"}
+    if single:
+        listed["prefixItems"] = [_param(signature.params[name]) for name in single]
+    if not takes_rest:
+        listed["maxItems"] = len(names)
+    return listed
+
+
+def _param(param: Param) -> dict[str, Json]:
+    return {"description": param.about} if param.about else {}
