@@ -113,7 +113,15 @@ def cancel_excursion(service: str, idempotency_key: str) -> None:
     _cancelled(service, "excursions", idempotency_key)
 
 
-trip = Program("trip", stages=[reserve_flight, take_payment, reserve_hotel, reserve_car, book_excursion])
+trip = Program(
+    "trip",
+    stages=[reserve_flight, take_payment, reserve_hotel, reserve_car, book_excursion],
+    requests={
+        "traveller": {"type": "string", "minLength": 1},
+        "day": {"type": "string", "format": "date"},
+        "service": {"type": "string", "pattern": "^http://"},
+    },
+)
 
 
 # ---- the service's two requests --------------------------------------------------------------------------

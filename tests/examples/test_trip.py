@@ -50,15 +50,17 @@ def by_python(folder: Path, service: str) -> Trip:
     program = load_example("trip", "trip").trip
 
     def book(traveller: str = "Ariadne", exit_status: int = 0) -> dict[str, Any]:
-        store = f"sqlite:///{folder / 'clew.db'}"
-        done = program.run(traveller=traveller, day=DAY, service=service, store=store)
+        done = program.run(traveller=traveller, day=DAY, service=service)
         return {"status": done.status, "residue": list(done.residue)}
 
     return book
 
 
 @pytest.fixture(params=[by_file, by_python], ids=["file", "python"])
-def book(request: pytest.FixtureRequest, tmp_path: Path, service: str) -> Trip:
+def book(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: str
+) -> Trip:
+    monkeypatch.chdir(tmp_path)  # where the store is
     trip: Trip = request.param(tmp_path, service)
     return trip
 
