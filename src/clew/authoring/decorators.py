@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from clew.core.program.durations import read_duration
-from clew.core.program.model import Command, Condition, Json, Output, Retry, Rollback, Stage
+from clew.core.program.model import HOUR, SECOND, Command, Condition, Json, Output, Retry, Rollback, Stage
 from clew.core.program.variables import BUILT_IN_NAMES, ROLLBACK_NAMES
 
 P = ParamSpec("P")
@@ -124,7 +124,7 @@ def stage_model(function: StageFunction[..., Any], produced: frozenset[str]) -> 
         ),
         rollback=_rollback(function, produced),
         retry=_retry(said.get("retry")),
-        timeout_milliseconds=_duration(said.get("timeout"), Stage.timeout_milliseconds),
+        timeout_milliseconds=_duration(said.get("timeout"), HOUR),
         executor=said.get("executor") or "local",
     )
 
@@ -149,7 +149,7 @@ def _condition(function: Callable[..., Any], said: Mapping[str, Any], produced: 
         "python",
         params,
         maximum_time_milliseconds=None if longest is None else read_duration(longest),
-        interval_milliseconds=_duration(said.get("interval"), Condition.interval_milliseconds),
+        interval_milliseconds=_duration(said.get("interval"), SECOND),
         reexecute=bool(said.get("reexecute")),
     )
 
@@ -164,7 +164,7 @@ def _rollback(function: StageFunction[..., Any], produced: frozenset[str]) -> Ro
         "commands",
         (_command(undo, parameters),),
         _retry(said.get("retry")),
-        _duration(said.get("timeout"), Rollback.timeout_milliseconds),
+        _duration(said.get("timeout"), HOUR),
     )
 
 
@@ -187,8 +187,8 @@ def _retry(said: Any) -> Retry:
     )
 
 
-def _duration(said: Any, default: Any) -> int:
-    return int(default) if said is None else read_duration(said)
+def _duration(said: Any, default: int) -> int:
+    return default if said is None else read_duration(said)
 
 
 def _parameters(function: Callable[..., Any], known: frozenset[str]) -> list[str]:

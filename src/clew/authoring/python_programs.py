@@ -1,0 +1,102 @@
+"""The Python form of a program: `Program("trip", stages=[...])`, which builds the same model as a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from clew.authoring.decorators import StageFunction, reference_of, required_names, stage_model
+from clew.core.program import model
+from clew.core.program.durations import read_duration
+from clew.core.program.model import Json
+from clew.core.program.variables import BUILT_IN_NAMES
+
+
+class FunctionProgram:
+    """A program whose stages are functions (or stage models). `model` is the program as clew understands it."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        stages: Sequence[StageFunction[..., Any] | model.Stage],
+        variables: Mapping[str, Json] | None = None,
+        requests: Mapping[str, Json] | None = None,
+        timezone: str = "UTC",
+        custom_times: Mapping[str, Sequence[str]] | None = None,
+        maintain_sequence: bool = False,
+        validate: Sequence[model.Condition] = (),
+    ) -> None:
+        """Builds the model. An input that nothing produces becomes a required variable of the request."""
+        self.functions: dict[str, Callable[..., Any]] = {}
+        """Every function of the program, by the reference under which it is recorded."""
+        self.folder = ""
+        produced = _produced(stages, variables or {}, requests or {}, custom_times or {})
+        models = tuple(self._stage(each, produced) for each in stages)
+        asked = {name: {} for name in _unproduced(stages, produced)}
+        self.model = model.Program(
+            name,
+            models,
+            timezone=timezone,
+            custom_times=tuple(
+                model.CustomTime(time, base, read_duration(offset)) for time, (base, offset) in (custom_times or {}).items()
+            ),
+            maintain_sequence=maintain_sequence,
+            variables=dict(variables or {}),
+            requests={**asked, **(requests or {})},
+            validate=tuple(validate),
+        )
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    def _stage(self, stage: StageFunction[..., Any] | model.Stage, produced: frozenset[str]) -> model.Stage:
+        if isinstance(stage, model.Stage):
+            return stage
+        conditions = [condition for condition, _ in stage.conditions]
+        for function in (stage.function, stage.rollback_function, *conditions):
+            if function is not None:
+                self.functions[reference_of(function)] = function
+        self.folder = self.folder or _folder_of(stage.function)
+        return stage_model(stage, produced)
+
+    def with_executor(self, executor: str) -> model.Program:
+        """The model with every stage on that executor."""
+        return replace(self.model, stages=tuple(replace(stage, executor=executor) for stage in self.model.stages))
+
+
+def _produced(
+    stages: Sequence[StageFunction[..., Any] | model.Stage], *given: Mapping[str, Any]
+) -> frozenset[str]:
+    names = {name for mapping in given for name in mapping}
+    for stage in stages:
+        names.update(output.name for output in stage.outputs)
+        if isinstance(stage, model.Stage):
+            names.update(dependency.name for dependency in stage.dependencies)
+    return frozenset(names)
+
+
+def _unproduced(stages: Sequence[StageFunction[..., Any] | model.Stage], produced: frozenset[str]) -> list[str]:
+    names: dict[str, None] = {}
+    for stage in stages:
+        if isinstance(stage, StageFunction):
+            for name in required_names(stage.function):
+                if name not in produced and name not in BUILT_IN_NAMES:
+                    names[name] = None
+    return list(names)
+
+
+def _folder_of(function: Callable[..., Any]) -> str:
+    """The folder from which the function's module was imported, so that it can be found again."""
+    module = sys.modules.get(function.__module__)
+    path = getattr(module, "__file__", None)
+    if path is None:
+        return ""
+    folder = os.path.dirname(os.path.abspath(path))
+    for _ in range(function.__module__.count(".")):
+        folder = os.path.dirname(folder)
+    return folder

@@ -1,0 +1,99 @@
+"""`Program.run`: one process, the embedded store. The shortest way from a function to a durable run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from clew.authoring.python_programs import FunctionProgram
+from clew.core.program.model import Json
+from clew.core.running.sealed_program import SealedProgram
+from clew.operations import check_request, run_document
+from clew.orchestrator.driven_run import DrivenRun, Observer, Origin
+from clew.orchestrator.orchestrator import Orchestrator
+from clew.settings import Settings, read_settings
+from clew.wiring import open_orchestrator, read_document
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came of a run. `variables` is the map at its end, `residue` what is or may be still standing."""
+
+    run_id: str
+    status: str
+    variables: Mapping[str, Json]
+    stages: Sequence[Mapping[str, Json]]
+    residue: Sequence[Mapping[str, Json]]
+
+    @property
+    def is_completed(self) -> bool:
+        return self.status == "completed"
+
+
+class Program(FunctionProgram):
+    """A program whose stages are functions; see `FunctionProgram` for what it takes."""
+
+    def run(self, **variables: Json) -> RunResult:
+        """Run the program to its rest, in this process, with the settings of the current folder.
+
+        Raises RequestError for variables that the program does not take, ProgramError for mistakes in it,
+        StoreError when the store can't be used. A run that fails is a result, not an exception.
+        """
+        return asyncio.run(self._run_alone(variables))
+
+    async def _run_alone(self, variables: Mapping[str, Json]) -> RunResult:
+        async with open_session(self, wait=True) as session:
+            return await session.run(self, variables)
+
+
+class Session:
+    """Runs programs of this process, many at a time, on one store."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        self._orchestrator = orchestrator
+        self._sealed: dict[int, SealedProgram] = {}
+
+    async def run(
+        self, program: FunctionProgram, variables: Mapping[str, Json] | None = None, *, observer: Observer | None = None
+    ) -> RunResult:
+        """Run the program to its rest. Raises as `Program.run` does."""
+        sealed = self._sealed.get(id(program))
+        if sealed is None:
+            sealed = self._sealed[id(program)] = seal(program, self._orchestrator)
+        values = check_request(sealed.program, variables or {})
+        run = self._orchestrator.create(
+            sealed, values, requested_by="python", origin=Origin(program.folder), observer=observer
+        )
+        await self._orchestrator.rested(run)
+        return result_of(run)
+
+
+def seal(program: FunctionProgram, orchestrator: Orchestrator) -> SealedProgram:
+    """The program, checked as a file is: by the same reader."""
+    from clew.core.program.content import content
+
+    return orchestrator.programs.seal(read_document(content(program.model)))
+
+
+def result_of(run: DrivenRun) -> RunResult:
+    """The result of a run that has come to rest."""
+    document = run_document(run.state, run.values)
+    return RunResult(
+        document["run_id"], document["status"], document["variables"], document["stages"], document["residue"]
+    )
+
+
+@asynccontextmanager
+async def open_session(
+    *programs: FunctionProgram, settings: Settings | None = None, store: str | None = None, wait: bool = False
+) -> AsyncIterator[Session]:
+    """A session for these programs, stopped at the end of the block. `store`: URL, instead of the settings'."""
+    if settings is None:
+        settings = read_settings(folder=os.getcwd(), environment=os.environ, store=store)
+    functions = {reference: function for program in programs for reference, function in program.functions.items()}
+    async with open_orchestrator(settings, functions=functions, wait=wait) as orchestrator:
+        yield Session(orchestrator)

@@ -1,0 +1,140 @@
+"""clew's settings: `clew.toml`, then the environment, then flags; each overrules the one before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from clew.core.program.problems import nearest
+
+FILE_NAME = "clew.toml"
+FILE_SIZE_MAX = 1024 * 1024
+"""Settings are written by hand; a larger file is something else."""
+
+DEFAULT_STORE = "sqlite:///.clew/clew.db"
+
+
+class SettingsError(Exception):
+    """The settings can't be used; the message says where and what would be right."""
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """Where `secret:NAME` is found: in an environment variable, or in a file."""
+
+    kind: str
+    name: str
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """`store`: path of the SQLite file. `payloads`: URL of the bucket that takes large payloads. `folder`: the
+    folder that relative `file:` URLs of buckets are in, that of the settings file."""
+
+    store: str
+    logs: str
+    payloads: str
+    buckets: Mapping[str, str] = {}
+    secrets: Mapping[str, Secret] = {}
+    workers_max: int = 0
+    """Attempts that run side by side on this machine; 0 for four a core."""
+
+
+_KEYS = ("store", "payloads", "logs", "workers", "buckets", "secrets")
+
+
+def read_settings(
+    *,
+    folder: str,
+    environment: Mapping[str, str],
+    file: str | None = None,
+    store: str | None = None,
+    buckets: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings in force in a folder. `file` names another file than the folder's `clew.toml`; `store` and
+    `buckets` are flags. Raises SettingsError."""
+    path = file or environment.get("CLEW_SETTINGS") or os.path.join(folder, FILE_NAME)
+    said = _read_file(path, is_named=file is not None or "CLEW_SETTINGS" in environment)
+    url = store or environment.get("CLEW_STORE") or said.get("store", DEFAULT_STORE)
+    # A store named in the file lies beside the file; one given by flag or environment, where the caller is.
+    base = os.path.dirname(os.path.abspath(path)) if not store and "CLEW_STORE" not in environment else folder
+    store_path = _store_path(url, base)
+    beside = os.path.dirname(store_path)
+    named = {name: _bucket_url(url, os.path.dirname(os.path.abspath(path))) for name, url in said.get("buckets", {}).items()}
+    given = {name: _bucket_url(url, folder) for name, url in (buckets or {}).items()}
+    return Settings(
+        store=store_path,
+        logs=os.path.join(base, said["logs"]) if "logs" in said else os.path.join(beside, "logs"),
+        payloads=_bucket_url(said["payloads"], base) if "payloads" in said else f"file:{beside}/payloads",
+        buckets={**named, **given},
+        secrets=_secrets(said.get("secrets", {}), path),
+        workers_max=said.get("workers", 0),
+    )
+
+
+def _read_file(path: str, *, is_named: bool) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(FILE_SIZE_MAX + 1)
+    except FileNotFoundError:
+        if is_named:
+            raise SettingsError(f"{path}: there is no such settings file") from None
+        return {}
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be read: {error.strerror}") from error
+    if len(content) > FILE_SIZE_MAX:
+        raise SettingsError(f"{path}: larger than {FILE_SIZE_MAX} bytes")
+    import tomllib  # most folders have no settings file
+
+    try:
+        said = tomllib.loads(content.decode("utf-8"))
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    for key in said:
+        if key not in _KEYS:
+            raise SettingsError(f"{path}: {key}: there is no such setting; {nearest(key, _KEYS) or ', '.join(_KEYS)}")
+    _check_types(said, path)
+    return said
+
+
+def _check_types(said: Mapping[str, Any], path: str) -> None:
+    wanted = {"store": str, "payloads": str, "logs": str, "workers": int, "buckets": dict, "secrets": dict}
+    for key, kind in wanted.items():
+        if key in said and (not isinstance(said[key], kind) or isinstance(said[key], bool)):
+            what = {str: "a text", int: "a whole number", dict: "a table"}[kind]
+            raise SettingsError(f"{path}: {key}: must be {what}")
+    for name, url in said.get("buckets", {}).items():
+        if not isinstance(url, str):
+            raise SettingsError(f"{path}: buckets.{name}: must be a URL, such as \"file:data\"")
+
+
+def _store_path(url: str, folder: str) -> str:
+    if url.startswith(("postgresql://", "postgres://")):
+        raise SettingsError(f"{url.split('@')[-1]}: PostgreSQL is not available in this version of clew; use sqlite:///PATH")
+    path = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
+    if not path:
+        raise SettingsError(f"{url}: not a store; write sqlite:///PATH (three slashes; four for an absolute path)")
+    return os.path.join(os.path.abspath(folder), path)
+
+
+def _bucket_url(url: str, folder: str) -> str:
+    """A relative `file:` URL, made absolute."""
+    path = url.removeprefix("file:")
+    if path != url and not path.startswith("/"):
+        return f"file:{os.path.join(os.path.abspath(folder), path)}"
+    return url
+
+
+def _secrets(said: Mapping[str, Any], path: str) -> dict[str, Secret]:
+    secrets: dict[str, Secret] = {}
+    for name, source in said.items():
+        if not isinstance(source, dict) or len(source) != 1 or next(iter(source)) not in ("environment", "file"):
+            raise SettingsError(
+                f'{path}: secrets.{name}: must be {{environment = "VARIABLE"}} or {{file = "/path"}}'
+            )
+        kind, where = next(iter(source.items()))
+        if not isinstance(where, str):
+            raise SettingsError(f"{path}: secrets.{name}.{kind}: must be a text")
+        secrets[name] = Secret(kind, where)
+    return secrets

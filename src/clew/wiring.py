@@ -1,0 +1,283 @@
+"""The only file that knows every concrete class: it opens what keeps the ports' promises and hands it over.
+
+Optional parts are loaded here and nowhere else, so that a missing one is one clear message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from typing import Any
+
+from clew.commands import SIGNATURES
+from clew.conditions import SIGNATURES as CONDITIONS
+from clew.core.program.model import Condition, Json, Program
+from clew.orchestrator.driver import Driver
+from clew.orchestrator.orchestrator import Orchestrator
+from clew.orchestrator.payloads import PayloadKeeper
+from clew.orchestrator.performing import Performer
+from clew.orchestrator.programs import ProgramBook
+from clew.orchestrator.real_world import LoopTasks, RealChance, RealClock
+from clew.orchestrator.requests import Surroundings
+from clew.ports import AttemptReport, AttemptRequest, Bucket, Executor, Finding, SearchAnswer, SecretSource, StoreBusy
+from clew.settings import Settings
+from clew.stores.lock import OrchestratorLock
+from clew.stores.sqlite import SqliteStore
+
+ATTEMPTS_END_SECONDS_MAX = 60
+"""How long a new orchestrator waits for the attempts of a dead one to end. They are killed at once when it is
+gone; what has not ended after so long hangs in the kernel, and whoever looks must decide."""
+
+WORKERS_PER_CORE = 4
+"""Attempts mostly wait for others: a few a core keep the machine busy without choking it."""
+
+Function = Callable[..., Any]
+
+
+def open_store(settings: Settings, *, read_only: bool = False) -> SqliteStore:
+    """The state store of these settings. Raises StoreError."""
+    return SqliteStore(settings.store, read_only=read_only)
+
+
+def read_document(document: Json) -> Program:
+    """A program from its document. Raises ProgramError with every mistake."""
+    from clew.core.program.parse import parse  # 20 ms that a run of a Python program does without
+
+    return parse(document, SIGNATURES, CONDITIONS)
+
+
+@asynccontextmanager
+async def open_orchestrator(
+    settings: Settings, *, functions: Mapping[str, Function] | None = None, wait: bool = False
+) -> AsyncIterator[Orchestrator]:
+    """An orchestrator on this event loop, stopped at the end of the block.
+
+    `functions`: those of this process, by reference; stages made of them run here, all others in processes of
+    their own. Raises StoreBusy when another orchestrator drives the store's runs, unless told to wait for it.
+    """
+    store = open_store(settings)
+    lock = OrchestratorLock(settings.store + ".lock")
+    try:
+        if wait:
+            await asyncio.get_running_loop().run_in_executor(None, lambda: lock.acquire(wait=True))
+        else:
+            lock.acquire()
+        _see_attempts_end(settings)
+    except BaseException:
+        lock.release()
+        store.close()
+        raise
+    orchestrator = _assemble(settings, store, lock, functions or {})
+    try:
+        yield orchestrator
+    finally:
+        await orchestrator.close()
+
+
+def _see_attempts_end(settings: Settings) -> None:
+    """The attempts of an orchestrator that died end themselves; nothing is driven before they have."""
+    path = _attempts_lock(settings)
+    if not os.path.exists(path):
+        return
+    from clew.executors.attempts_lock import wait_until_attempts_ended
+
+    if not wait_until_attempts_ended(path, ATTEMPTS_END_SECONDS_MAX):
+        raise StoreBusy(f"{path}: attempts of an orchestrator that is gone are still running; end them first")
+
+
+def _attempts_lock(settings: Settings) -> str:
+    return settings.store + ".attempts"
+
+
+def _assemble(
+    settings: Settings, store: SqliteStore, lock: OrchestratorLock, functions: Mapping[str, Function]
+) -> Orchestrator:
+    clock, chance, tasks = RealClock(), RealChance(), LoopTasks(asyncio.get_running_loop())
+    executors = _executors(settings, tasks, functions)
+    bucket = _LazyBucket(settings.payloads)
+    payloads = PayloadKeeper(chance=chance, bucket=bucket)
+    performer = Performer(
+        executors=executors,
+        searcher=search_dependencies,
+        tasks=tasks,
+        around=Surroundings(
+            buckets=settings.buckets,
+            secrets={name: SecretSource(each.kind, each.name) for name, each in settings.secrets.items()},
+            log_path=lambda run_id, stage, number: log_path(settings.logs, run_id, stage, number),
+        ),
+        code_of=code_of,
+        test_pure=test_pure,
+        is_pure=lambda name: name in CONDITIONS and CONDITIONS[name].is_pure,
+    )
+    driver = Driver(
+        store=store, clock=clock, chance=chance, tasks=tasks, performer=performer, payloads=payloads,
+        name=f"{os.uname().nodename}:{os.getpid()}",
+    )  # fmt: skip
+    programs = ProgramBook(
+        store=store, clock=clock, signatures=SIGNATURES, conditions=CONDITIONS, read=read_document
+    )
+    return Orchestrator(
+        store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket,
+        executors=set(executors.values()), clock=clock, chance=chance, failed=tasks.failed, release=lock.release,
+    )  # fmt: skip
+
+
+# ---- executors -------------------------------------------------------------------------------------------
+
+
+def _executors(settings: Settings, tasks: LoopTasks, functions: Mapping[str, Function]) -> dict[str, Executor]:
+    local = _LazyLocal(settings, tasks)
+    if not functions:
+        return {"local": local, "inline": local}
+    from clew.executors.inline import InlineExecutor
+
+    def function_of(reference: str, folder: str) -> Function:
+        return functions[reference]
+
+    split = _BySort(InlineExecutor(function_of), local, functions)
+    return {"local": split, "inline": split}
+
+
+class _LazyLocal:
+    """The local executor, made when it is first needed: most of its cost is a process of its own."""
+
+    def __init__(self, settings: Settings, tasks: LoopTasks) -> None:
+        self._settings = settings
+        self._tasks = tasks
+        self._made: Executor | None = None
+
+    def _executor(self) -> Executor:
+        if self._made is None:
+            from clew.executors.local import LocalExecutor
+
+            workers = self._settings.workers_max or WORKERS_PER_CORE * (os.cpu_count() or 1)
+            self._made = LocalExecutor(self._tasks, lock_path=_attempts_lock(self._settings), workers_max=workers)
+        return self._made
+
+    def submit(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
+        self._executor().submit(request, ended)
+
+    def submit_all(self, requests: Sequence[tuple[AttemptRequest, Callable[[AttemptReport], None]]]) -> None:
+        self._executor().submit_all(requests)
+
+    def cancel(self, attempt_id: str) -> None:
+        self._executor().cancel(attempt_id)
+
+    async def close(self) -> None:
+        if self._made is not None:
+            await self._made.close()
+
+
+class _BySort:
+    """Work that is functions of this process runs inline; all other work in processes of its own."""
+
+    def __init__(self, inline: Executor, local: Executor, functions: Mapping[str, Function]) -> None:
+        self._inline = inline
+        self._local = local
+        self._functions = functions
+
+    def _is_inline(self, request: AttemptRequest) -> bool:
+        functions = self._functions
+        return all(item.name == "python" and item.params.get("function") in functions for item in request.items)
+
+    def submit(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
+        (self._inline if self._is_inline(request) else self._local).submit(request, ended)
+
+    def submit_all(self, requests: Sequence[tuple[AttemptRequest, Callable[[AttemptReport], None]]]) -> None:
+        for request, ended in requests:
+            self.submit(request, ended)
+
+    def cancel(self, attempt_id: str) -> None:
+        self._inline.cancel(attempt_id)
+        self._local.cancel(attempt_id)
+
+    async def close(self) -> None:
+        await self._inline.close()
+        await self._local.close()
+
+
+# ---- what the performer is handed ------------------------------------------------------------------------
+
+
+def search_dependencies(
+    dependencies: Sequence[Any], scope: Mapping[str, Json], buckets: Mapping[str, str]
+) -> SearchAnswer:
+    """See `ports.Searcher`."""
+    from clew.buckets import open_bucket
+    from clew.buckets.searching import search
+    from clew.core.planning.patterns import PatternError
+    from clew.core.planning.search import Found, Missing, Search
+    from clew.core.program.variables import TemplateError
+    from clew.ports import BucketError
+
+    try:
+        outcome = search(Search(dependencies, scope), lambda name: open_bucket(name, buckets))
+    except BucketError as error:
+        return SearchAnswer("error", None, str(error))
+    except (PatternError, TemplateError) as error:
+        return SearchAnswer("ambiguous", None, str(error))
+    if isinstance(outcome, Found):
+        return SearchAnswer("found", outcome.values)
+    if isinstance(outcome, Missing):
+        return SearchAnswer("missing", None, f"{outcome.name}: {outcome.how_near}")
+    listed = ", ".join(outcome.keys)
+    return SearchAnswer("ambiguous", None, f"{outcome.name}: more than one match, and no `multiple` to choose: {listed}")
+
+
+def code_of(reference: str, folder: str) -> str:
+    """The digest of a function's source; empty when it is gone."""
+    from clew.executors.code_digest import code_digest
+
+    try:
+        return code_digest(reference, folder) or "built-in"
+    except LookupError:
+        return ""
+
+
+def test_pure(condition: Condition, scope: Mapping[str, Json]) -> Finding:
+    """Test a condition that looks only at recorded values."""
+    from clew.conditions.pure import test_pure as test
+
+    return test(condition.name, condition.params, scope)
+
+
+def log_path(folder: str, run_id: str, stage: str, number: str) -> str:
+    """The file of an attempt's log. Stages are named by people, so the name is made safe for a file."""
+    safe = "".join(letter if letter.isalnum() or letter in "-_" else f"%{ord(letter):02x}" for letter in stage)
+    return os.path.join(folder, run_id, f"{safe}.{number}.log")
+
+
+class _LazyBucket:
+    """The bucket for large payloads, opened when there is one."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._opened: Bucket | None = None
+
+    def _bucket(self) -> Bucket:
+        if self._opened is None:
+            from clew.buckets import open_bucket
+
+            self._opened = open_bucket(self.url, {})
+        return self._opened
+
+    def list_folder(self, folder: str, start: str = "") -> Iterator[Any]:
+        return self._bucket().list_folder(folder, start)
+
+    def facts(self, key: str) -> Any:
+        return self._bucket().facts(key)
+
+    def read(self, key: str, size_max: int) -> bytes:
+        return self._bucket().read(key, size_max)
+
+    def write(self, key: str, content: bytes) -> Any:
+        return self._bucket().write(key, content)
+
+    def copy(self, key: str, target: str) -> Any:
+        return self._bucket().copy(key, target)
+
+    def delete(self, key: str) -> bool:
+        return self._bucket().delete(key)
