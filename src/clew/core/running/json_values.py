@@ -54,7 +54,8 @@ def _text(value: str, path: Path) -> Json:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise NotJson(path, "holds half a character (a lone surrogate)", "decode it with the right codec") from None
+        what = "holds half a character (a lone surrogate)"
+        raise NotJson(path, what, "decode it with the right codec") from None
     return str.__str__(value)
 
 
@@ -105,7 +106,8 @@ def _check_depth(path: Path) -> None:
 
 _Convert = Callable[..., Json]
 _SIMPLE: dict[type, _Convert] = {
-    type(None): _itself, bool: _itself, str: _text, int: _integer, float: _number, list: _list, dict: _mapping,
+    type(None): _itself, bool: _itself, str: _text, int: _integer, float: _number,
+    list: _list, dict: _mapping,
 }  # fmt: skip
 _KINDS: tuple[tuple[type, _Convert], ...] = (
     (str, _text), (int, _integer), (float, _number), (date, _moment), (time, _moment), (tuple, _tuple),

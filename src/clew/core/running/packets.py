@@ -1,8 +1,8 @@
 """The packets between an orchestrator and the process that starts its attempts.
 
-A packet is one message of a socket that keeps messages apart: a byte for its kind, eight for the number of the
-attempt (big-endian), then its content. Documents larger than a packet travel in parts; the parts of different
-attempts may be mixed, those of one attempt keep their order.
+A packet is one message of a socket that keeps messages apart: a byte for its kind, eight for the number of
+the attempt (big-endian), then its content. Documents larger than a packet travel in parts; the parts of
+different attempts may be mixed, those of one attempt keep their order.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ WHOLE = b"w"
 """The last part of a document: a request, or a report."""
 CANCEL = b"c"
 """To the attempts: end this one."""
-LOST = b"l"
-"""From the attempts: this one's supervisor and all its processes are gone, and no report will come."""
 
 READY = b"r"
 """From the attempts: requests are being read. Whatever ends before it has begun nothing."""
@@ -48,7 +46,8 @@ class Joiner:
 
     def take(self, message: bytes) -> tuple[bytes, int, bytes] | None:
         """The kind, the attempt's number and the whole content, or None while parts are missing."""
-        kind, number, content = message[:1], int.from_bytes(message[1:_HEADER_SIZE], "big"), message[_HEADER_SIZE:]
+        kind, content = message[:1], message[_HEADER_SIZE:]
+        number = int.from_bytes(message[1:_HEADER_SIZE], "big")
         if kind == PART:
             self._parts.setdefault(number, []).append(content)
             return None

@@ -1,0 +1,30 @@
+"""Where `python -m clew.attempt` begins. It is given the socket's descriptor, the lock's or `-`, the
+orchestrator's process id, and the folder for work folders."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from clew.attempt.guardian import FOLDER_PREFIX, guard, remove_remains
+from clew.attempt.supervisor import Surroundings, supervise
+
+
+def main(given: list[str]) -> None:
+    control, lock, process, work_folders = given
+    for descriptor in (control, lock):
+        if descriptor != "-":
+            os.set_inheritable(int(descriptor), False)
+    orchestrator = os.pidfd_open(int(process))
+    if os.getppid() != int(process):
+        return  # it ended before we had a hold of it
+    os.makedirs(work_folders, 0o700, exist_ok=True)
+    if lock != "-":
+        remove_remains(work_folders)
+    folder = os.path.join(work_folders, f"{FOLDER_PREFIX}{os.urandom(8).hex()}")
+    os.mkdir(folder, 0o700)
+    surroundings = Surroundings(int(control), orchestrator, os.pidfd_open(os.getpid()), folder)
+    guard(lambda: supervise(surroundings), folder)
+
+
+main(sys.argv[1:])

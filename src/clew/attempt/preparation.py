@@ -1,0 +1,188 @@
+"""All that has to be there before a worker starts: its secrets, environment, work folder and log."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from clew.attempt.log import Redacting
+from clew.core.program.model import Json
+from clew.ports import AttemptError, AttemptReport, AttemptRequest
+from clew.trust.secrets import SecretError, fill, find_references, resolve
+
+if TYPE_CHECKING:
+    from clew.trust.redaction import Redactor
+
+KEPT_NAMES = ("PATH", "HOME", "LANG", "TZ")
+"""All that an attempt has of the orchestrator's environment, in which secrets of others may be."""
+
+RESERVED_PREFIXES = ("CLEW_", "LD_", "DYLD_", "PYTHON")
+"""The first is for clew to say; the others choose what code is loaded into every process of the attempt."""
+RESERVED_NAMES = frozenset({"BASH_ENV", "ENV", "GCONV_PATH", "GLIBC_TUNABLES", "IFS"})
+HARMLESS_NAMES = frozenset(
+    {"PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONUNBUFFERED", "PYTHONUTF8"}
+)
+
+DETAIL_SIZE_MAX = 16 * 1024
+"""A traceback of a hundred frames; the whole of it is in the log."""
+MESSAGE_SIZE_MAX = 2 * 1024
+
+
+class Refused(Exception):
+    """The attempt can't begin, and why."""
+
+    def __init__(self, kind: str, message: str, *, outcome: str = "failed") -> None:
+        self.outcome = outcome
+        self.error = AttemptError(kind, message)
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the worker gets; `log` is a file descriptor, or None."""
+
+    environment: Mapping[str, str]
+    secrets: Mapping[str, str]
+    work_folder: str
+    output_file: str
+    log: int | None
+
+    def redactor(self) -> Redacting | None:
+        """What takes the attempt's secrets out of a stream, or None if there are none."""
+        return self._redactor() if self.secrets else None
+
+    def _redactor(self) -> Redactor:
+        from clew.trust.redaction import Redactor  # only attempts with secrets need it
+
+        return Redactor(self.secrets)
+
+    def tidy_up(self) -> None:
+        """Remove the work folder with what is in it."""
+        try:
+            os.rmdir(self.work_folder)
+        except OSError:
+            import shutil  # only where something was left in the folder
+
+            shutil.rmtree(self.work_folder)
+
+    def redacted(self, report: AttemptReport) -> AttemptReport:
+        """The report without the secrets, its texts within their limits."""
+        if self.secrets:
+            report = _without_secrets(report, self._redactor())
+        if report.error is None:
+            return report
+        message, detail = report.error.message, report.error.detail
+        error = AttemptError(report.error.kind, _beginning(message), _end(detail))
+        return msgspec.structs.replace(report, error=error)
+
+
+def _without_secrets(report: AttemptReport, redactor: Redactor) -> AttemptReport:
+    return msgspec.convert(redactor.json(msgspec.to_builtins(report)), AttemptReport)
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= MESSAGE_SIZE_MAX else text[: MESSAGE_SIZE_MAX - 1] + "…"
+
+
+def _end(text: str) -> str:
+    """Of a traceback the end says what went wrong."""
+    return text if len(text) <= DETAIL_SIZE_MAX else "…" + text[1 - DETAIL_SIZE_MAX :]
+
+
+def prepare(request: AttemptRequest, work_folder: str) -> Prepared:
+    """Make all that the request asks for. Raises Refused."""
+    secrets = _secrets(request)
+    output_file = os.path.join(work_folder, "output.json")
+    environment = {
+        **{name: os.environ[name] for name in KEPT_NAMES if name in os.environ},
+        **_declared(request, secrets),
+        **_told(request, output_file),
+    }
+    try:
+        os.mkdir(work_folder, 0o700)
+        log = _open_log(request.log) if request.log else None
+    except OSError as error:
+        raise Refused("executor", f"{error.strerror}: {error.filename}", outcome="not_begun") from error
+    return Prepared(environment, secrets, work_folder, output_file, log)
+
+
+def _secrets(request: AttemptRequest) -> dict[str, str]:
+    """The values of the secrets that the request refers to, by name; the others are none of its business."""
+    named = find_references(dict(request.environment))
+    for item in request.items:
+        named |= find_references(item.params)
+    secrets = {}
+    for name in sorted(named):
+        if name not in request.secrets:
+            raise Refused("secret", f"no secret '{name}' is declared in the settings")
+        try:
+            secrets[name] = resolve(request.secrets[name])
+        except SecretError as error:
+            raise Refused("secret", f"secret '{name}': {error}") from error
+    return secrets
+
+
+def _declared(request: AttemptRequest, secrets: Mapping[str, str]) -> dict[str, str]:
+    """What the stage's `environment` says, filled in."""
+    if not request.environment:
+        return {}
+    from clew.core.program.variables import TemplateError, render  # most stages declare none
+
+    environment = {}
+    for name, template in request.environment.items():
+        _check_name(name)
+        try:
+            if find_references(template):
+                environment[name] = fill(template, secrets)
+            else:
+                environment[name] = _as_text(render(template, request.scope))
+        except TemplateError as error:
+            raise Refused("environment", f"environment variable {name}: {error}") from error
+    for name, value in environment.items():
+        if "\0" in value:
+            raise Refused("environment", f"environment variable {name} holds a zero character")
+    return environment
+
+
+def _check_name(name: str) -> None:
+    if not name or "=" in name or "\0" in name:
+        raise Refused("environment", f"'{name}' can't be the name of an environment variable")
+    if name in RESERVED_NAMES or (name.startswith(RESERVED_PREFIXES) and name not in HARMLESS_NAMES):
+        why = "is clew's to set" if name.startswith("CLEW_") else "would choose the code that is loaded"
+        raise Refused("environment", f"environment variable {name} {why}: give it another name")
+
+
+def _as_text(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    import json  # text is the usual thing
+
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _told(request: AttemptRequest, output_file: str) -> dict[str, str]:
+    """What clew tells every attempt; the deadline is a moment in UTC, as text."""
+    deadline = time.gmtime(time.time() + request.timeout_milliseconds / 1000)
+    return {
+        "CLEW_RUN": request.run_id,
+        "CLEW_STAGE": request.stage,
+        "CLEW_ATTEMPT": str(request.attempt),
+        "CLEW_PROGRAM": request.program,
+        "CLEW_IDEMPOTENCY_KEY": request.idempotency_key,
+        "CLEW_OUTPUT": output_file,
+        "CLEW_DEADLINE": time.strftime("%Y-%m-%dT%H:%M:%SZ", deadline),
+    }
+
+
+def _open_log(path: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        return os.open(path, flags, 0o600)

@@ -1,0 +1,154 @@
+"""What a worker does: perform the request's commands, or test its conditions, and say what came of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import nullcontext
+from itertools import count
+from types import TracebackType
+from typing import Any
+
+from clew.attempt.ending import Ending
+from clew.attempt.preparation import Prepared
+from clew.buckets import open_bucket
+from clew.commands.interface import CommandContext, CommandError, CommandResult
+from clew.commands.performing import find, perform, perform_prepared
+from clew.core.program.model import Json
+from clew.core.running.json_values import NotJson, to_json
+from clew.core.running.outputs import STDOUT, OutputMissing, outputs_of
+from clew.ports import AttemptError, AttemptReport, AttemptRequest, Bucket, Finding, WorkItem
+from clew.trust.secrets import fill, find_references
+
+WAITS_FOR_A_PROCESS = frozenset({"shell"})
+"""The commands whose own processes answer a request to end."""
+
+
+def carry_out(request: AttemptRequest, prepared: Prepared, ending: Ending) -> AttemptReport:
+    """Do the work. What goes wrong is in the report; SystemExit comes through if it is asked to end."""
+    work = _Work(request, prepared, ending)
+    try:
+        if request.work == "test":
+            return AttemptReport(outcome="completed", findings=work.test())
+        return work.perform()
+    except BaseException as error:
+        if ending.is_asked:
+            raise
+        return AttemptReport(outcome="failed", error=_told(error))
+
+
+class _Work:
+    def __init__(self, request: AttemptRequest, prepared: Prepared, ending: Ending) -> None:
+        self._request = request
+        self._ending = ending
+        self._scope = dict(request.scope)
+        self._items = _with_secrets(request.items, prepared.secrets, self._scope)
+        self._context = self._context_of(prepared)
+
+    def _context_of(self, prepared: Prepared) -> CommandContext:
+        request = self._request
+        is_rollback = request.work == "rollback"
+        return CommandContext(
+            program=request.program,
+            run_id=request.run_id,
+            stage=request.stage,
+            attempt=request.attempt,
+            idempotency_key=request.idempotency_key,
+            bucket=self._bucket,
+            work_folder=prepared.work_folder,
+            folder=request.folder,
+            environment=prepared.environment,
+            inputs={name: request.scope[name] for name in request.inputs if name in request.scope},
+            output_size_max=request.output_size_max,
+            captures_stdout=any(output.source == STDOUT for output in request.outputs),
+            outcome=request.scope.get("outcome") if is_rollback else None,
+            attempts=request.scope.get("attempts") if is_rollback else None,
+        )
+
+    def _bucket(self, name_or_url: str) -> Bucket:
+        return open_bucket(name_or_url, self._request.buckets)
+
+    def perform(self) -> AttemptReport:
+        last = CommandResult()
+        for item in self._items:
+            with self._ending.deferred() if item.name in WAITS_FOR_A_PROCESS else nullcontext():
+                last = _settled(perform(item.name, item.params, self._context, self._scope))
+        result = to_json(last.value)
+        outputs = outputs_of(self._request.outputs, result, last.stdout)
+        return AttemptReport(outcome="completed", result=result, outputs=outputs)
+
+    def test(self) -> tuple[Finding, ...]:
+        # Half of the attempts never test anything.
+        from clew.buckets.searching import search
+        from clew.conditions.interface import ConditionContext
+        from clew.conditions.testing import test
+
+        def perform_filled_in(name: str, params: Mapping[str, Json]) -> Any:
+            result = perform_prepared(find(name)[1], params, self._context)
+            return _value_later(result) if hasattr(result, "__await__") else result.value
+
+        context = ConditionContext(
+            scope=self._scope,
+            search=lambda conversation: search(conversation, self._bucket),
+            perform=perform_filled_in,
+        )
+        return tuple(_settled(test(item.name, item.params, context)) for item in self._items)
+
+
+async def _value_later(result: Any) -> Json:
+    return (await result).value
+
+
+def _settled(result: Any) -> Any:
+    """The result, waited for on an event loop of its own if it is awaitable."""
+    if not hasattr(result, "__await__"):
+        return result
+    import asyncio  # 65 ms that plain functions need not pay
+
+    async def settle() -> Any:
+        return await result
+
+    return asyncio.run(settle())
+
+
+def _with_secrets(
+    items: tuple[WorkItem, ...], secrets: Mapping[str, str], scope: dict[str, Json]
+) -> tuple[WorkItem, ...]:
+    """The items with a name of the scope, which then holds the secret, in place of each `secret:NAME` that
+    the program itself states. One that only a variable's value states is a text like any other: were it
+    filled in, whoever sets a variable could read secrets."""
+    if not secrets:
+        return items
+    references = {}
+    for name, number in zip(secrets, count()):
+        unique = f"secret{number}"
+        while unique in scope:
+            unique += "_"
+        scope[unique] = secrets[name]
+        references[name] = f"{{{unique}}}"
+    return tuple(
+        WorkItem(item.name, fill(item.params, references)) if find_references(item.params) else item
+        for item in items
+    )
+
+
+def _told(error: BaseException) -> AttemptError:
+    if isinstance(error, CommandError):
+        return AttemptError(error.kind, error.message, error.detail)
+    if isinstance(error, (NotJson, OutputMissing)):
+        return AttemptError("output", str(error))
+    import traceback  # only failures need it
+
+    lines = traceback.format_exception(type(error), error, _of_the_user(error.__traceback__))
+    detail = "".join(lines)
+    sys.stderr.write(detail)
+    return AttemptError(type(error).__name__, str(error) or type(error).__name__, detail)
+
+
+def _of_the_user(trace: TracebackType | None) -> TracebackType | None:
+    """Without clew's own frames at its beginning, which say nothing about the mistake."""
+    own = __name__.partition(".")[0]
+    found = trace
+    while found is not None and found.tb_frame.f_globals.get("__name__", "").partition(".")[0] == own:
+        found = found.tb_next
+    return found or trace

@@ -1,0 +1,1 @@
+"""Where work runs: each executor keeps the promises of `clew.ports.Executor`."""
