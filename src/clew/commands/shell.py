@@ -1,7 +1,7 @@
 """`shell`: a program with its arguments, or, when it is asked for, a line of the shell.
 
-The child belongs to the attempt's process group and sees the attempt's environment, nothing else. Its result
-is the JSON that it writes to the file named in `CLEW_OUTPUT`, if it writes any.
+The child belongs to the attempt's process group, starts in its folder and sees its environment, nothing else.
+Its result is the JSON that it writes to the file named in `CLEW_OUTPUT`, if it writes any.
 """
 
 from __future__ import annotations
@@ -89,7 +89,6 @@ def _run(context: CommandContext, arguments: list[str], output: str, given: int)
             stdin=given,
             stdout=subprocess.PIPE if context.captures_stdout else context.stdout,
             stderr=context.stderr,
-            cwd=context.work_folder,
             env={**context.environment, OUTPUT: output},
         )
     except (OSError, ValueError) as error:
