@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from clew.core.program.bounds import DEPTH_MAX, NODE_COUNT_MAX
 from clew.core.program.model import Json
@@ -27,16 +27,14 @@ class Mistake(Exception):
         super().__init__(what)
 
 
-@dataclass(slots=True)
-class Document:
+class Document(Struct):
     """A value with the positions of its parts: for an entry of a mapping that of its key, else its own."""
 
     value: Json
-    positions: dict[Path, Position] = field(default_factory=dict)
+    positions: dict[Path, Position] = {}
 
 
-@dataclass(slots=True)
-class Growth:
+class Growth(Struct):
     """Counts what is being built, so that a small text can't become a large document."""
 
     node_count: int = 0

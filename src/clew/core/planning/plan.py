@@ -8,7 +8,8 @@ the program's order.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from clew.core.program.model import Program
 from clew.core.program.needs import AFTER, Need, StageReads, Survey, stage_reads, survey
@@ -28,8 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStage:
+class PlannedStage(Struct, frozen=True):
     """A stage and what it needs from others, in the program's order of those others."""
 
     name: str
@@ -41,8 +41,7 @@ class PlannedStage:
         return tuple(dict.fromkeys(need.stage for need in self.needs))
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Stages that may run together; `index` counts from 1. `conditions` are positions in the program's
     `validate`: those that first have all outputs they read when this block is done."""
 
@@ -51,8 +50,7 @@ class Block:
     conditions: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     blocks: tuple[Block, ...]
 
     def block_of(self, stage: str) -> int:

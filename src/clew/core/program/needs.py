@@ -8,7 +8,8 @@ form. Paths are those of a program whose parts are all lists, as `content.py` wr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from clew.core.program import expressions
 from clew.core.program.model import Command, Condition, Dependency, Program, Stage
@@ -28,16 +29,14 @@ AFTER = "after"
 """The label of a need that is order without data."""
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Struct, frozen=True):
     """One reason to come later: the stage that is needed, and the name it makes (or `after`)."""
 
     stage: str
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Struct, frozen=True):
     """One reference: which part of a stage holds it, the name, where."""
 
     part: str
@@ -45,8 +44,7 @@ class Use:
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class StageReads:
+class StageReads(Struct, frozen=True):
     """The names that a stage reads and does not make itself, by when it reads them.
 
     `forward`: its inputs, `when`, dependencies, environment and `execute`. A rollback's `outcome` and
@@ -62,8 +60,7 @@ class StageReads:
         return self.forward | self.validate | self.rollback
 
 
-@dataclass(frozen=True, slots=True)
-class Producer:
+class Producer(Struct, frozen=True):
     """Who makes a name: a stage by its position, or None for the program itself; as what; where."""
 
     stage: int | None
@@ -71,23 +68,27 @@ class Producer:
     path: Path
 
 
-@dataclass(slots=True)
-class Survey:
+class Survey(Struct):
     """What came of looking through a program; `needs` and `condition_stages` go by position."""
 
-    producers: dict[str, Producer] = field(default_factory=dict)
-    needs: list[tuple[Need, ...]] = field(default_factory=list)
-    condition_stages: list[frozenset[int]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    producers: dict[str, Producer] = {}
+    needs: list[tuple[Need, ...]] = []
+    condition_stages: list[frozenset[int]] = []
+    problems: list[Problem] = []
     comparisons_left: int = _COMPARISONS_MAX
 
 
-def stage_reads(stage: Stage, signatures: Signatures, conditions: Signatures) -> StageReads:
-    """The names that the stage reads from others. Raises TemplateError where a template can't be read."""
+def stage_reads(
+    stage: Stage, signatures: Signatures, conditions: Signatures, *, program: Program | None = None
+) -> StageReads:
+    """The names that the stage reads from others. Raises TemplateError where a template can't be read.
+
+    With the program it is also known what a command whose name is a reference may stand for.
+    """
     own = {output.name for output in stage.outputs} | {one.name for one in stage.dependencies}
     names: dict[str, set[str]] = {}
-    alone = Program("", (stage,))
-    for part, _, text, kind in _stage_templates(stage, alone, signatures, conditions, ()):
+    around = program or Program("", (stage,))
+    for part, _, text, kind in _stage_templates(stage, around, signatures, conditions, ()):
         names.setdefault(part, set()).update(one.name for one in references(text, kind))
     rollback = names.pop("rollback", set()) - ROLLBACK_NAMES
     validate = names.pop("validate", set())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 Path = tuple[str | int, ...]
 """Where in a document: keys and list positions from its root, such as ("stages", 0, "execute")."""
@@ -55,5 +54,8 @@ def written(path: Path) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A suggestion of the nearest known name, or an empty string."""
+    # Only a program with mistakes needs it, and it takes its time to load.
+    from difflib import get_close_matches
+
     close = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else ""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from clew.core.program.durations import read_duration, written_duration
 from clew.core.program.model import Json
@@ -28,14 +29,13 @@ class _Unreadable:
 UNREADABLE = _Unreadable()
 
 
-@dataclass(slots=True)
-class Found:
+class Found(Struct):
     """What has been found on the way through a document.
 
     `names_are_complete` turns false where something could not be read that may declare names.
     """
 
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = []
     names_are_complete: bool = True
 
     def problem(self, path: Path, what: str, hint: str = "") -> _Unreadable:
@@ -67,8 +67,7 @@ def said(value: Json) -> str:
 # ---- single values ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """A text; with a pattern, one that matches it as a whole, and `rule` says it in words."""
 
     about: str = ""
@@ -93,8 +92,7 @@ class Text:
         return {"type": "string", **_about(self.about), **pattern}
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """A whole number within bounds."""
 
     least: int
@@ -112,8 +110,7 @@ class Whole:
         return {"type": "integer", "minimum": self.least, "maximum": self.most, **_about(self.about)}
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """A number within bounds."""
 
     least: float
@@ -131,8 +128,7 @@ class Number:
         return {"type": "number", "minimum": self.least, "maximum": self.most, **_about(self.about)}
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """True or false."""
 
     about: str = ""
@@ -146,8 +142,7 @@ class Flag:
         return {"type": "boolean", **_about(self.about)}
 
 
-@dataclass(frozen=True, slots=True)
-class Duration:
+class Duration(Struct, frozen=True):
     """A duration, in milliseconds once read; `least` of them or more."""
 
     about: str = ""
@@ -169,8 +164,7 @@ class Duration:
         return {"type": "string", **_about(self.about), "examples": ["5 seconds", "2 days 4 hours", "PT5M"]}
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One of a closed list of words; `later` are those that this version does not know yet."""
 
     words: tuple[str, ...]
@@ -191,8 +185,7 @@ class Choice:
         return {"enum": list(self.words), **_about(self.about)}
 
 
-@dataclass(frozen=True, slots=True)
-class Anything:
+class Anything(Struct, frozen=True):
     """Any JSON value, kept as it is."""
 
     about: str = ""
@@ -207,8 +200,7 @@ class Anything:
 # ---- lists and mappings ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(Struct, frozen=True):
     """A list of one shape; items that can't be read are left out.
 
     `placed`: each item as (path, value) once read, so that problems found later know their place.
@@ -234,8 +226,7 @@ class ListOf:
         return {"type": "array", "items": self.item.schema(), **least, **_about(self.about)}
 
 
-@dataclass(frozen=True, slots=True)
-class OneOrMore:
+class OneOrMore(Struct, frozen=True):
     """One of a shape, or a list of them; a list of (path, value) once read, as with `placed`."""
 
     item: Shape
@@ -256,8 +247,7 @@ class OneOrMore:
         return {"oneOf": [one, {"type": "array", "items": one, "minItems": self.least}], **_about(self.about)}
 
 
-@dataclass(frozen=True, slots=True)
-class MappingOf:
+class MappingOf(Struct, frozen=True):
     """A mapping from names to one shape; entries that can't be read are left out."""
 
     item: Shape
@@ -280,8 +270,7 @@ class MappingOf:
         return {"type": "object", "additionalProperties": self.item.schema(), **names, **_about(self.about)}
 
 
-@dataclass(frozen=True, slots=True)
-class NamedItems:
+class NamedItems(Struct, frozen=True):
     """Things with names: a mapping from name to thing, or a list of things with a `name`.
 
     Once read, a list of (path, name, fields). A thing that can't be read keeps its name where it has one,
@@ -339,16 +328,14 @@ class NamedItems:
         return {"oneOf": [mapping, {"type": "array", "items": items}], **_about(self.about)}
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One key of a record."""
 
     shape: Shape
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A mapping with known keys: once read, those that were given and could be read.
 
     `later` are keys that this version does not know yet; one of `other_sorts` makes the whole a sort that it
@@ -411,8 +398,7 @@ class Record:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class BySort:
+class BySort(Struct, frozen=True):
     """A mapping of one shape, a list of another, or else a single value of a third."""
 
     single: Shape
@@ -432,8 +418,7 @@ class BySort:
         return {"anyOf": [one.schema() for one in shapes if one is not None], **_about(self.about)}
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(Struct, frozen=True):
     """A JSON Schema, kept as it is."""
 
     about: str = ""
@@ -449,8 +434,7 @@ class Schema:
         return {"type": ["object", "boolean"], **_about(self.about)}
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """A list of exactly two: a word and what belongs to it; a tuple once read."""
 
     first: Shape

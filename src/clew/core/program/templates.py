@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from clew.core.program.signatures import REGEX, SHELL, SQL
 
@@ -45,8 +46,7 @@ class TemplateError(ValueError):
         super().__init__(f"{what}; {hint}" if hint else what)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A `{name.field[0]:format}`: the name, the fields and positions behind it, the format of a time."""
 
     name: str
