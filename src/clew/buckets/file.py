@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import quote, unquote
@@ -24,8 +25,10 @@ _WRITING = ".clew-writing-"
 _CHUNK_SIZE = 1024 * 1024
 """Bytes read at a time when copying: large enough that the calls cost nothing beside the disk."""
 
-_TRIES_MAX = 5
-"""How often a write begins anew when a delete beside it has just removed the folder as empty."""
+_TRIES_MAX = 100
+_PAUSE_SECONDS = 0.001
+"""How often a write begins anew when a delete beside it has just removed the folder as empty, and after which
+pause: while the system removes a folder, it is there for some calls and gone for others."""
 
 # A file without a name until it is whole: what a killed process was writing leaves nothing. Linux only.
 _UNNAMED: int | None = getattr(os, "O_TMPFILE", None)
@@ -80,7 +83,7 @@ class FileBucket:
                     and not entry.name.startswith(_WRITING)
                     and _is_text(entry.name)
                 ):
-                    yield f"{folder}{entry.name}{'/' if entry.is_dir() else ''}"
+                    yield f"{folder}{entry.name}{'/' if _is_folder(entry) else ''}"
 
     def _listed(self, keys: list[str]) -> Iterator[ObjectFacts | str]:
         for key in keys:
@@ -167,6 +170,7 @@ class FileBucket:
                 except FileNotFoundError:
                     if not tries_left:
                         raise
+                    time.sleep(_PAUSE_SECONDS)
         raise AssertionError("the last try returns or raises")
 
     def _make_folder(self, path: str) -> None:
@@ -193,7 +197,7 @@ class FileBucket:
                 os.unlink(path)
             except FileNotFoundError:
                 return False
-            _sync_folder(self._without_empty_folders(os.path.dirname(path)))
+            self._sync_nearest(self._without_empty_folders(os.path.dirname(path)))
             return True
 
     def _without_empty_folders(self, path: str) -> str:
@@ -207,6 +211,14 @@ class FileBucket:
                 return path  # it isn't empty, or may not be removed: then it stays
             path = os.path.dirname(path)
         return path
+
+    def _sync_nearest(self, path: str) -> None:
+        """Make a removal durable, in the folder or, if somebody else has removed that, in one above."""
+        while True:
+            try:
+                return _sync_folder(path)
+            except FileNotFoundError:
+                path = os.path.dirname(path)
 
     # ---- paths ----
 
@@ -240,6 +252,15 @@ def _facts_of(key: str, found: os.stat_result) -> ObjectFacts:
     # The inode tells two files of one size written within one tick of the file system's clock.
     etag = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"
     return ObjectFacts(key, found.st_size, etag, found.st_mtime_ns // 1_000_000)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno in _NO_SUCH:
+            return False  # a link that leads round and round
+        raise
 
 
 def _is_text(name: str) -> bool:
@@ -293,7 +314,9 @@ def _new_file(folder: int) -> tuple[int, str]:
         try:
             return os.open(f"/proc/self/fd/{folder}", os.O_WRONLY | os.O_CLOEXEC | _UNNAMED, 0o666), ""
         except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            # Not every file system has them; and EPERM may mean that the folder was removed just now, which
+            # the other way then says.
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.EPERM):
                 raise
     writing = _writing_name()
     return os.open(
