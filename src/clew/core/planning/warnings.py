@@ -6,7 +6,7 @@ about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from clew.core.planning.plan import Plan
 from clew.core.program.model import Program, Rollback, Stage
@@ -21,25 +21,32 @@ _FINDS_OUT_BY = frozenset({"idempotency_key", "attempts", "run_id", "run_name"})
 
 def plan_warnings(program: Program, plan: Plan, signatures: Signatures) -> tuple[Problem, ...]:
     """The warnings of a program without problems, in the program's order of stages."""
+    undone_later = _undone_later(program, plan)
     return tuple(
         warning
         for at, stage in enumerate(program.stages)
-        for warning in (*_residue(at, stage, program, plan), *_unwritten(at, stage, program, signatures))
+        for warning in (*_residue(at, stage, undone_later), *_unwritten(at, stage, program, signatures))
     )
 
 
-def _residue(at: int, stage: Stage, program: Program, plan: Plan) -> Iterator[Problem]:
+def _undone_later(program: Program, plan: Plan) -> dict[str, str | None]:
+    """For each stage the first stage of the blocks after its own that is undone, if there is one."""
+    undone = {stage.name for stage in program.stages if stage.rollback.kind == "commands"}
+    later: dict[str, str | None] = {}
+    nearest_undone: str | None = None
+    for block in reversed(plan.blocks):
+        later.update((planned.name, nearest_undone) for planned in block.stages)
+        nearest_undone = next((one.name for one in block.stages if one.name in undone), nearest_undone)
+    return later
+
+
+def _residue(at: int, stage: Stage, undone_later: Mapping[str, str | None]) -> Iterator[Problem]:
     """A stage that nobody undoes stays, also where the stages after it are undone."""
     if stage.rollback.kind != "undeclared":
         return
-    block = plan.block_of(stage.name)
-    later = {planned.name for one in plan.blocks if one.index > block for planned in one.stages}
-    undone = [
-        other.name for other in program.stages if other.name in later and other.rollback.kind == "commands"
-    ]
     what = f"the stage '{stage.name}' declares no rollback: what it does stays when the run goes wrong"
-    if undone:
-        what += f", though '{undone[0]}' after it is undone"
+    if undone_later[stage.name]:
+        what += f", though '{undone_later[stage.name]}' after it is undone"
     yield Problem(("stages", at), what, "declare a rollback, or rollback: none if it leaves nothing")
 
 
