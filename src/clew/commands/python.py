@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from clew.commands.interface import CommandContext, CommandError
+from clew.core.running.json_values import NotJson, to_json
 from clew.ports import Json
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -100,11 +101,7 @@ async def _later(result: Any) -> Json:
 
 def as_json(value: Any) -> Json:
     """The value as JSON. Raises CommandError if it has no such form."""
-    import msgspec
-
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        value = value._asdict()
     try:
-        return msgspec.to_builtins(value, str_keys=True)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise CommandError("output", f"what the function returned has no JSON form: {error}") from error
+        return to_json(value)
+    except NotJson as error:
+        raise CommandError("output", f"what the function returned can't be kept: {error}") from error
