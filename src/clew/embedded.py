@@ -57,6 +57,11 @@ class Session:
         self._orchestrator = orchestrator
         self._sealed: dict[int, SealedProgram] = {}
 
+    @property
+    def flush_count(self) -> int:
+        """How many transactions the store has flushed."""
+        return self._orchestrator.store.flush_count
+
     async def run(
         self, program: FunctionProgram, variables: Mapping[str, Json] | None = None, *, observer: Observer | None = None
     ) -> RunResult:

@@ -252,6 +252,11 @@ class RunRow(NamedTuple):
     cause: str
     ended_at: int | None
     residue: str
+
+
+class Advanced(NamedTuple):
+    """Where a run's journal ends after a record."""
+
     entry_count: int
     head: str
 
@@ -288,7 +293,7 @@ class RunRecord(NamedTuple):
     """All that must hold together of one turn of one run: written whole or not at all.
 
     `entries`: seq, content, hash. `entry_count`: how many the journal had before, which guards, beside the
-    epoch, against a second writer.
+    epoch, against a second writer. `run` is None where the run's row stays as it is.
     """
 
     run_id: str
@@ -296,13 +301,18 @@ class RunRecord(NamedTuple):
     entry_count: int
     entries: Sequence[tuple[int, str, str]]
     payloads: Sequence[PayloadRow]
-    run: RunRow
+    advanced: Advanced
+    run: RunRow | None
     stages: Sequence[StageRow]
     created: NewRun | None = None
 
 
 class Store(Protocol):
     """Where runs are kept. Blocking; one transaction a call; any call may raise StoreError."""
+
+    @property
+    def flush_count(self) -> int:
+        """How many transactions of runs were flushed."""
 
     def record(self, records: Sequence[RunRecord]) -> list[str]:
         """Write the records of many runs, durably, with one flush, each whole. Returns the ids of runs that

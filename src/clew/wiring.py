@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any
 
 from clew.commands import SIGNATURES
 from clew.conditions import SIGNATURES as CONDITIONS
-from clew.core.program.model import Condition, Json, Program
+from clew.core.program.model import Condition, Json, Program, Stage
 from clew.orchestrator.driver import Driver
 from clew.orchestrator.orchestrator import Orchestrator
 from clew.orchestrator.payloads import PayloadKeeper
@@ -22,7 +22,7 @@ from clew.orchestrator.performing import Performer
 from clew.orchestrator.programs import ProgramBook
 from clew.orchestrator.real_world import LoopTasks, RealChance, RealClock
 from clew.orchestrator.requests import Surroundings
-from clew.ports import AttemptReport, AttemptRequest, Bucket, Executor, Finding, SearchAnswer, SecretSource, StoreBusy
+from clew.ports import AttemptReport, AttemptRequest, Bucket, Executor, Finding, SearchAnswer, SecretSource, StoreBusy, WorkItem
 from clew.settings import Settings
 from clew.stores.lock import OrchestratorLock
 from clew.stores.sqlite import SqliteStore
@@ -33,6 +33,9 @@ gone; what has not ended after so long hangs in the kernel, and whoever looks mu
 
 WORKERS_PER_CORE = 4
 """Attempts mostly wait for others: a few a core keep the machine busy without choking it."""
+
+NO_SOURCE = "no-source"
+"""Stands for the digest of a function that has no source file: one built in, or typed at a prompt."""
 
 Function = Callable[..., Any]
 
@@ -108,7 +111,7 @@ def _assemble(
             secrets={name: SecretSource(each.kind, each.name) for name, each in settings.secrets.items()},
             log_path=lambda run_id, stage, number: log_path(settings.logs, run_id, stage, number),
         ),
-        code_of=code_of,
+        code_of=_code_of(functions),
         test_pure=test_pure,
         is_pure=lambda name: name in CONDITIONS and CONDITIONS[name].is_pure,
     )
@@ -178,13 +181,19 @@ class _BySort:
         self._inline = inline
         self._local = local
         self._functions = functions
+        self._sorted: dict[int, tuple[Any, Executor]] = {}
+        """By the identity of a request's items, which are the same object for all runs of a program."""
 
-    def _is_inline(self, request: AttemptRequest) -> bool:
-        functions = self._functions
-        return all(item.name == "python" and item.params.get("function") in functions for item in request.items)
+    def _executor_of(self, items: Sequence[WorkItem]) -> Executor:
+        known = self._sorted.get(id(items))
+        if known is None or known[0] is not items:
+            functions = self._functions
+            is_inline = all(item.name == "python" and item.params.get("function") in functions for item in items)
+            known = self._sorted[id(items)] = (items, self._inline if is_inline else self._local)
+        return known[1]
 
     def submit(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
-        (self._inline if self._is_inline(request) else self._local).submit(request, ended)
+        self._executor_of(request.items).submit(request, ended)
 
     def submit_all(self, requests: Sequence[tuple[AttemptRequest, Callable[[AttemptReport], None]]]) -> None:
         for request, ended in requests:
@@ -227,14 +236,49 @@ def search_dependencies(
     return SearchAnswer("ambiguous", None, f"{outcome.name}: more than one match, and no `multiple` to choose: {listed}")
 
 
-def code_of(reference: str, folder: str) -> str:
-    """The digest of a function's source; empty when it is gone."""
+def _code_of(functions: Mapping[str, Function]) -> Callable[[Stage, str], dict[str, str]]:
+    """See `performing.CodeOf`. What this process has loaded is looked up once: it stays what it is, whatever
+    happens to the file."""
+    loaded: dict[int, tuple[Stage, dict[str, str]]] = {}
+
+    def code_of(stage: Stage, folder: str) -> dict[str, str]:
+        known = loaded.get(id(stage))
+        if known is not None:
+            return known[1]
+        parts = {"execute": stage.execute, "validate": stage.validate, "rollback": stage.rollback.commands}
+        references = {part: _functions_of(items) for part, items in parts.items()}
+        found: dict[str, str] = {}
+        for part, names in references.items():
+            digests = [_digest_of(name, folder, functions.get(name)) for name in names]
+            if digests and all(digests):
+                found[part] = ",".join(digests)
+        if all(name in functions for names in references.values() for name in names):
+            loaded[id(stage)] = (stage, found)
+        return found
+
+    return code_of
+
+
+def _functions_of(items: Sequence[Any]) -> list[str]:
+    """The references of those commands or conditions that are functions of the program's own."""
+    return [
+        item.params["function"]
+        for item in items
+        if item.name == "python" and isinstance(item.params, Mapping) and "function" in item.params
+    ]
+
+
+def _digest_of(reference: str, folder: str, function: Function | None) -> str:
     from clew.executors.code_digest import code_digest
 
+    module, _, name = reference.partition(":")
+    if function is not None and module == "__main__":
+        path = function.__code__.co_filename
+        folder, reference = os.path.dirname(os.path.abspath(path)), f"{os.path.basename(path).removesuffix('.py')}:{name}"
     try:
-        return code_digest(reference, folder) or "built-in"
+        return code_digest(reference, folder) or NO_SOURCE
     except LookupError:
-        return ""
+        return NO_SOURCE if function is not None else ""
 
 
 def test_pure(condition: Condition, scope: Mapping[str, Json]) -> Finding:
@@ -246,8 +290,12 @@ def test_pure(condition: Condition, scope: Mapping[str, Json]) -> Finding:
 
 def log_path(folder: str, run_id: str, stage: str, number: str) -> str:
     """The file of an attempt's log. Stages are named by people, so the name is made safe for a file."""
-    safe = "".join(letter if letter.isalnum() or letter in "-_" else f"%{ord(letter):02x}" for letter in stage)
-    return os.path.join(folder, run_id, f"{safe}.{number}.log")
+    return f"{folder}/{run_id}/{_safe_name(stage)}.{number}.log"
+
+
+@lru_cache(maxsize=4096)
+def _safe_name(stage: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else f"%{ord(letter):02x}" for letter in stage)
 
 
 class _LazyBucket:

@@ -5,6 +5,7 @@ function that runs too long can't be killed, and its attempt then ends `unknown`
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -32,7 +33,7 @@ class InlineExecutor:
         self._function_of = function_of
         self._pool: ThreadPoolExecutor | None = None
         self._running: dict[str, _Attempt] = {}
-        self._callers: dict[WorkItem, Callable[[AttemptRequest], dict[str, Json]]] = {}
+        self._loaded: dict[str, _Loaded] = {}
         self._sweep_at = float("inf")
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -41,7 +42,7 @@ class InlineExecutor:
         loop = asyncio.get_running_loop()
         attempt = _Attempt(request, ended, loop.time() + request.timeout_milliseconds / 1000)
         self._running[request.attempt_id] = attempt
-        attempt.task = loop.create_task(self._run(attempt))
+        attempt.task = asyncio.Task(self._run(attempt), loop=loop)
         if attempt.deadline < self._sweep_at:
             self._sweep_later(loop, attempt.deadline)
 
@@ -70,7 +71,15 @@ class InlineExecutor:
     async def _run(self, attempt: _Attempt) -> None:
         request = attempt.request
         try:
-            report = await self._report(request)
+            if request.work == "test":
+                findings = [await self._find(request, item) for item in request.items]
+                report = AttemptReport(outcome=statuses.COMPLETED, findings=tuple(findings))
+            else:
+                result: Json = None
+                for item in request.items:
+                    function, values = self._call_of(request, item)
+                    result = await (function(**values) if function.is_async else self._in_thread(function, values))
+                report = _completed(request, result)
         except asyncio.CancelledError:
             report = attempt.ended_early()
         except Exception as error:
@@ -78,21 +87,11 @@ class InlineExecutor:
         del self._running[request.attempt_id]
         attempt.ended(report)
 
-    async def _report(self, request: AttemptRequest) -> AttemptReport:
-        if request.work == "test":
-            findings = [await self._find(request, item) for item in request.items]
-            return AttemptReport(outcome=statuses.COMPLETED, findings=tuple(findings))
-        result: Json = None
-        for item in request.items:
-            result = await self._call(request, item)
-        result = to_json(result)
-        outputs = outputs_of(request.outputs, result) if request.outputs else {}
-        return AttemptReport(outcome=statuses.COMPLETED, result=result, outputs=outputs)
-
     async def _find(self, request: AttemptRequest, item: WorkItem) -> Finding:
         """What a `python` condition says: false, or an exception, is not held; a text is why not."""
+        function, values = self._call_of(request, item)
         try:
-            said = await self._call(request, item)
+            said = await (function(**values) if function.is_async else self._in_thread(function, values))
         except Exception as error:
             return Finding(item.name, "not_held", f"{type(error).__name__}: {error}")
         if isinstance(said, str) and said:
@@ -100,19 +99,22 @@ class InlineExecutor:
         held = said is None or bool(said)
         return Finding(item.name, "held" if held else "not_held", "" if held else f"it gave {said!r}")
 
-    async def _call(self, request: AttemptRequest, item: WorkItem) -> Any:
+    def _call_of(self, request: AttemptRequest, item: WorkItem) -> tuple[_Loaded, dict[str, Json]]:
+        """The function of an item and the values of its parameters."""
         params: Mapping[str, Json] = item.params
-        function = self._function_of(params["function"], request.folder)
+        reference = params["function"]
+        loaded = self._loaded.get(reference)
+        if loaded is None:
+            loaded = self._loaded[reference] = _Loaded(self._function_of(reference, request.folder))
         given = params.get("with")
         if given is None:
-            values = {name: request.scope[name] for name in request.inputs}
-        else:
-            values = {name: render(value, request.scope) for name, value in given.items()}
-        if asyncio.iscoroutinefunction(function):
-            return await function(**values)
+            return loaded, {name: request.scope[name] for name in request.inputs}
+        return loaded, {name: render(value, request.scope) for name, value in given.items()}
+
+    def _in_thread(self, loaded: _Loaded, values: dict[str, Json]) -> asyncio.Future[Any]:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="clew-inline")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(**values))
+        return asyncio.get_running_loop().run_in_executor(self._pool, lambda: loaded(**values))
 
     # ---- deadlines: one timer for all ----
 
@@ -132,6 +134,31 @@ class InlineExecutor:
         following = min((each.deadline for each in self._running.values() if each.deadline > now), default=None)
         if following is not None:
             self._sweep_later(loop, following)
+
+
+class _Loaded:
+    """A function, and whether it is `async`: asked once, not once an attempt."""
+
+    __slots__ = ("_function", "is_async")
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self.is_async = inspect.iscoroutinefunction(function)
+
+    def __call__(self, **values: Json) -> Any:
+        return self._function(**values)
+
+
+def _completed(request: AttemptRequest, result: Any) -> AttemptReport:
+    """The report of work that returned; a value that is no JSON, or an output that is missing, is an error."""
+    if result is None and not request.outputs:
+        return _NOTHING
+    result = to_json(result)
+    outputs = outputs_of(request.outputs, result) if request.outputs else {}
+    return AttemptReport(outcome=statuses.COMPLETED, result=result, outputs=outputs)
+
+
+_NOTHING = AttemptReport(outcome=statuses.COMPLETED)
 
 
 class _Attempt:

@@ -17,7 +17,7 @@ from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState, StageState
 from clew.core.sealing.canonical import payload_digest
 from clew.core.sealing.journal import Head, StoredEntry, read_entry
-from clew.ports import NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
+from clew.ports import Advanced, NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
 
 Json = Any
 Observer = Callable[[Entry, RunState], None]
@@ -34,7 +34,7 @@ class DrivenRun:
 
     __slots__ = (
         "asked", "block_index", "created", "entries", "epoch", "facts", "head", "is_ready", "observer", "origin",
-        "outbox", "outputs", "payloads", "rounds", "settled", "state", "timers", "values", "written_at",
+        "outbox", "outputs", "payloads", "rounds", "row", "settled", "state", "timers", "values", "written_at",
     )  # fmt: skip
 
     def __init__(self, program: SealedProgram, run_id: str, *, epoch: int, origin: Origin) -> None:
@@ -60,6 +60,8 @@ class DrivenRun:
         self.outbox: list[Any] = []
         """What to do once these entries are durable."""
         self.written_at = 0
+        self.row: RunRow | None = None
+        """The run's row of the tracker as it was last written."""
         self.observer: Observer | None = None
         self.settled: Callable[[], None] | None = None
 
@@ -85,14 +87,21 @@ class DrivenRun:
     def record(self) -> RunRecord:
         """All that this turn wrote, for one transaction."""
         state = self.state
-        rows = [
-            (entry.seq, stored.content.decode(), stored.hash) for entry, stored in self.entries
-        ]
+        rows = [(entry.seq, stored.content.decode(), stored.hash) for entry, stored in self.entries]
         touched = [stage_row(state.stages[name]) for name in state.touched]
-        record = RunRecord(
-            state.run_id, self.epoch, rows[0][0], rows, self.payloads, run_row(state, self.head), touched, self.created
+        row = run_row(state)
+        changed, self.row = (None if row == self.row else row), row
+        return RunRecord(
+            run_id=state.run_id,
+            epoch=self.epoch,
+            entry_count=rows[0][0],
+            entries=rows,
+            payloads=self.payloads,
+            advanced=Advanced(self.head.seq, self.head.hash),
+            run=changed,
+            stages=touched,
+            created=self.created,
         )
-        return record
 
     def recorded(self) -> list[tuple[Entry, StoredEntry]]:
         """The record is durable: forget it, and say what it held."""
@@ -143,13 +152,13 @@ def defaults_of(stage: StageState) -> dict[str, Json]:
     return {output.name: output.default for output in stage.sealed.stage.outputs if output.has_default}
 
 
-def run_row(state: RunState, head: Head) -> RunRow:
+def run_row(state: RunState) -> RunRow:
     """The run's row of the tracker."""
     residue: tuple[ResidueItem, ...] = ()
     if state.undo is not None:
         residue = state.residue if state.is_settled else residue_of(state)
     text = encode_payload(residue).decode() if residue else "[]"
-    return RunRow(state.status, state.cause, state.ended_at or None, text, head.seq, head.hash)
+    return RunRow(state.status, state.cause, state.ended_at or None, text)
 
 
 def stage_row(stage: StageState) -> StageRow:

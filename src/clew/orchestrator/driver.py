@@ -150,14 +150,18 @@ class Driver:
 
     def _decide(self, run: DrivenRun, at: int) -> None:
         """Decide and write until nothing new follows without the world."""
-        while True:
-            seq = run.head.seq
-            for action in decide(run.state):
-                _CARRY_OUT[type(action)](self, run, action, at)
-                if run.state.held:
-                    break
-            if run.head.seq == seq:
-                return
+        state = run.state
+        is_news = True
+        while is_news:
+            is_news = False
+            for action in decide(state):
+                kind = type(action)
+                seq = state.seq
+                _CARRY_OUT[kind](self, run, action, at)
+                if state.seq != seq and kind not in _ONLY_BEGINS:
+                    is_news = True
+                if state.held:
+                    return
 
     def _record(self, turned: list[DrivenRun]) -> None:
         """One transaction for all; then, and only then, act."""
@@ -362,6 +366,9 @@ class Driver:
             run.timers[key] = self._tasks.later(not_before - at, due)
         return True
 
+
+_ONLY_BEGINS = frozenset({actions.StartAttempt, actions.StartRollback})
+"""What puts something in flight and so leaves nothing more to decide: the world has the word."""
 
 _GATHER: dict[type, Callable[[Driver, DrivenRun, Any, int], None]] = {
     AttemptReported: Driver._attempt_reported,

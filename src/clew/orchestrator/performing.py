@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from clew.core.program import expressions
-from clew.core.program.model import Condition, Dependency
+from clew.core.program.model import Condition, Dependency, Stage
 from clew.core.running.actions import EndAttempt
 from clew.core.running.entries import AttemptStarted, RollbackStarted
 from clew.core.running.sealed_program import SealedProgram
@@ -27,8 +27,9 @@ from clew.ports import AttemptReport, AttemptRequest, Executor, Finding, Searche
 
 Json = Any
 Notice = Callable[[DrivenRun, Fact], None]
-CodeOf = Callable[[str, str], str]
-"""The digest of the code that a reference (`module:qualname`) names, seen from a folder; empty if it is gone."""
+CodeOf = Callable[[Stage, str], dict[str, str]]
+"""The digests of the functions of a stage, seen from a folder: by `execute`, `validate`, `rollback`. What has no
+functions, or functions that are gone, is left out."""
 TestPure = Callable[[Condition, Mapping[str, Json]], Finding]
 
 
@@ -102,18 +103,7 @@ class Performer:
 
     def code_of(self, run: DrivenRun, stage: StageState) -> dict[str, str]:
         """The digests of the functions that the stage runs, by what they are for."""
-        model = stage.sealed.stage
-        parts = {
-            "execute": _functions(model.execute),
-            "validate": _functions(model.validate),
-            "rollback": _functions(model.rollback.commands),
-        }
-        found: dict[str, str] = {}
-        for part, references in parts.items():
-            digests = [self._code_of(reference, run.origin.folder) for reference in references]
-            if digests and all(digests):
-                found[part] = ",".join(digests)
-        return found
+        return self._code_of(stage.sealed.stage, run.origin.folder)
 
     # ---- conditions ----
 
@@ -179,12 +169,3 @@ def _attempt_notice(run: DrivenRun, order: AttemptStarted, notice: Notice) -> Ca
 
 def _rollback_notice(run: DrivenRun, order: RollbackStarted, notice: Notice) -> Callable[[AttemptReport], None]:
     return lambda report: notice(run, RollbackReported(order.stage, order.attempt, report))
-
-
-def _functions(items: Iterable[Any]) -> list[str]:
-    """The references of those that are functions of the program's own."""
-    return [
-        item.params["function"]
-        for item in items
-        if item.name == "python" and isinstance(item.params, Mapping) and "function" in item.params
-    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b32encode
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -18,7 +17,7 @@ from clew.ports import AttemptRequest, OutputItem, SecretSource, WorkItem
 Json = Any
 
 KEY_LENGTH = 40
-"""Characters of an idempotency key after its prefix: 200 bits, more than chance or an adversary can meet."""
+"""Characters of an idempotency key after its prefix, hex: 160 bits, more than chance or an adversary can meet."""
 
 FIRST_PASS = 1
 
@@ -147,7 +146,7 @@ def idempotency_key(run_id: str, stage: StageState, tag: bytes) -> str:
     """The key of a stage and pass, the same in every attempt; a rollback has one of its own beside it."""
     name = f"{run_id}\0{stage.sealed.stage.name}\0\0{FIRST_PASS}"
     prefix = "ck1_" if tag is KEY_TAG else "cr1_"
-    return prefix + b32encode(sha256(tag + name.encode()).digest())[:KEY_LENGTH].decode().lower()
+    return prefix + sha256(tag + name.encode()).hexdigest()[:KEY_LENGTH]
 
 
 # ---- the map as a stage sees it --------------------------------------------------------------------------

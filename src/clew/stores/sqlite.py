@@ -71,10 +71,14 @@ class SqliteStore:
             self._create(fresh)
         fenced: list[str] = []
         before = self._connection.total_changes()
-        executemany(sql["update_run"], [(*each.run, each.run_id, each.epoch, each.entry_count) for each in records])
+        advanced = [(*each.advanced, each.run_id, each.epoch, each.entry_count) for each in records]
+        executemany(sql["advance_run"], advanced)
         if self._connection.total_changes() - before != len(records):
             fenced = self._fenced(records)
             records = [record for record in records if record.run_id not in fenced]
+        changed = [(*each.run, each.run_id) for each in records if each.run is not None]
+        if changed:
+            executemany(sql["update_run"], changed)
         executemany(sql["insert_entry"], [(each.run_id, *entry) for each in records for entry in each.entries])
         stages = [(*row[1:], each.run_id, row[0]) for each in records for row in each.stages]
         if stages:
@@ -103,7 +107,7 @@ class SqliteStore:
         return [
             record.run_id
             for record in records
-            if not list(self._execute(query, (record.run_id, record.epoch, record.run.entry_count)))
+            if not list(self._execute(query, (record.run_id, record.epoch, record.advanced.entry_count)))
         ]
 
     def register_program(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from hashlib import sha256
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,8 +22,7 @@ class JournalError(ValueError):
         self.seq = seq
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEntry:
+class StoredEntry(NamedTuple):
     """An entry as it stands in the store: the very bytes that were hashed, and their hash."""
 
     content: bytes
@@ -42,7 +42,7 @@ class Head:
         entry = Entry(at, body, epoch, self.hash, self.run, self.seq, 1, block, payload)
         content = encode(entry)
         self.seq += 1
-        self.hash = tagged_hash(ENTRY_TAG, content)
+        self.hash = sha256(ENTRY_TAG + content).hexdigest()
         return entry, StoredEntry(content, self.hash)
 
 

@@ -30,10 +30,14 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, 0, '');
 -- A stage's row in the tracker, from the first moment on.
 INSERT INTO stages (run_id, position, name, block, status) VALUES (?, ?, ?, ?, 'pending');
 
+-- name: advance_run
+-- Every record moves its run's row on, and only the holder of the epoch can: the fence. It names no indexed
+-- column, since SQLite writes an index anew for every column that is named, changed or not.
+UPDATE runs SET entry_count = ?, head = ? WHERE run_id = ? AND epoch = ? AND entry_count = ?;
+
 -- name: update_run
--- Every record moves its run's row on, and only the holder of the epoch can: the fence.
-UPDATE runs SET status = ?, cause = ?, ended_at = ?, residue = ?, entry_count = ?, head = ?
-WHERE run_id = ? AND epoch = ? AND entry_count = ?;
+-- The run's row follows what its entries say, where that changed.
+UPDATE runs SET status = ?, cause = ?, ended_at = ?, residue = ? WHERE run_id = ?;
 
 -- name: update_stage
 -- A stage's row follows what its entries say.

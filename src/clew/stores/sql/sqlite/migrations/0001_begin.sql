@@ -37,7 +37,7 @@ CREATE TABLE runs (
   origin TEXT NOT NULL,                       -- JSON: folder of the program's code, buckets given by the request
   UNIQUE (program, run_name),
   UNIQUE (program, run_time, generation)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX runs_unsettled ON runs (launched_at)
   WHERE status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped');
@@ -67,7 +67,7 @@ CREATE TABLE journal (
   content TEXT NOT NULL,                      -- canonical JSON, the very bytes that were hashed
   hash TEXT NOT NULL CHECK (length(hash) = 64),
   PRIMARY KEY (run_id, seq)
-) STRICT, WITHOUT ROWID;
+) STRICT;                                     -- with rowids: what many runs write together lies together
 
 CREATE TABLE payloads (
   run_id TEXT NOT NULL REFERENCES runs,
@@ -76,7 +76,7 @@ CREATE TABLE payloads (
   content TEXT,                               -- JSON; NULL when it stands at `location`
   location TEXT,
   PRIMARY KEY (run_id, seq)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- What a person asks first: who ran what, when, and what came of it.
 CREATE VIEW run_status_tracker AS
