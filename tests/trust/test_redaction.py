@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import pairwise
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -34,7 +35,7 @@ PRINTED = {
 def streamed(redactor, content, cuts):
     """The content redacted in pieces, cut at these places."""
     places = sorted({0, len(content), *(cut % (len(content) + 1) for cut in cuts)})
-    pieces = [content[start:end] for start, end in zip(places, places[1:], strict=False)]
+    pieces = [content[start:end] for start, end in pairwise(places)]
     return b"".join(map(redactor.feed, pieces)) + redactor.finish()
 
 
