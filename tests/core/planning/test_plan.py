@@ -174,10 +174,14 @@ def test_what_a_named_command_reads_depends_on_what_it_may_be() -> None:
             "stages[0].outputs.run_id: 'run_id' is a name that clew gives",
         ),
         (stage("a", outputs=(Output("outcome"),)), "'outcome' is a name that clew gives itself"),
-        (Stage("a", (Command("{region} x"),)), "stages[0].execute[0].command: '{region} x' mixes"),
+        (
+            Stage("a", (Command("{region} x"),)),
+            "stages[0].execute[0].command: '{region} x' is no command's name",
+        ),
         (Stage("a", (Command("{run_id}"),)), "{run_id} may not name a command; put it into"),
         (Stage("a", (Command("{free}"),)), "{free} may not name a command"),
-        (Stage("a", (Command("{region.x}"),)), "mixes"),
+        (Stage("a", (Command("{region.x}"),)), "is no command's name"),
+        (Stage("a", (Command("{{region}}"),)), "is no command's name"),
         (Stage("a", (Command("{"),)), "the brace"),
     ],
 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from clew.core.program.expressions import (
     LIST_SIZE_MAX,
     TEXT_SIZE_MAX,
     ExpressionError,
+    _compiled,
     check,
     evaluate,
     names_in,
@@ -108,6 +111,17 @@ def test_the_deeper_the_macros_the_shorter_the_lists(text: str, depth: int) -> N
 def test_only_the_names_it_refers_to_reach_the_library() -> None:
     """A value that an expression does not refer to may be anything, even one the library can't take."""
     assert evaluate("a", {"a": 1, "b": object()}) == 1
+
+
+def test_a_missing_library_is_one_clear_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the library an expression can't be checked, and the error names the package."""
+    monkeypatch.delitem(sys.modules, "cel.cel", raising=False)
+    monkeypatch.setattr(sys, "path", [])
+    _compiled.cache_clear()
+    with pytest.raises(ImportError, match="common-expression-language"):
+        check("1 + 1")
+    monkeypatch.undo()
+    check("1 + 1")
 
 
 @given(st.text(alphabet="ab.()[]{},+'\" \\x1!", max_size=20))

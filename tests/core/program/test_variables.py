@@ -234,6 +234,11 @@ def test_a_bound_value_comes_back_from_a_database_unchanged(text: str) -> None:
     connection.close()
 
 
+def test_marks_within_quotes_of_a_statement_mean_nothing() -> None:
+    """A comment's marks within quotes, and an end without a beginning, change nothing."""
+    assert bind("a */ '--' \n '/*' {a}", {"a": 1}) == ("a */ '--' \n '/*' :clew_0", {"clew_0": 1})
+
+
 @pytest.mark.parametrize("statement", ["'{a}'", 'x "{a}"', "-- {a}", "/* {a} */", "'it''s {a}'"])
 def test_a_reference_within_quotes_or_comments_of_a_statement_is_refused(statement: str) -> None:
     """A parameter within quotes would be text, so it is refused with the remedy."""
@@ -284,7 +289,7 @@ def test_a_reference_where_no_quoting_is_safe_is_refused(line: str) -> None:
         "cat <<<{a}",
         "echo x#y {a} $# $HOME ${{HOME}} {a}",
         "{a}{a}",
-        "'never closed",
+        "'never closed {{",
     ],
 )
 def test_a_reference_that_stands_alone_is_taken(line: str) -> None:

@@ -53,8 +53,17 @@ def _what_is_wrong(value: Json) -> str:
     if isinstance(value, int):
         return "" if abs(value) <= INTEGER_MAX else f"this number is beyond {INTEGER_MAX}: write it as a text"
     if isinstance(value, float):
-        return "" if isfinite(value) else f"{value} is no number that JSON has"
+        return _wrong_with_float(value)
     return f"a {type(value).__name__} is no JSON value"
+
+
+def _wrong_with_float(value: float) -> str:
+    if not isfinite(value):
+        return f"{value} is no number that JSON has"
+    # Canonical JSON writes these without a fraction or exponent, so that they come back as integers.
+    if value.is_integer() and INTEGER_MAX < abs(value) < 1e21:
+        return f"this number is beyond {INTEGER_MAX}: write it as a text"
+    return ""
 
 
 def _is_unicode(text: str) -> bool:

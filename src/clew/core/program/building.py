@@ -231,7 +231,7 @@ class Building:
         except TemplateError:
             # It is told with the other mistakes in templates.
             return
-        for possible in (possible_names(reference, self._frame) if reference else None) or ():
+        for possible in possible_names(reference, self._frame) or ():
             signature = self._signature(possible, self._signatures, "command", (*written, "command"))
             if signature is not None:
                 self._check_params(params, signature, written)

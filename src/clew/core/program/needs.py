@@ -18,9 +18,9 @@ from clew.core.program.problems import Path, Problem, nearest
 from clew.core.program.signatures import EXPRESSION, REGEX, TEXT, Signatures
 from clew.core.program.variables import BUILT_IN_NAMES, ROLLBACK_NAMES, TemplateError, references
 
-# A suggestion compares a name with every known one. Beyond this many comparisons (some seconds' worth) a file
+# A suggestion compares a name with every known one. Beyond this many comparisons (a second's worth) a file
 # has so many mistakes of one sort that suggestions would not help.
-_COMPARISONS_MAX = 200_000
+_COMPARISONS_MAX = 50_000
 
 STAGE_ONLY_NAMES = frozenset({"stage_name", "attempt", "idempotency_key"})
 """Built-in names that only a stage has, and a condition over several stages has not."""
@@ -257,7 +257,7 @@ def _check_name_reference(path: Path, text: str, program: Program, found: Survey
     except TemplateError as error:
         found.problems.append(Problem(path, error.what, error.hint))
         return
-    if reference is not None and possible_names(reference, program) is None:
+    if possible_names(reference, program) is None:
         hint = "put it into the program's variables, or give its schema in requests an enum"
         found.problems.append(Problem(path, f"{text} may not name a command", hint))
 

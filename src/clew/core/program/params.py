@@ -29,15 +29,11 @@ def kind_of(name: str, value: Json, signature: Signature) -> str:
     return TEXT if kind == SHELL and not isinstance(value, str) else kind
 
 
-def name_reference(name: str) -> Reference | None:
-    """The reference that a command's name is, or None if it is a plain name. Raises TemplateError."""
+def name_reference(name: str) -> Reference:
+    """The reference that a command's name is. Raises TemplateError if it is anything else with braces."""
     found = references(name)
-    if not found:
-        return None
-    if str(found[0]) != name or found[0].path or found[0].format:
-        raise TemplateError(
-            f"'{name}' mixes a command's name with a reference", "write the whole name as {name}"
-        )
+    if not found or str(found[0]) != name or found[0].path or found[0].format:
+        raise TemplateError(f"'{name}' is no command's name", "write the whole name as {name}")
     return found[0]
 
 
@@ -64,7 +60,7 @@ def signature_of(name: str, program: Program, signatures: Signatures) -> Signatu
         reference = name_reference(name)
     except TemplateError:
         return None
-    names = possible_names(reference, program) if reference else None
+    names = possible_names(reference, program)
     return next((signatures[one] for one in names or () if one in signatures), None)
 
 

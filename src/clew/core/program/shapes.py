@@ -22,9 +22,6 @@ NOT_AVAILABLE = "not available in this version of clew"
 class _Unreadable:
     """What a shape gives for a value that it can't read; there is one such value."""
 
-    def __repr__(self) -> str:
-        return "UNREADABLE"
-
 
 UNREADABLE = _Unreadable()
 
