@@ -5,7 +5,9 @@ function that runs too long can't be killed, and its attempt then ends `unknown`
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -32,19 +34,26 @@ class InlineExecutor:
     def __init__(self, function_of: Callable[[str, str], Function]) -> None:
         self._function_of = function_of
         self._pool: ThreadPoolExecutor | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._running: dict[str, _Attempt] = {}
+        self._queue: deque[_Attempt] = deque()
+        self._server_is_due = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loaded: dict[str, _Loaded] = {}
         self._sweep_at = float("inf")
         self._sweep: asyncio.TimerHandle | None = None
 
     def submit(self, request: AttemptRequest, ended: Ended) -> None:
         """See `ports.Executor`."""
-        loop = asyncio.get_running_loop()
-        attempt = _Attempt(request, ended, loop.time() + request.timeout_milliseconds / 1000)
-        self._running[request.attempt_id] = attempt
-        attempt.task = asyncio.Task(self._run(attempt), loop=loop)
-        if attempt.deadline < self._sweep_at:
-            self._sweep_later(loop, attempt.deadline)
+        loop = self._loop or self._begin_loop()
+        deadline = loop.time() + request.timeout_milliseconds / 1000
+        attempt = self._running[request.attempt_id] = _Attempt(request, ended, deadline)
+        self._queue.append(attempt)
+        if not self._server_is_due:
+            self._server_is_due = True
+            loop.call_soon(self._serve_queue)
+        if deadline < self._sweep_at:
+            self._sweep_later(loop, deadline)
 
     def submit_all(self, requests: Sequence[tuple[AttemptRequest, Ended]]) -> None:
         for request, ended in requests:
@@ -56,17 +65,51 @@ class InlineExecutor:
             attempt.end(statuses.CANCELLED)
 
     async def close(self) -> None:
-        tasks = [attempt.task for attempt in self._running.values() if attempt.task is not None]
         for attempt in list(self._running.values()):
             attempt.end(statuses.CANCELLED)
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._sweep is not None:
             self._sweep.cancel()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     # ---- one attempt ----
+
+    def _begin_loop(self) -> asyncio.AbstractEventLoop:
+        self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def _serve_queue(self) -> None:
+        """Start a task that works off the queue, and look after it when it has had its first step: what is still
+        queued then waits behind an attempt that waits for something, so another task goes on with the rest.
+
+        So an attempt that never waits costs no task of its own, and every attempt still runs in one task.
+        """
+        self._server_is_due = False
+        if not self._queue:
+            return
+        loop = self._loop
+        assert loop is not None
+        task = asyncio.Task(self._serve(), loop=loop)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._server_is_due = True
+        loop.call_soon(self._serve_queue)
+
+    async def _serve(self) -> None:
+        task = asyncio.current_task()
+        queue = self._queue
+        variables = len(contextvars.copy_context())
+        while queue:
+            attempt = queue.popleft()
+            if attempt.why:
+                self._end(attempt, attempt.ended_early())
+                continue
+            attempt.task = task
+            await self._run(attempt)
+            if attempt.why or len(contextvars.copy_context()) != variables:
+                return  # a task that was cancelled, or whose context an attempt has changed, serves no other
 
     async def _run(self, attempt: _Attempt) -> None:
         request = attempt.request
@@ -84,7 +127,11 @@ class InlineExecutor:
             report = attempt.ended_early()
         except Exception as error:
             report = AttemptReport(outcome=statuses.FAILED, error=_told(error))
-        del self._running[request.attempt_id]
+        self._end(attempt, report)
+
+    def _end(self, attempt: _Attempt, report: AttemptReport) -> None:
+        attempt.task = None
+        del self._running[attempt.request.attempt_id]
         attempt.ended(report)
 
     async def _find(self, request: AttemptRequest, item: WorkItem) -> Finding:

@@ -26,6 +26,13 @@ INSERT INTO runs (run_id, program, version, run_name, run_time, launched_at, req
   status, epoch, entry_count, head)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, 0, '');
 
+-- name: select_existing
+-- The run in whose place another was to be created; not one that this transaction itself has just begun.
+SELECT run_id FROM runs
+WHERE (run_id = :run_id AND entry_count > 0)
+   OR (run_id <> :run_id AND program = :program AND (run_name = :run_name
+       OR (run_time = :run_time AND generation = :generation)));
+
 -- name: insert_stage
 -- A stage's row in the tracker, from the first moment on.
 INSERT INTO stages (run_id, position, name, block, status) VALUES (?, ?, ?, ?, 'pending');
@@ -56,6 +63,10 @@ INSERT INTO payloads (run_id, seq, salt, content, location) VALUES (?, ?, ?, ?, 
 -- name: take_run
 -- Another orchestrator drives the run: every write under the old epoch is refused from here on.
 UPDATE runs SET epoch = epoch + 1 WHERE run_id = ? RETURNING epoch;
+
+-- name: select_head
+-- Where a run's journal ends.
+SELECT epoch, entry_count, head FROM runs WHERE run_id = ?;
 
 -- name: select_generation
 -- The last generation of a program at one scheduled time.
