@@ -6,6 +6,7 @@ anything is built from it, with duplicate keys refused. Whatever is wrong is a P
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable
 from os import PathLike
@@ -51,15 +52,15 @@ def load_document(text: str | bytes, name: str) -> tuple[Json, PlaceOf]:
 def read_text(path: str | PathLike[str]) -> bytes:
     """A program file's bytes. Raises ProgramError if there is no such file, or it is none to read."""
     try:
-        with FilePath(path).open("rb") as file:
-            if not stat.S_ISREG(FilePath(path).stat().st_mode):
-                raise _unreadable(path, "this is no regular file")
-            # One byte more than is allowed tells that it is too large, however large it is.
-            return file.read(DOCUMENT_SIZE_MAX + 1)
+        # Without O_NONBLOCK, opening a pipe would wait for somebody to write into it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return _content(descriptor, path)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        raise _unreadable(
-            path, f"the file can't be read: {(error.strerror or str(error)).lower()}"
-        ) from error
+        what = f"the file can't be read: {(error.strerror or str(error)).lower()}"
+        raise _unreadable(path, what) from error
 
 
 def is_time_zone(name: str) -> bool:
@@ -75,6 +76,14 @@ def is_time_zone(name: str) -> bool:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
+
+
+def _content(descriptor: int, path: str | PathLike[str]) -> bytes:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise _unreadable(path, "this is no regular file")
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        # One byte more than is allowed tells that it is too large, however large it is.
+        return file.read(DOCUMENT_SIZE_MAX + 1)
 
 
 def _unreadable(path: str | PathLike[str], what: str) -> ProgramError:

@@ -48,7 +48,8 @@ class _Builder:
     """Builds the document from the parser's events, with a stack instead of recursion."""
 
     def __init__(self) -> None:
-        self.document = Document(None)
+        # A text of nothing but comments is a document too, an empty one.
+        self.document = Document(None, {(): (1, 1)})
         self._growth = Growth()
         self._open: list[_Open] = []
         self._document_count = 0
