@@ -10,7 +10,8 @@ import os
 import sys
 from collections.abc import Callable
 
-from clew.attempt.processes import adopt_orphans, kill_children
+from clew.attempt.folders import remove_folder
+from clew.attempt.processes import adopt_orphans, end_children
 
 FOLDER_PREFIX = "clew-"
 """How the folder begins in which a supervisor makes the work folders of its attempts."""
@@ -25,28 +26,16 @@ def guard(supervise: Callable[[], None], folder: str) -> None:
     adopt_orphans()
     if os.fork() == 0:
         _run(supervise)
-    _wait_for_any()
-    while kill_children():
-        _wait_for_any()
-    try:
-        os.rmdir(folder)
-    except OSError:
-        import shutil  # only where an attempt that was killed has left something
-
-        shutil.rmtree(folder)
+    os.waitpid(-1, 0)  # the supervisor: until it has ended there is nobody else
+    end_children()
+    remove_folder(folder)
 
 
 def remove_remains(work_folders: str) -> None:
     """Remove what others like us have left there. Only who holds the lock knows that none of them lives."""
     for name in os.listdir(work_folders):
         if name.startswith(FOLDER_PREFIX):
-            import shutil  # where one of them was killed, or the power failed
-
-            shutil.rmtree(os.path.join(work_folders, name))
-
-
-def _wait_for_any() -> None:
-    os.waitpid(-1, 0)
+            remove_folder(os.path.join(work_folders, name))
 
 
 def _run(supervise: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from clew.attempt.folders import remove_folder
 from clew.attempt.log import Redacting
 from clew.core.program.model import Json
 from clew.ports import AttemptError, AttemptReport, AttemptRequest
@@ -63,12 +64,7 @@ class Prepared:
 
     def tidy_up(self) -> None:
         """Remove the work folder with what is in it."""
-        try:
-            os.rmdir(self.work_folder)
-        except OSError:
-            import shutil  # only where something was left in the folder
-
-            shutil.rmtree(self.work_folder)
+        remove_folder(self.work_folder)
 
     def redacted(self, report: AttemptReport) -> AttemptReport:
         """The report without the secrets, its texts within their limits."""

@@ -136,13 +136,12 @@ def _descendants(process: int) -> Iterator[int]:
             os.close(handle)
 
 
-def kill_children() -> bool:
-    """SIGKILL to all children. True if there were any, ended ones that nobody has reaped included.
+def end_children() -> None:
+    """SIGKILL to all children, and to what becomes our child by that; wait until there are none.
 
-    Parents die before their children, so that none sees its child end and goes on to its next act. What was
-    below a child becomes ours when it is dead: call again when a child has ended, until there are none.
+    Parents die before their children, so that none sees its child end and goes on to its next act.
     """
-    children = children_of(os.getpid())
-    for child in children:
-        os.kill(child, signal.SIGKILL)
-    return bool(children)
+    while children := children_of(os.getpid()):
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(-1, 0)

@@ -23,7 +23,7 @@ import msgspec
 
 from clew.attempt.learning import learn
 from clew.attempt.preparation import Refused, prepare
-from clew.attempt.processes import SignalPipe, adopt_orphans, children_of, reap
+from clew.attempt.processes import SignalPipe, adopt_orphans, children_of, end_children, reap
 from clew.attempt.watching import Watch
 from clew.core.running.packets import (
     CANCEL,
@@ -50,9 +50,10 @@ class Surroundings:
 
 
 def supervise(surroundings: Surroundings) -> None:
-    """Start attempts until the orchestrator is gone or SIGTERM comes. What runs then is the guardian's."""
+    """Start attempts until the orchestrator or guardian is gone, or SIGTERM comes; then kill what runs."""
     adopt_orphans()
     _Supervisor(surroundings, SignalPipe(_SIGNALS)).run()
+    end_children()
 
 
 class _Supervisor:

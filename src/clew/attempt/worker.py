@@ -14,6 +14,7 @@ from typing import NoReturn, TextIO
 import msgspec
 
 from clew.attempt.ending import Ending
+from clew.attempt.folders import remove_folder
 from clew.attempt.learning import newly_imported
 from clew.attempt.preparation import Prepared
 from clew.attempt.processes import adopt_orphans, end_with_parent, refuse_new_privileges
@@ -105,11 +106,8 @@ def _wind_up(work_folder: str) -> None:
             thread.join()
     atexit._run_exitfuncs()
     _flush()
-    if os.listdir(work_folder):
-        # Here rather than in the supervisor, which would keep the others waiting meanwhile.
-        import shutil
-
-        shutil.rmtree(work_folder)
+    # Here rather than in the supervisor, which would keep the others waiting meanwhile.
+    remove_folder(work_folder)
 
 
 def _flush() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 
 
 class AttemptsRemain(OSError):
@@ -47,6 +46,8 @@ def wait_until_attempts_ended(lock_path: str, timeout_seconds: float) -> bool:
 
 
 def _wait_for(file: int, timeout_seconds: float) -> bool:
+    import threading  # there is nothing to wait for, as a rule
+
     is_free = threading.Event()
 
     def wait() -> None:

@@ -151,6 +151,7 @@ class LocalExecutor:
             self._lock = take_lock(self._lock_path)
         self._server = AttemptProcess(self._lock, self._work_folders)
         self._server_is_ready = False
+        self._is_over.clear()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._server.socket, self._read)
 
@@ -214,7 +215,7 @@ class LocalExecutor:
 
 def _beside(lock_path: str | None) -> str:
     if lock_path is not None:
-        return os.path.join(os.path.dirname(os.path.abspath(lock_path)), "work")
+        return os.path.abspath(lock_path) + ".work"
     import tempfile  # 15 ms that those with a lock need not pay
 
     return tempfile.gettempdir()
