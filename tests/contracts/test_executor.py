@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.executors.attempts import calls, local, request, stages, submit
+from tests.executors.attempts import Signal, calls, local, request, stages, submit
 
 from clew.executors.inline import InlineExecutor
 from clew.ports import AttemptReport, Executor, WorkItem
@@ -30,7 +30,8 @@ def refuse():
     raise LookupError("sold out")
 
 async def hold(began):
-    open(began, "w").close()
+    with open(began, "w") as signal:
+        signal.write("b")
     await asyncio.Event().wait()
 
 def held(one):
@@ -146,17 +147,16 @@ def test_the_end_comes_later_and_once(open_executor: Open, folder: Path) -> None
 
 @pytest.mark.parametrize("way", ["deadline", "cancel", "close"])
 def test_whoever_ends_it_is_told(open_executor: Open, folder: Path, way: str) -> None:
-    """What runs when its deadline comes, or when it is cancelled, or the executor closed, ends and says why."""
+    """What runs when its deadline comes, when it is cancelled, or the executor closed, ends and says why."""
 
     async def run() -> None:
-        began = folder / "began"
+        began = Signal(folder, "began")
         async with open_executor(folder) as executor:
             timeout = 0.3 if way == "deadline" else 30
-            one = calls(folder, "hold", scope={"began": str(began)}, timeout=timeout)
+            one = calls(folder, "hold", scope={"began": str(began.path)}, timeout=timeout)
             ended = submit(executor, one)
             if way != "deadline":
-                while not began.exists():
-                    await asyncio.sleep(0)
+                await asyncio.to_thread(began.wait_for)
             if way == "cancel":
                 executor.cancel(one.attempt_id)
                 executor.cancel(one.attempt_id)

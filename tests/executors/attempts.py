@@ -77,7 +77,7 @@ async def local(folder: Path, *, workers_max: int = 8) -> AsyncIterator[LocalExe
 
 
 def submit(executor: Executor, one: AttemptRequest) -> asyncio.Future[AttemptReport]:
-    """Its report, when it has ended. A second end of the same attempt raises InvalidStateError in the loop."""
+    """Its report, when it has ended. A second end of the same attempt is an error in the loop."""
     future: asyncio.Future[AttemptReport] = asyncio.get_running_loop().create_future()
     executor.submit(one, future.set_result)
     return future
@@ -101,7 +101,7 @@ class Signal:
         os.mkfifo(self.path)
         self._reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         os.set_blocking(self._reader, True)
-        # Of our own, so that there is somebody to wait for before the first writer comes.
+        # One of our own, so that there is somebody to wait for before the first writer comes.
         self._writer: int | None = os.open(self.path, os.O_WRONLY)
 
     def wait_for(self, size: int = 1) -> bytes:

@@ -17,7 +17,7 @@ from clew.ports import SecretSource, WorkItem
 
 
 def test_a_function_gives_its_outputs(tmp_path: Path) -> None:
-    """What a plain or async function returns becomes the declared outputs; what is printed goes to the log."""
+    """What a plain or async function returns becomes the outputs; what it prints goes to the log."""
     stages(
         tmp_path,
         """
@@ -281,7 +281,7 @@ def test_the_log_keeps_the_order_and_both_ends(tmp_path: Path) -> None:
 
 
 def test_a_deadline_ends_even_what_will_not_end(tmp_path: Path) -> None:
-    """A process that ignores SIGTERM, and a daemon of its that moved to a session of its own, are both killed."""
+    """A process that ignores SIGTERM, and its daemon that moved to a session of its own, are both killed."""
     stages(
         tmp_path,
         """
@@ -327,7 +327,8 @@ def test_who_is_asked_to_end_may_tidy_up(tmp_path: Path) -> None:
                 os.write(file, b"tidied")
         """,
     )
-    script = 'exec 9>"$0"; trap "printf tidied >&9; exit 0" TERM; printf b >&9; while :; do sleep 1000 & wait $!; done'
+    trap = 'exec 9>"$0"; trap "printf tidied >&9; exit 0" TERM; printf b >&9; '
+    script = trap + "while :; do sleep 1000 & wait $!; done"
 
     async def run() -> None:
         async with local(tmp_path) as executor:

@@ -41,9 +41,8 @@ def stay(path):
 async def main(folder):
     stages(folder, STAGES)
     async with local(folder) as executor:
-        one = calls(folder, "stay", scope={"path": str(folder / "alive")})
-        queued = [submit(executor, calls(folder, "stay", scope={"path": str(folder / "alive")})) for _ in range(9)]
-        await submit(executor, one)
+        scope = {"path": str(folder / "alive")}
+        await asyncio.gather(*(submit(executor, calls(folder, "stay", scope=scope)) for _ in range(9)))
 
 asyncio.run(main(Path(sys.argv[1])))
 """
@@ -56,8 +55,8 @@ def start_orchestrator(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def test_a_killed_orchestrator_leaves_no_process_and_no_lock(tmp_path: Path) -> None:
-    """After kill -9 of the orchestrator its attempts are killed, daemons included, before the lock is free; then
-    another orchestrator runs at once."""
+    """After kill -9 of the orchestrator its attempts are killed, daemons included, before the lock is free;
+    then another orchestrator runs at once."""
     alive = Signal(tmp_path, "alive")
     with start_orchestrator(tmp_path) as orchestrator:
         alive.wait_for(2)
