@@ -62,12 +62,15 @@ async def nothing() -> dict[str, int]:
 async def engine(path: str, workload: str, runs: int, in_flight: int, timed: Timed) -> dict[str, float]:
     """A row for the start, each step and the end of a run, in one table."""
     database = open_database(path)
-    database.execute("CREATE TABLE steps (run TEXT, step TEXT, result TEXT, PRIMARY KEY (run, step)) WITHOUT ROWID")
+    database.execute(
+        "CREATE TABLE steps (run TEXT, step TEXT, result TEXT, PRIMARY KEY (run, step)) WITHOUT ROWID"
+    )
 
     def write(rows: list[tuple[str, str, Any]]) -> None:
         database.execute("BEGIN")
         database.executemany(
-            "INSERT INTO steps VALUES (?, ?, ?)", [(run, step, json.dumps(result)) for run, step, result in rows]
+            "INSERT INTO steps VALUES (?, ?, ?)",
+            [(run, step, json.dumps(result)) for run, step, result in rows],
         )
         database.execute("COMMIT")
 
@@ -99,15 +102,16 @@ async def _step(commit: GroupCommit, run: str, step: str) -> None:
 
 async def rows(path: str, workload: str, runs: int, in_flight: int, timed: Timed) -> dict[str, float]:
     """The entries and tracker rows that clew writes for such a run, hashed and written in the same batches."""
-    from clew.core.running.entries import AttemptEnded, AttemptStarted, RunCreated, RunSettled
-    from clew.core.sealing.journal import Head
-    from clew.embedded import read_document
+    from workloads import WORKLOADS
+
     from clew.commands import SIGNATURES
     from clew.conditions import SIGNATURES as CONDITIONS
     from clew.core.program.content import content
+    from clew.core.running.entries import AttemptEnded, AttemptStarted, RunCreated, RunSettled
     from clew.core.running.sealed_program import seal_program
+    from clew.core.sealing.journal import Head
+    from clew.embedded import read_document
     from clew.stores.sqlite import SqliteStore
-    from workloads import WORKLOADS
 
     sealed = seal_program(read_document(content(WORKLOADS[workload].model)), SIGNATURES, CONDITIONS)
     store = SqliteStore(path)
@@ -133,7 +137,11 @@ async def rows(path: str, workload: str, runs: int, in_flight: int, timed: Timed
             )
             database.executemany(
                 sql["insert_stage"],
-                [(run, each.position, each.stage.name, each.block) for run in created for each in sealed.stages.values()],
+                [
+                    (run, each.position, each.stage.name, each.block)
+                    for run in created
+                    for each in sealed.stages.values()
+                ],
             )
         database.executemany(sql["advance_run"], advanced)
         database.executemany(sql["update_run"], changed)

@@ -123,7 +123,9 @@ def summary(
         "in_flight": in_flight,
         "stages_per_second": round(runs * (10 if workload == "chain" else 7) / median),
         "runs_per_second": round(runs / median, 1),
-        "milliseconds_per_run": round(1000 * median / runs * min(in_flight, 1 if in_flight == 1 else in_flight), 3),
+        "milliseconds_per_run": round(
+            1000 * median / runs * min(in_flight, 1 if in_flight == 1 else in_flight), 3
+        ),
         "range_seconds": [round(seconds[0], 4), round(seconds[-1], 4)],
         "flushes_per_run": round(statistics.median(each["flushes"] for each in found) / runs, 3),
         "memory_mb": round(max(each["memory_mb"] for each in found), 1),
@@ -141,7 +143,13 @@ def ratios(rows: list[dict[str, object]]) -> list[dict[str, object]]:
         quantity = "milliseconds_per_run" if in_flight == 1 else "stages_per_second"
         ratio = round(float(str(clew[quantity])) / float(str(row[quantity])), 3)
         found.append(
-            {"workload": workload, "in_flight": in_flight, "clew_by": engine, "quantity": quantity, "ratio": ratio}
+            {
+                "workload": workload,
+                "in_flight": in_flight,
+                "clew_by": engine,
+                "quantity": quantity,
+                "ratio": ratio,
+            }
         )
     return found
 
@@ -151,7 +159,9 @@ def main() -> None:
     reader.add_argument("--json", action="store_true")
     reader.add_argument("--quick", action="store_true", help="a tenth of the runs")
     reader.add_argument("--rounds", type=int, default=5)
-    reader.add_argument("--one", nargs=4, metavar=("ENGINE", "WORKLOAD", "RUNS", "IN_FLIGHT"), help=argparse.SUPPRESS)
+    reader.add_argument(
+        "--one", nargs=4, metavar=("ENGINE", "WORKLOAD", "RUNS", "IN_FLIGHT"), help=argparse.SUPPRESS
+    )
     given = reader.parse_args()
     if given.one:
         engine, workload, runs, in_flight = given.one

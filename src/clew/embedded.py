@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from clew.authoring.python_programs import FunctionProgram
 from clew.core.program.model import Json
@@ -63,7 +62,11 @@ class Session:
         return self._orchestrator.store.flush_count
 
     async def run(
-        self, program: FunctionProgram, variables: Mapping[str, Json] | None = None, *, observer: Observer | None = None
+        self,
+        program: FunctionProgram,
+        variables: Mapping[str, Json] | None = None,
+        *,
+        observer: Observer | None = None,
     ) -> RunResult:
         """Run the program to its rest. Raises as `Program.run` does."""
         sealed = self._sealed.get(id(program))
@@ -99,6 +102,8 @@ async def open_session(
     """A session for these programs, stopped at the end of the block. `store`: URL, instead of the settings'."""
     if settings is None:
         settings = read_settings(folder=os.getcwd(), environment=os.environ, store=store)
-    functions = {reference: function for program in programs for reference, function in program.functions.items()}
+    functions = {
+        reference: function for program in programs for reference, function in program.functions.items()
+    }
     async with open_orchestrator(settings, functions=functions, wait=wait) as orchestrator:
         yield Session(orchestrator)

@@ -61,7 +61,10 @@ def read_settings(
     base = os.path.dirname(os.path.abspath(path)) if not store and "CLEW_STORE" not in environment else folder
     store_path = _store_path(url, base)
     beside = os.path.dirname(store_path)
-    named = {name: _bucket_url(url, os.path.dirname(os.path.abspath(path))) for name, url in said.get("buckets", {}).items()}
+    named = {
+        name: _bucket_url(url, os.path.dirname(os.path.abspath(path)))
+        for name, url in said.get("buckets", {}).items()
+    }
     given = {name: _bucket_url(url, folder) for name, url in (buckets or {}).items()}
     return Settings(
         store=store_path,
@@ -93,7 +96,9 @@ def _read_file(path: str, *, is_named: bool) -> dict[str, Any]:
         raise SettingsError(f"{path}: {error}") from error
     for key in said:
         if key not in _KEYS:
-            raise SettingsError(f"{path}: {key}: there is no such setting; {nearest(key, _KEYS) or ', '.join(_KEYS)}")
+            raise SettingsError(
+                f"{path}: {key}: there is no such setting; {nearest(key, _KEYS) or ', '.join(_KEYS)}"
+            )
     _check_types(said, path)
     return said
 
@@ -106,15 +111,19 @@ def _check_types(said: Mapping[str, Any], path: str) -> None:
             raise SettingsError(f"{path}: {key}: must be {what}")
     for name, url in said.get("buckets", {}).items():
         if not isinstance(url, str):
-            raise SettingsError(f"{path}: buckets.{name}: must be a URL, such as \"file:data\"")
+            raise SettingsError(f'{path}: buckets.{name}: must be a URL, such as "file:data"')
 
 
 def _store_path(url: str, folder: str) -> str:
     if url.startswith(("postgresql://", "postgres://")):
-        raise SettingsError(f"{url.split('@')[-1]}: PostgreSQL is not available in this version of clew; use sqlite:///PATH")
+        raise SettingsError(
+            f"{url.split('@')[-1]}: PostgreSQL is not available in this version of clew; use sqlite:///PATH"
+        )
     path = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
     if not path:
-        raise SettingsError(f"{url}: not a store; write sqlite:///PATH (three slashes; four for an absolute path)")
+        raise SettingsError(
+            f"{url}: not a store; write sqlite:///PATH (three slashes; four for an absolute path)"
+        )
     return os.path.join(os.path.abspath(folder), path)
 
 
@@ -129,7 +138,11 @@ def _bucket_url(url: str, folder: str) -> str:
 def _secrets(said: Mapping[str, Any], path: str) -> dict[str, Secret]:
     secrets: dict[str, Secret] = {}
     for name, source in said.items():
-        if not isinstance(source, dict) or len(source) != 1 or next(iter(source)) not in ("environment", "file"):
+        if (
+            not isinstance(source, dict)
+            or len(source) != 1
+            or next(iter(source)) not in ("environment", "file")
+        ):
             raise SettingsError(
                 f'{path}: secrets.{name}: must be {{environment = "VARIABLE"}} or {{file = "/path"}}'
             )

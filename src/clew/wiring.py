@@ -22,7 +22,17 @@ from clew.orchestrator.performing import Performer
 from clew.orchestrator.programs import ProgramBook
 from clew.orchestrator.real_world import LoopTasks, RealChance, RealClock
 from clew.orchestrator.requests import Surroundings
-from clew.ports import AttemptReport, AttemptRequest, Bucket, Executor, Finding, SearchAnswer, SecretSource, StoreBusy, WorkItem
+from clew.ports import (
+    AttemptReport,
+    AttemptRequest,
+    Bucket,
+    Executor,
+    Finding,
+    SearchAnswer,
+    SecretSource,
+    StoreBusy,
+    WorkItem,
+)
 from clew.settings import Settings
 from clew.stores.lock import OrchestratorLock
 from clew.stores.sqlite import SqliteStore
@@ -131,7 +141,9 @@ def _assemble(
 # ---- executors -------------------------------------------------------------------------------------------
 
 
-def _executors(settings: Settings, tasks: LoopTasks, functions: Mapping[str, Function]) -> dict[str, Executor]:
+def _executors(
+    settings: Settings, tasks: LoopTasks, functions: Mapping[str, Function]
+) -> dict[str, Executor]:
     local = _LazyLocal(settings, tasks)
     if not functions:
         return {"local": local, "inline": local}
@@ -157,7 +169,9 @@ class _LazyLocal:
             from clew.executors.local import LocalExecutor
 
             workers = self._settings.workers_max or WORKERS_PER_CORE * (os.cpu_count() or 1)
-            self._made = LocalExecutor(self._tasks, lock_path=_attempts_lock(self._settings), workers_max=workers)
+            self._made = LocalExecutor(
+                self._tasks, lock_path=_attempts_lock(self._settings), workers_max=workers
+            )
         return self._made
 
     def submit(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
@@ -188,7 +202,9 @@ class _BySort:
         known = self._sorted.get(id(items))
         if known is None or known[0] is not items:
             functions = self._functions
-            is_inline = all(item.name == "python" and item.params.get("function") in functions for item in items)
+            is_inline = all(
+                item.name == "python" and item.params.get("function") in functions for item in items
+            )
             known = self._sorted[id(items)] = (items, self._inline if is_inline else self._local)
         return known[1]
 
@@ -233,7 +249,9 @@ def search_dependencies(
     if isinstance(outcome, Missing):
         return SearchAnswer("missing", None, f"{outcome.name}: {outcome.how_near}")
     listed = ", ".join(outcome.keys)
-    return SearchAnswer("ambiguous", None, f"{outcome.name}: more than one match, and no `multiple` to choose: {listed}")
+    return SearchAnswer(
+        "ambiguous", None, f"{outcome.name}: more than one match, and no `multiple` to choose: {listed}"
+    )
 
 
 def _code_of(functions: Mapping[str, Function]) -> Callable[[Stage, str], dict[str, str]]:
@@ -274,7 +292,10 @@ def _digest_of(reference: str, folder: str, function: Function | None) -> str:
     module, _, name = reference.partition(":")
     if function is not None and module == "__main__":
         path = function.__code__.co_filename
-        folder, reference = os.path.dirname(os.path.abspath(path)), f"{os.path.basename(path).removesuffix('.py')}:{name}"
+        folder, reference = (
+            os.path.dirname(os.path.abspath(path)),
+            f"{os.path.basename(path).removesuffix('.py')}:{name}",
+        )
     try:
         return code_digest(reference, folder) or NO_SOURCE
     except LookupError:
@@ -295,7 +316,9 @@ def log_path(folder: str, run_id: str, stage: str, number: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _safe_name(stage: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_" else f"%{ord(letter):02x}" for letter in stage)
+    return "".join(
+        letter if letter.isalnum() or letter in "-_" else f"%{ord(letter):02x}" for letter in stage
+    )
 
 
 class _LazyBucket:

@@ -36,7 +36,9 @@ class StageFunction(Generic[P, R]):
         """The stage's name: the function's, unless another was given."""
         return str(self.said.get("name") or self.function.__name__)
 
-    def rollback(self, function: Callable[..., Any] | None = None, *, retry: Any = None, timeout: Any = None) -> Any:
+    def rollback(
+        self, function: Callable[..., Any] | None = None, *, retry: Any = None, timeout: Any = None
+    ) -> Any:
         """Undo the stage by this function; its parameters are inputs, the stage's own outputs (None where it
         wrote none), `outcome`, `attempts`, and what is built in."""
 
@@ -72,7 +74,8 @@ class StageFunction(Generic[P, R]):
             return tuple(Output(name) for name in _fields_of_result(self.function))
         if isinstance(said, Mapping):
             return tuple(
-                Output(name, more.get("from"), "default" in more, more.get("default")) for name, more in said.items()
+                Output(name, more.get("from"), "default" in more, more.get("default"))
+                for name, more in said.items()
             )
         return tuple(Output(name) for name in said)
 
@@ -119,9 +122,7 @@ def stage_model(function: StageFunction[..., Any], produced: frozenset[str]) -> 
         outputs=function.outputs,
         after=tuple(each if isinstance(each, str) else each.name for each in said.get("after", ())),
         when=said.get("when"),
-        validate=tuple(
-            _condition(condition, more, produced) for condition, more in function.conditions
-        ),
+        validate=tuple(_condition(condition, more, produced) for condition, more in function.conditions),
         rollback=_rollback(function, produced),
         retry=_retry(said.get("retry")),
         timeout_milliseconds=_duration(said.get("timeout"), HOUR),

@@ -36,13 +36,14 @@ class FunctionProgram:
         self.folder = ""
         produced = _produced(stages, variables or {}, requests or {}, custom_times or {})
         models = tuple(self._stage(each, produced) for each in stages)
-        asked = {name: {} for name in _unproduced(stages, produced)}
+        asked: dict[str, Json] = {name: {} for name in _unproduced(stages, produced)}
         self.model = model.Program(
             name,
             models,
             timezone=timezone,
             custom_times=tuple(
-                model.CustomTime(time, base, read_duration(offset)) for time, (base, offset) in (custom_times or {}).items()
+                model.CustomTime(time, base, read_duration(offset))
+                for time, (base, offset) in (custom_times or {}).items()
             ),
             maintain_sequence=maintain_sequence,
             variables=dict(variables or {}),
@@ -66,7 +67,9 @@ class FunctionProgram:
 
     def with_executor(self, executor: str) -> model.Program:
         """The model with every stage on that executor."""
-        return replace(self.model, stages=tuple(replace(stage, executor=executor) for stage in self.model.stages))
+        return replace(
+            self.model, stages=tuple(replace(stage, executor=executor) for stage in self.model.stages)
+        )
 
 
 def _produced(
@@ -80,7 +83,9 @@ def _produced(
     return frozenset(names)
 
 
-def _unproduced(stages: Sequence[StageFunction[..., Any] | model.Stage], produced: frozenset[str]) -> list[str]:
+def _unproduced(
+    stages: Sequence[StageFunction[..., Any] | model.Stage], produced: frozenset[str]
+) -> list[str]:
     names: dict[str, None] = {}
     for stage in stages:
         if isinstance(stage, StageFunction):
@@ -93,7 +98,7 @@ def _unproduced(stages: Sequence[StageFunction[..., Any] | model.Stage], produce
 def _folder_of(function: Callable[..., Any]) -> str:
     """The folder from which the function's module was imported, so that it can be found again."""
     module = sys.modules.get(function.__module__)
-    path = getattr(module, "__file__", None)
+    path: str | None = getattr(module, "__file__", None)
     if path is None:
         return ""
     folder = os.path.dirname(os.path.abspath(path))

@@ -103,12 +103,12 @@ class InlineExecutor:
         variables = len(contextvars.copy_context())
         while queue:
             attempt = queue.popleft()
-            if attempt.why:
+            if attempt.is_ended:
                 self._end(attempt, attempt.ended_early())
                 continue
             attempt.task = task
             await self._run(attempt)
-            if attempt.why or len(contextvars.copy_context()) != variables:
+            if attempt.is_ended or len(contextvars.copy_context()) != variables:
                 return  # a task that was cancelled, or whose context an attempt has changed, serves no other
 
     async def _run(self, attempt: _Attempt) -> None:
@@ -121,7 +121,9 @@ class InlineExecutor:
                 result: Json = None
                 for item in request.items:
                     function, values = self._call_of(request, item)
-                    result = await (function(**values) if function.is_async else self._in_thread(function, values))
+                    result = await (
+                        function(**values) if function.is_async else self._in_thread(function, values)
+                    )
                 report = _completed(request, result)
         except asyncio.CancelledError:
             report = attempt.ended_early()
@@ -178,7 +180,9 @@ class InlineExecutor:
         for attempt in list(self._running.values()):
             if attempt.deadline <= now:
                 attempt.end(statuses.TIMED_OUT)
-        following = min((each.deadline for each in self._running.values() if each.deadline > now), default=None)
+        following = min(
+            (each.deadline for each in self._running.values() if each.deadline > now), default=None
+        )
         if following is not None:
             self._sweep_later(loop, following)
 
@@ -216,7 +220,13 @@ class _Attempt:
         self.task: asyncio.Task[None] | None = None
         self.why = ""
 
+    @property
+    def is_ended(self) -> bool:
+        """It was asked to end, or ran out of time."""
+        return bool(self.why)
+
     def end(self, why: str) -> None:
+        """Have it end; the first reason counts."""
         self.why = self.why or why
         if self.task is not None:
             self.task.cancel()
@@ -227,7 +237,9 @@ class _Attempt:
             limit = self.request.timeout_milliseconds / 1000
             error = AttemptError("timed_out", f"it ran longer than {limit:g} seconds")
             return AttemptReport(outcome=statuses.TIMED_OUT, error=error)
-        return AttemptReport(outcome=statuses.CANCELLED, error=AttemptError("cancelled", "it was asked to end"))
+        return AttemptReport(
+            outcome=statuses.CANCELLED, error=AttemptError("cancelled", "it was asked to end")
+        )
 
 
 def _told(error: Exception) -> AttemptError:

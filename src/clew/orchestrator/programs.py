@@ -19,7 +19,13 @@ class ProgramBook:
     """Sealed programs by version."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, signatures: Signatures, conditions: Signatures, read: ReadDocument
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        signatures: Signatures,
+        conditions: Signatures,
+        read: ReadDocument,
     ) -> None:
         self._store = store
         self._clock = clock

@@ -43,13 +43,17 @@ class StageWork:
 
     __slots__ = ("execute", "outputs", "rollback")
 
-    def __init__(self, execute: Iterable[Command], rollback: Iterable[Command], outputs: Iterable[Any]) -> None:
+    def __init__(
+        self, execute: Iterable[Command], rollback: Iterable[Command], outputs: Iterable[Any]
+    ) -> None:
         self.execute = tuple(WorkItem(each.name, each.params) for each in execute)
         self.rollback = tuple(WorkItem(each.name, each.params) for each in rollback)
         self.outputs = tuple(OutputItem(each.name, each.source) for each in outputs)
 
 
-def execute_request(run: DrivenRun, stage: StageState, work: StageWork, around: Surroundings) -> AttemptRequest:
+def execute_request(
+    run: DrivenRun, stage: StageState, work: StageWork, around: Surroundings
+) -> AttemptRequest:
     """The document of the stage's attempt that has just been ordered."""
     model = stage.sealed.stage
     scope = scope_of(run, stage, stage.sealed.reads)
@@ -58,7 +62,9 @@ def execute_request(run: DrivenRun, stage: StageState, work: StageWork, around: 
                     timeout_milliseconds=model.timeout_milliseconds)  # fmt: skip
 
 
-def rollback_request(run: DrivenRun, stage: StageState, work: StageWork, around: Surroundings) -> AttemptRequest:
+def rollback_request(
+    run: DrivenRun, stage: StageState, work: StageWork, around: Surroundings
+) -> AttemptRequest:
     """The document of a try at the stage's rollback: it sees the map as its stage did, the stage's own outputs
     (null where there are none), how the stage ended, and its attempts."""
     scope = scope_of(run, stage, stage.sealed.rollback_reads)

@@ -42,8 +42,14 @@ class SqliteStore:
         try:
             if not read_only and path != ":memory:":
                 _make_private_file(path)
-            flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-            self._connection = apsw.Connection(path, flags=flags, vfs=vfs, statementcachesize=STATEMENTS_CACHED)
+            flags = (
+                apsw.SQLITE_OPEN_READONLY
+                if read_only
+                else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+            )
+            self._connection = apsw.Connection(
+                path, flags=flags, vfs=vfs, statementcachesize=STATEMENTS_CACHED
+            )
             self._configure(read_only)
             if not read_only:
                 self._migrate()
@@ -82,7 +88,9 @@ class SqliteStore:
         changed = [(*each.run, each.run_id) for each in records if each.run is not None]
         if changed:
             executemany(sql["update_run"], changed)
-        executemany(sql["insert_entry"], [(each.run_id, *entry) for each in records for entry in each.entries])
+        executemany(
+            sql["insert_entry"], [(each.run_id, *entry) for each in records for entry in each.entries]
+        )
         stages = [(*row[1:], each.run_id, row[0]) for each in records for row in each.stages]
         if stages:
             executemany(sql["update_stage"], stages)
@@ -92,7 +100,8 @@ class SqliteStore:
         return fenced
 
     def _create(self, records: Sequence[RunRecord]) -> None:
-        runs, stages = [], []
+        runs: list[Any] = []
+        stages: list[Any] = []
         for record in records:
             created = record.created
             assert created is not None
@@ -240,7 +249,13 @@ class SqliteStore:
         self._connection.set_busy_timeout(BUSY_MILLISECONDS)
         pragmas = ["foreign_keys = OFF", "trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"]
         if not read_only:
-            pragmas = [f"page_size = {PAGE_SIZE}", "journal_mode = WAL", "synchronous = FULL", f"wal_autocheckpoint = {WAL_PAGES_CHECKPOINT}", *pragmas]
+            pragmas = [
+                f"page_size = {PAGE_SIZE}",
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                f"wal_autocheckpoint = {WAL_PAGES_CHECKPOINT}",
+                *pragmas,
+            ]
         for pragma in pragmas:
             self._connection.execute(f"PRAGMA {pragma}")
         if not read_only and self._connection.pragma("synchronous") != 2:
@@ -260,7 +275,9 @@ class SqliteStore:
                 if number not in self._migrations_done():  # another process may have been first
                     self._connection.execute(_MIGRATIONS)
                     self._connection.execute(text)
-                    self._connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (number, name, digest))
+                    self._connection.execute(
+                        "INSERT INTO migrations VALUES (?, ?, ?)", (number, name, digest)
+                    )
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._connection.execute("ROLLBACK")

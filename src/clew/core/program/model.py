@@ -83,7 +83,7 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A name that a stage writes. `source` is None (from the result), `stdout`, or a name within the result."""
+    """A name that a stage writes; `source` is None (from the result), `stdout`, or a name in the result."""
 
     name: str
     source: str | None = None

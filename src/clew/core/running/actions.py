@@ -45,7 +45,7 @@ class ValidateStage(NamedTuple):
 class ValidateBlock(NamedTuple):
     """Test the block's own conditions."""
 
-    index: int
+    block: int
 
 
 class EndAttempt(NamedTuple):
@@ -90,6 +90,6 @@ class Settle(NamedTuple):
 
 
 Action = (
-    EvaluateWhen | SkipStage | SearchDependencies | StartAttempt | ValidateStage | ValidateBlock | EndAttempt | CancelStage
-    | PlanRollback | StartRollback | Hold | Settle
+    EvaluateWhen | SkipStage | SearchDependencies | StartAttempt | ValidateStage | ValidateBlock | EndAttempt
+    | CancelStage | PlanRollback | StartRollback | Hold | Settle
 )  # fmt: skip

@@ -11,6 +11,7 @@ from clew.core.running.actions import (
     Action,
     CancelStage,
     EndAttempt,
+    EvaluateWhen,
     PlanRollback,
     SearchDependencies,
     Settle,
@@ -18,7 +19,6 @@ from clew.core.running.actions import (
     StartAttempt,
     ValidateBlock,
     ValidateStage,
-    EvaluateWhen,
 )
 from clew.core.running.entries import RunSettled
 from clew.core.running.rollback import next_rollbacks, plan_rollback

@@ -18,7 +18,7 @@ class _Kind(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", g
     pass
 
 
-class RunCreated(_Kind, tag="run_created"):
+class RunCreated(_Kind, frozen=True, tag="run_created"):
     """The run exists. The payload holds the variables: the program's and the request's. `plan` is the hash of
     the plan's last block; the first entry's `prev` is that hash too, which ties the two chains together."""
 
@@ -31,13 +31,13 @@ class RunCreated(_Kind, tag="run_created"):
     requested_by: str
 
 
-class RunTaken(_Kind, tag="run_taken"):
+class RunTaken(_Kind, frozen=True, tag="run_taken"):
     """Another orchestrator drives the run from here on, under the epoch of this entry."""
 
     orchestrator: str
 
 
-class WhenTested(_Kind, tag="when_tested"):
+class WhenTested(_Kind, frozen=True, tag="when_tested"):
     """The stage's `when` was worked out. `now` is fixed for the stage by the first entry that says it."""
 
     stage: str
@@ -45,14 +45,14 @@ class WhenTested(_Kind, tag="when_tested"):
     now: int
 
 
-class StageSkipped(_Kind, tag="stage_skipped"):
+class StageSkipped(_Kind, frozen=True, tag="stage_skipped"):
     """The stage is passed over: its `when` is false, or the stages in `needs` were skipped."""
 
     stage: str
     needs: tuple[str, ...] = ()
 
 
-class StageFailed(_Kind, tag="stage_failed"):
+class StageFailed(_Kind, frozen=True, tag="stage_failed"):
     """The stage failed for good before an attempt of it began: its `when` can't be worked out (`expression`),
     or its dependencies can't be told apart (`ambiguous`). The payload holds the error."""
 
@@ -60,7 +60,7 @@ class StageFailed(_Kind, tag="stage_failed"):
     error_kind: str
 
 
-class StageWaiting(_Kind, tag="stage_waiting"):
+class StageWaiting(_Kind, frozen=True, tag="stage_waiting"):
     """A dependency is missing; clew looks again at `look_again_at`. The payload says how near the search came."""
 
     stage: str
@@ -69,14 +69,14 @@ class StageWaiting(_Kind, tag="stage_waiting"):
     now: int
 
 
-class DependenciesFound(_Kind, tag="dependencies_found"):
+class DependenciesFound(_Kind, frozen=True, tag="dependencies_found"):
     """All the stage's dependencies were found in one look. The payload holds what was matched, by name."""
 
     stage: str
     now: int
 
 
-class AttemptStarted(_Kind, tag="attempt_started"):
+class AttemptStarted(_Kind, frozen=True, tag="attempt_started"):
     """The order to begin an attempt, durable before the attempt. `inputs`: for each name it reads the `seq`
     of the entry that wrote it. `code`: digests of the code that executes, validates and rolls back, pinned by
     the first attempt. A re-execution (during validation) does not count against `retry`."""
@@ -88,7 +88,7 @@ class AttemptStarted(_Kind, tag="attempt_started"):
     code: dict[str, str] = {}
 
 
-class AttemptEnded(_Kind, tag="attempt_ended"):
+class AttemptEnded(_Kind, frozen=True, tag="attempt_ended"):
     """How an attempt ended, and what the stage becomes by it: `completed`, `validating`, `started` (another
     attempt is due at `retry_at`), `failed` or `cancelled`. The payload holds outputs, result and error."""
 
@@ -100,7 +100,7 @@ class AttemptEnded(_Kind, tag="attempt_ended"):
     retry_at: int = 0
 
 
-class ValidationEnded(_Kind, tag="validation_ended"):
+class ValidationEnded(_Kind, frozen=True, tag="validation_ended"):
     """The stage's conditions were tested to an end: `held`, `not_held`, or `error` when it could not be told.
     The payload holds what was compared."""
 
@@ -112,7 +112,7 @@ class ValidationEnded(_Kind, tag="validation_ended"):
     retry_at: int = 0
 
 
-class BlockValidated(_Kind, tag="block_validated"):
+class BlockValidated(_Kind, frozen=True, tag="block_validated"):
     """The block's own conditions were tested to an end. The payload holds what was compared."""
 
     index: int
@@ -120,7 +120,7 @@ class BlockValidated(_Kind, tag="block_validated"):
     tests: int
 
 
-class StageCancelled(_Kind, tag="stage_cancelled"):
+class StageCancelled(_Kind, frozen=True, tag="stage_cancelled"):
     """The run goes back, and this stage had nothing in flight: no further attempt of it begins."""
 
     stage: str
@@ -145,7 +145,7 @@ class ResidueItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     certain: bool
 
 
-class RollbackPlanned(_Kind, tag="rollback_planned"):
+class RollbackPlanned(_Kind, frozen=True, tag="rollback_planned"):
     """The run goes back: the ordered list of what is to be undone, never worked out anew. `stage` (or the
     block of `index`) is what failed first; the payload holds that error. `residue` has no rollback."""
 
@@ -157,7 +157,7 @@ class RollbackPlanned(_Kind, tag="rollback_planned"):
     error_kind: str = ""
 
 
-class RollbackStarted(_Kind, tag="rollback_started"):
+class RollbackStarted(_Kind, frozen=True, tag="rollback_started"):
     """The order to begin a try at a stage's rollback, durable before it; `outcome` is the case it is told."""
 
     stage: str
@@ -165,7 +165,7 @@ class RollbackStarted(_Kind, tag="rollback_started"):
     outcome: str
 
 
-class RollbackEnded(_Kind, tag="rollback_ended"):
+class RollbackEnded(_Kind, frozen=True, tag="rollback_ended"):
     """How that try ended, and what the stage becomes: `rolled_back`, `rolling_back` (tried again at
     `retry_at`) or `rollback_failed`. The payload holds the error."""
 
@@ -177,20 +177,20 @@ class RollbackEnded(_Kind, tag="rollback_ended"):
     retry_at: int = 0
 
 
-class RunHeld(_Kind, tag="run_held"):
+class RunHeld(_Kind, frozen=True, tag="run_held"):
     """A person is needed: `reason` is `code_changed`, `code_gone` or `rollback_failed`."""
 
     reason: str
     stage: str = ""
 
 
-class RunReleased(_Kind, tag="run_released"):
+class RunReleased(_Kind, frozen=True, tag="run_released"):
     """A person says that the run goes on."""
 
     by: str
 
 
-class RunSettled(_Kind, tag="run_settled"):
+class RunSettled(_Kind, frozen=True, tag="run_settled"):
     """The run has come to rest."""
 
     status: str
@@ -199,8 +199,8 @@ class RunSettled(_Kind, tag="run_settled"):
 
 Body = (
     RunCreated | RunTaken | WhenTested | StageSkipped | StageFailed | StageWaiting | DependenciesFound
-    | AttemptStarted | AttemptEnded | ValidationEnded | BlockValidated | StageCancelled | RollbackPlanned | RollbackStarted
-    | RollbackEnded | RunHeld | RunReleased | RunSettled
+    | AttemptStarted | AttemptEnded | ValidationEnded | BlockValidated | StageCancelled | RollbackPlanned
+    | RollbackStarted | RollbackEnded | RunHeld | RunReleased | RunSettled
 )  # fmt: skip
 
 ENTRY_KINDS: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in get_args(Body))

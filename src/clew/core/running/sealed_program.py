@@ -72,15 +72,15 @@ def seal_program(program: Program, signatures: Signatures, conditions: Signature
     chain = seal(
         sealed_version,
         [[stage_content[planned.name] for planned in block.stages] for block in plan.blocks],
-        conditions={
-            block.index: [condition_content[at] for at in block.conditions] for block in plan.blocks
-        },
+        conditions={block.index: [condition_content[at] for at in block.conditions] for block in plan.blocks},
     )
     models = {stage.name: stage for stage in program.stages}
     positions = count()
     blocks = tuple(
         tuple(
-            _sealed_stage(models[planned.name], planned, block.index, next(positions), program, signatures, conditions)
+            _sealed_stage(
+                models[planned.name], planned, block.index, next(positions), program, signatures, conditions
+            )
             for planned in block.stages
         )
         for block in plan.blocks

@@ -61,7 +61,8 @@ def seal(
 def verify_chain(version: str, blocks: Sequence[SealedBlock]) -> None:
     """Recompute every hash and link of a chain. Raises ChainError at the first block that does not hold."""
     previous = tagged_hash(PLAN_TAG, version.encode())
-    expected, points_to = 1, 1
+    expected = 1
+    points_to: Any = 1
     for block in blocks:
         value = _read(block, expected)
         if block.index != expected or value.get("index") != expected or points_to != expected:

@@ -37,7 +37,9 @@ class Head:
     def __init__(self, run: str, seq: int, hash: str) -> None:
         self.run, self.seq, self.hash = run, seq, hash
 
-    def link(self, body: Body, *, at: int, epoch: int, block: str = "", payload: str = "") -> tuple[Entry, StoredEntry]:
+    def link(
+        self, body: Body, *, at: int, epoch: int, block: str = "", payload: str = ""
+    ) -> tuple[Entry, StoredEntry]:
         """The next entry and what is stored of it."""
         entry = Entry(at, body, epoch, self.hash, self.run, self.seq, 1, block, payload)
         content = encode(entry)
