@@ -6,25 +6,18 @@ Both the reading of programs and the published JSON Schema come from here, and f
 from __future__ import annotations
 
 from clew.core.program.model import Json
-from clew.core.program.shapes import (
-    Anything,
+from clew.core.program.records import (
     BySort,
-    Choice,
-    Duration,
-    Flag,
+    Defined,
     Key,
     ListOf,
     MappingOf,
     NamedItems,
-    Number,
     OneOrMore,
     Pair,
     Record,
-    Schema,
-    Shape,
-    Text,
-    Whole,
 )
+from clew.core.program.shapes import Anything, Choice, Duration, Flag, Number, Schema, Shape, Text, Whole
 from clew.core.program.signatures import Param, Signature, Signatures
 from clew.core.program.templates import NAME
 
@@ -89,24 +82,29 @@ _OUTPUT = Record(
         "default": Key(Anything(about="its value where the stage is skipped")),
     },
 )
-RETRY = Record(
-    about="how often an attempt is made, and how long clew waits in between",
-    keys={
-        "attempts": Key(Whole(1, _ATTEMPTS_MAX, about="how many, the first one included; 1 if not given")),
-        "delay": Key(Duration(about="before the second attempt; 5 seconds if not given")),
-        "growth": Key(
-            Number(1, _GROWTH_MAX, about="the factor by which each further delay grows; 2 if not given")
-        ),
-        "maximum_delay": Key(Duration(about="5 minutes if not given")),
-        "jitter": Key(Flag(about="vary the delays by chance; true if not given")),
-        "on": Key(
-            BySort(
-                Text(about="any"),
-                items=ListOf(Text(), least=1),
-                about="any, or the kinds of error that are worth another attempt",
-            )
-        ),
-    },
+RETRY = Defined(
+    "retry",
+    Record(
+        about="how often an attempt is made, and how long clew waits in between",
+        keys={
+            "attempts": Key(
+                Whole(1, _ATTEMPTS_MAX, about="how many, the first one included; 1 if not given")
+            ),
+            "delay": Key(Duration(about="before the second attempt; 5 seconds if not given")),
+            "growth": Key(
+                Number(1, _GROWTH_MAX, about="the factor by which each further delay grows; 2 if not given")
+            ),
+            "maximum_delay": Key(Duration(about="5 minutes if not given")),
+            "jitter": Key(Flag(about="vary the delays by chance; true if not given")),
+            "on": Key(
+                BySort(
+                    Text(about="any"),
+                    items=ListOf(Text(), least=1),
+                    about="any, or the kinds of error that are worth another attempt",
+                )
+            ),
+        },
+    ),
 )
 _DELAY = BySort(
     Duration(least=1),
@@ -143,9 +141,27 @@ _FOR_ALL_STAGES = {
 }
 
 
+_COMMAND_KEYS = {
+    "command": Key(Text(about="the command's name"), required=True),
+    "params": Key(Anything(about="a list or a mapping")),
+}
+_CONDITION_KEYS = {
+    "condition": Key(Text(about="the condition's name"), required=True),
+    "params": Key(Anything(about="a list or a mapping")),
+    "maximum_time": Key(Duration(about="test again until it holds or this is over; once if not given")),
+    "interval": Key(Duration(about="between two tests; 1 second if not given", least=1)),
+    "reexecute": Key(Flag(about="execute the stage again between two tests; false if not given")),
+}
+
+
+def definitions(signatures: Signatures, conditions: Signatures) -> dict[str, Json]:
+    """What the schema says once and refers to: JSON Schemas by name."""
+    shapes = (RETRY, _command(signatures), _condition(conditions))
+    return {one.name: one.definition() for one in shapes}
+
+
 def program_record(signatures: Signatures, conditions: Signatures) -> Record:
     """The shape of a whole program document, given the commands and conditions that there are."""
-    command = _command(signatures)
     condition = _condition(conditions)
     return Record(
         about="a program of clew",
@@ -153,7 +169,9 @@ def program_record(signatures: Signatures, conditions: Signatures) -> Record:
             "name": Key(PROGRAM_NAME, required=True),
             "stages": Key(
                 NamedItems(
-                    _stage(command, condition), STAGE_NAME, about="the stages: a list, or a mapping by name"
+                    _stage(signatures, condition),
+                    STAGE_NAME,
+                    about="the stages: a list, or a mapping by name",
                 ),
                 required=True,
             ),
@@ -208,7 +226,8 @@ def program_record(signatures: Signatures, conditions: Signatures) -> Record:
     )
 
 
-def _stage(command: Record, condition: Record) -> Record:
+def _stage(signatures: Signatures, condition: Defined) -> Record:
+    command = _command(signatures)
     return Record(
         about="the unit of work",
         keys={
@@ -225,7 +244,7 @@ def _stage(command: Record, condition: Record) -> Record:
             ),
             "when": Key(Text(about="an expression; where it is false the stage is skipped")),
             "validate": Key(OneOrMore(condition, least=0, about="what must hold when it has executed")),
-            "rollback": Key(_rollback(command)),
+            "rollback": Key(_rollback(signatures)),
             **_FOR_ALL_STAGES,
         },
         later=(
@@ -243,14 +262,15 @@ def _stage(command: Record, condition: Record) -> Record:
     )
 
 
-def _rollback(command: Record) -> Shape:
+def _rollback(signatures: Signatures) -> Shape:
+    command = _command(signatures)
     either = {"oneOf": [{"required": ["command"]}, {"required": ["commands"]}]}
     return BySort(
         Choice(("none",), about="it leaves nothing to undo", later=("impossible",)),
         mapping=Record(
             about="the command that undoes it",
             keys={
-                **{key: Key(one.shape) for key, one in command.keys.items()},
+                **{key: Key(one.shape) for key, one in _COMMAND_KEYS.items()},
                 "commands": Key(OneOrMore(command, about="several commands, in order")),
                 "retry": Key(RETRY),
                 "timeout": Key(
@@ -258,38 +278,25 @@ def _rollback(command: Record) -> Shape:
                 ),
             },
             later=("to", "attempts", "restore", "impossible", "on_failure"),
-            extra=lambda: {**(command.extra() if command.extra else {}), **either},
+            extra=lambda: {**_params_by_name("command", signatures), **either},
         ),
         items=OneOrMore(command),
         about="how it is undone: none, a command, or several in order",
     )
 
 
-def _command(signatures: Signatures) -> Record:
-    return Record(
-        about="a command",
-        keys={
-            "command": Key(Text(about="the command's name"), required=True),
-            "params": Key(Anything(about="a list or a mapping")),
-        },
-        extra=lambda: _params_by_name("command", signatures),
+def _command(signatures: Signatures) -> Defined:
+    record = Record(
+        about="a command", keys=_COMMAND_KEYS, extra=lambda: _params_by_name("command", signatures)
     )
+    return Defined("command", record)
 
 
-def _condition(conditions: Signatures) -> Record:
-    return Record(
-        about="a condition",
-        keys={
-            "condition": Key(Text(about="the condition's name"), required=True),
-            "params": Key(Anything(about="a list or a mapping")),
-            "maximum_time": Key(
-                Duration(about="test again until it holds or this is over; once if not given")
-            ),
-            "interval": Key(Duration(about="between two tests; 1 second if not given", least=1)),
-            "reexecute": Key(Flag(about="execute the stage again between two tests; false if not given")),
-        },
-        extra=lambda: _params_by_name("condition", conditions),
+def _condition(conditions: Signatures) -> Defined:
+    record = Record(
+        about="a condition", keys=_CONDITION_KEYS, extra=lambda: _params_by_name("condition", conditions)
     )
+    return Defined("condition", record)
 
 
 # ---- what only the schema says ---------------------------------------------------------------------------

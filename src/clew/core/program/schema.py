@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clew.core.program.grammar import program_record
+from clew.core.program.grammar import definitions, program_record
 from clew.core.program.model import Json
 from clew.core.program.signatures import Signatures
 
@@ -16,4 +16,5 @@ def json_schema(signatures: Signatures, conditions: Signatures) -> dict[str, Jso
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A program of clew",
         **program_record(signatures, conditions).schema(),
+        "$defs": definitions(signatures, conditions),
     }
