@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.program.tables import COMMANDS, CONDITIONS
 
@@ -116,6 +116,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
+@settings(max_examples=50)
 @given(documents())
 def test_the_content_of_a_program_is_the_program(document: dict[str, Any]) -> None:
     """Reading a program's content gives the same program, also after it was stored as canonical bytes."""
@@ -127,6 +128,7 @@ def test_the_content_of_a_program_is_the_program(document: dict[str, Any]) -> No
     assert version(parse(stored, COMMANDS, CONDITIONS)) == version(program)
 
 
+@settings(max_examples=30)
 @given(documents(), st.randoms())
 def test_the_order_of_keys_does_not_change_the_version(document: dict[str, Any], random: Any) -> None:
     """Two files that differ in the order of keys alone are one version."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from tests.core.program.tables import COMMANDS, CONDITIONS
 from tests.core.program.test_content import documents
 from tests.core.program.test_parse import small, staged
@@ -23,6 +23,7 @@ def test_the_schema_is_a_schema() -> None:
     assert SCHEMA["required"] == ["name", "stages"]
 
 
+@settings(max_examples=50)
 @given(documents())
 def test_the_schema_accepts_what_is_read(document: dict[str, Any]) -> None:
     """What can be read without mistakes is accepted by the schema."""
