@@ -103,12 +103,12 @@ class InlineExecutor:
         variables = len(contextvars.copy_context())
         while queue:
             attempt = queue.popleft()
-            if attempt.is_ended:
+            if attempt.is_over():
                 self._end(attempt, attempt.ended_early())
                 continue
             attempt.task = task
             await self._run(attempt)
-            if attempt.is_ended or len(contextvars.copy_context()) != variables:
+            if attempt.is_over() or len(contextvars.copy_context()) != variables:
                 return  # a task that was cancelled, or whose context an attempt has changed, serves no other
 
     async def _run(self, attempt: _Attempt) -> None:
@@ -220,8 +220,7 @@ class _Attempt:
         self.task: asyncio.Task[None] | None = None
         self.why = ""
 
-    @property
-    def is_ended(self) -> bool:
+    def is_over(self) -> bool:
         """It was asked to end, or ran out of time."""
         return bool(self.why)
 
