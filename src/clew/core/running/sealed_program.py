@@ -104,7 +104,7 @@ def _sealed_stage(
     signatures: Signatures,
     conditions: Signatures,
 ) -> SealedStage:
-    reads = stage_reads(stage, signatures, conditions)
+    reads = stage_reads(stage, signatures, conditions, program=program)
     own = {output.name for output in stage.outputs} | {one.name for one in stage.dependencies}
     located = {one.name for one in stage.dependencies}
     needed: dict[str, list[str]] = {name: [] for name in planned.needed_stages}
