@@ -42,7 +42,7 @@ class Timer(Protocol):
 class Tasks(Protocol):
     """Whatever runs concurrently is started here, so that a simulation owns every interleaving."""
 
-    def start(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> Timer:
+    def start(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> object:
         """Run the coroutine on its own; an error that escapes it takes the orchestrator down."""
 
     def soon(self, callback: Callable[[], None]) -> None:
@@ -229,11 +229,23 @@ class StoreError(Exception):
 
 
 class StoreBusy(StoreError):
-    """Another process holds the store; the message says which."""
+    """The store can't be used just now, and nothing was done; the message says who holds it."""
+
+
+class CommitUnknown(StoreError):
+    """The store was lost while it committed: what was to be recorded is there whole, or not at all. `Store.head`
+    says which."""
 
 
 class RunExists(StoreError):
-    """A run of that program, scheduled time and generation exists already; nothing was recorded."""
+    """Runs of the same program, scheduled time and generation as those in `run_ids` exist already. Nothing was
+    recorded, of the other runs of the batch neither."""
+
+    def __init__(self, run_ids: Sequence[str]) -> None:
+        super().__init__(
+            f"the program has such a run already (wanted: {', '.join(run_ids)}); ask for another"
+        )
+        self.run_ids = tuple(run_ids)
 
 
 class PayloadRow(NamedTuple):
@@ -275,6 +287,14 @@ class StageRow(NamedTuple):
     result_seq: int | None
 
 
+class RunHead(NamedTuple):
+    """Where a run's journal ends in the store, and under which epoch it can be written."""
+
+    epoch: int
+    entry_count: int
+    head: str
+
+
 class NewRun(NamedTuple):
     """What is fixed of a run when it is created. `stages`: position, name and block of each."""
 
@@ -308,7 +328,11 @@ class RunRecord(NamedTuple):
 
 
 class Store(Protocol):
-    """Where runs are kept. Blocking; one transaction a call; any call may raise StoreError."""
+    """Where runs are kept. Blocking; one transaction a call; any call may raise StoreError.
+
+    Of its kinds StoreBusy says that the call may be made again, CommitUnknown that `head` must be asked first.
+    After any other nobody may write to the store until it has been opened, and read, anew.
+    """
 
     @property
     def flush_count(self) -> int:
@@ -316,7 +340,11 @@ class Store(Protocol):
 
     def record(self, records: Sequence[RunRecord]) -> list[str]:
         """Write the records of many runs, durably, with one flush, each whole. Returns the ids of runs that
-        were fenced: of those nothing is written. Raises RunExists for a creation that is there already."""
+        were fenced: of those nothing is written. Raises RunExists for creations that are there already."""
+
+    def head(self, run_id: str) -> RunHead | None:
+        """Where the run's journal ends; None when there is no such run. What it says lasts: no commit that was
+        sent before is still under way."""
 
     def register_program(
         self, version: str, name: str, content: str, chain: Sequence[tuple[int, str, str]], registered_at: int

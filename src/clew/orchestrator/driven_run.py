@@ -33,7 +33,7 @@ class DrivenRun:
     """One run in the hands of this orchestrator."""
 
     __slots__ = (
-        "asked", "block_index", "created", "entries", "epoch", "facts", "head", "is_ready", "observer", "origin",
+        "asked", "block_index", "created", "entries", "epoch", "error", "facts", "head", "is_ready", "observer", "origin",
         "outbox", "outputs", "payloads", "rounds", "row", "settled", "state", "timers", "values", "written_at",
     )  # fmt: skip
 
@@ -62,8 +62,18 @@ class DrivenRun:
         self.written_at = 0
         self.row: RunRow | None = None
         """The run's row of the tracker as it was last written."""
+        self.error: Exception | None = None
+        """Why this orchestrator drives the run no more: another one does, or it could not be created."""
         self.observer: Observer | None = None
         self.settled: Callable[[], None] | None = None
+
+    @property
+    def is_at_rest(self) -> bool:
+        """It is on record that the run is settled, or that it waits for a person, with nothing in flight."""
+        state = self.state
+        if self.entries or not (state.is_settled or state.held):
+            return False
+        return not any(stage.in_flight or stage.rollback_in_flight for stage in state.stages.values())
 
     # ---- recording ----
 

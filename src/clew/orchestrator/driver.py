@@ -31,6 +31,7 @@ from clew.orchestrator.driven_run import DrivenRun, defaults_of
 from clew.orchestrator.facts import AttemptReported, Fact, Released, RollbackReported, Searched, Tested
 from clew.orchestrator.payloads import PayloadKeeper, report_payload
 from clew.orchestrator.performing import Performer
+from clew.orchestrator.recording import Recorder
 from clew.orchestrator.validating import Validator
 from clew.ports import AttemptError, AttemptReport, Chance, Clock, Store, Tasks
 
@@ -58,7 +59,7 @@ class Driver:
         payloads: PayloadKeeper,
         name: str,
     ) -> None:
-        self._store = store
+        self._recorder = Recorder(store, self._recorded)
         self._clock = clock
         self._chance = chance
         self._tasks = tasks
@@ -71,8 +72,6 @@ class Driver:
         self._is_draining = False
         self._is_stopped = False
         self.runs: dict[str, DrivenRun] = {}
-        self.lost: Callable[[DrivenRun], None] | None = None
-        """Told of a run that another orchestrator has taken over."""
 
     # ---- what comes in ----
 
@@ -112,11 +111,14 @@ class Driver:
                 timer.cancel()
 
     def _wake(self, run: DrivenRun) -> None:
-        if run.is_ready or self._is_stopped:
+        if run.is_ready or self._is_stopped or run.error is not None:
             return
         run.is_ready = True
         self._ready.append(run)
-        if not self._turn_is_due:
+        self._be_due()
+
+    def _be_due(self) -> None:
+        if self._ready and not self._turn_is_due and not self._recorder.is_waiting:
             self._turn_is_due = True
             self._tasks.soon(self._turn)
 
@@ -124,22 +126,39 @@ class Driver:
 
     def _turn(self) -> None:
         self._turn_is_due = False
-        if self._is_stopped:
-            return
+        if not self._is_stopped:
+            self._guarded(self._take_turn)
+            self._be_due()
+
+    def _guarded(self, part: Callable[[], int]) -> None:
+        """Take a part of a turn. Whatever escapes it leaves memory ahead of the store: then nothing is recorded
+        any more, and the orchestrator ends. A positive answer says when to go on with the batch that waits."""
+        try:
+            again = part()
+        except BaseException:
+            self.stop()
+            raise
+        if again:
+            self._tasks.later(again, self._record_again)
+
+    def _record_again(self) -> None:
+        if not self._is_stopped:
+            self._guarded(self._recorder.again)
+            self._be_due()
+
+    def _take_turn(self) -> int:
         at = self._clock.now()
         turned: list[DrivenRun] = []
         while self._ready and len(turned) < RUNS_PER_TURN_MAX:
             run = self._ready.popleft()
             run.is_ready = False
+            if run.error is not None:
+                continue
             self._gather(run, at)
             self._decide(run, at)
             if run.entries:
                 turned.append(run)
-        if turned:
-            self._record(turned)
-        if self._ready and not self._turn_is_due:
-            self._turn_is_due = True
-            self._tasks.soon(self._turn)
+        return self._recorder.record(turned) if turned else 0
 
     def _gather(self, run: DrivenRun, at: int) -> None:
         facts = run.facts
@@ -154,6 +173,7 @@ class Driver:
         is_news = True
         while is_news:
             is_news = False
+            is_failing = state.is_failing
             for action in decide(state):
                 kind = type(action)
                 seq = state.seq
@@ -162,37 +182,38 @@ class Driver:
                     is_news = True
                 if state.held:
                     return
+                if state.is_failing is not is_failing:
+                    break  # what else was to be done going forward is not to be done any more
 
-    def _record(self, turned: list[DrivenRun]) -> None:
-        """One transaction for all; then, and only then, act."""
-        fenced = self._store.record([run.record() for run in turned])
-        for run in turned:
-            if fenced and run.state.run_id in fenced:
-                self._lose(run)
-                continue
-            observer = run.observer
-            for entry, _ in run.recorded():
-                if observer is not None:
-                    observer(entry, run.state)
-            outbox = run.outbox
-            if outbox:
-                run.outbox = []
-                self._performer.begin(run, outbox, self.notice)
-            if run.state.is_settled or run.state.held:
-                self._rest(run)
-
-    def _rest(self, run: DrivenRun) -> None:
-        """The run is settled, or waits for a person and nothing of it is in flight."""
-        if run.state.is_settled:
-            del self.runs[run.state.run_id]
-        if run.settled is not None:
+    def _recorded(self, run: DrivenRun, error: Exception | None) -> None:
+        """What the run's turn wrote is durable: now, and only now, tell of it and act."""
+        if error is not None:
+            self._give_up(run, error)
+            return
+        observer = run.observer
+        for entry, _ in run.recorded():
+            if observer is not None:
+                observer(entry, run.state)
+        outbox = run.outbox
+        if outbox:
+            run.outbox = []
+            self._performer.begin(run, outbox, self.notice)
+        state = run.state
+        if state.is_settled:
+            del self.runs[state.run_id]
+        if (state.is_settled or state.held) and run.settled is not None and run.is_at_rest:
             run.settled()
 
-    def _lose(self, run: DrivenRun) -> None:
+    def _give_up(self, run: DrivenRun, error: Exception) -> None:
+        """The run is another orchestrator's now, or was refused: what it waited for here is for nobody."""
+        run.error = error
+        run.outbox = []
         del self.runs[run.state.run_id]
+        for timer in run.timers.values():
+            timer.cancel()
         self._performer.abandon(run)
-        if self.lost is not None:
-            self.lost(run)
+        if run.settled is not None:
+            run.settled()
 
     # ---- facts -> entries ----
 
@@ -302,7 +323,7 @@ class Driver:
             self.start(run, stage, at, reexecution=True)
 
     def _validate_block(self, run: DrivenRun, action: actions.ValidateBlock, at: int) -> None:
-        self._validator.block(run, action.index, at, self.notice, self._is_early)
+        self._validator.block(run, action.block, at, self.notice, self._is_early)
 
     def _end_attempt(self, run: DrivenRun, action: actions.EndAttempt, at: int) -> None:
         key = ("end", action.stage)
@@ -356,6 +377,9 @@ class Driver:
     def _is_early(self, run: DrivenRun, key: Any, not_before: int, at: int) -> bool:
         """Whether it is too early yet; then the run is woken at that moment."""
         if not_before <= at:
+            timer = run.timers.pop(key, None)
+            if timer is not None:  # the clock was put forward meanwhile
+                timer.cancel()
             return False
         if key not in run.timers:
 

@@ -133,15 +133,18 @@ class Orchestrator:
     # ---- waiting and ending ----
 
     async def rested(self, run: DrivenRun) -> None:
-        """Wait until the run is settled or a person is needed. Raises what ended the orchestrator, if anything."""
-        if run.state.is_settled or run.state.held:
-            return
-        loop = asyncio.get_running_loop()
-        rest: asyncio.Future[None] = loop.create_future()
-        run.settled = lambda: None if rest.done() else rest.set_result(None)
-        await asyncio.wait((rest, self._failed), return_when=asyncio.FIRST_COMPLETED)
-        run.settled = None
-        if self._failed.done():
+        """Wait until the run is settled or a person is needed, and that is durable. Raises Fenced when another
+        orchestrator has taken the run over, RunExists when it could not be created, and what ended this
+        orchestrator, if anything."""
+        if run.error is None and not run.is_at_rest:
+            loop = asyncio.get_running_loop()
+            rest: asyncio.Future[None] = loop.create_future()
+            run.settled = lambda: None if rest.done() else rest.set_result(None)
+            await asyncio.wait((rest, self._failed), return_when=asyncio.FIRST_COMPLETED)
+            run.settled = None
+        if run.error is not None:
+            raise run.error
+        if not run.is_at_rest:
             self._failed.result()
 
     async def close(self) -> None:

@@ -62,11 +62,10 @@ class Performer:
         """Carry out what has just been recorded, one submission for an executor and turn."""
         works = self._works_of(run.state.program)
         submissions: dict[str, list[tuple[AttemptRequest, Callable[[AttemptReport], None]]]] = {}
+        ends: list[EndAttempt] = []
         for order in outbox:
             if type(order) is EndAttempt:
-                stage = run.state.stages[order.stage]
-                attempt_id = f"{run.state.run_id}/{order.stage}.{order.attempt}"
-                self._executors[stage.sealed.stage.executor].cancel(attempt_id)
+                ends.append(order)
                 continue
             stage = run.state.stages[order.stage]
             work = works[order.stage]
@@ -79,6 +78,10 @@ class Performer:
             submissions.setdefault(request.executor, []).append((request, ended))
         for executor, requests in submissions.items():
             self._executors[executor].submit_all(requests)
+        for order in ends:  # after the submissions: what one turn orders and takes back must have begun to end
+            stage = run.state.stages[order.stage]
+            attempt_id = f"{run.state.run_id}/{order.stage}.{order.attempt}"
+            self._executors[stage.sealed.stage.executor].cancel(attempt_id)
 
     def abandon(self, run: DrivenRun) -> None:
         """Another orchestrator has the run: end what is in flight here; its reports are for nobody."""

@@ -70,7 +70,7 @@ class Validator:
 
     def _due_round(self, run: DrivenRun, key: str | int, at: int, is_early: IsEarly) -> Round | None:
         """The round that is to be tested now; None while one is out, or it is too early for the next."""
-        round_ = run.rounds.setdefault(key, Round(1))
+        round_: Round = run.rounds.setdefault(key, Round(1))
         if round_.is_out or is_early(run, ("validate", key), round_.again_at, at):
             return None
         return round_

@@ -11,11 +11,13 @@ from clew.core.program.model import Condition, Delay, Retry
 from clew.core.running import statuses
 from clew.core.running.entries import AttemptEnded, RollbackEnded, ValidationEnded
 from clew.core.running.retry import DELAY_MILLISECONDS_MAX, is_worth_retrying, retry_delay_milliseconds
-from clew.core.running.state import INTERRUPTED, RunState, StageState
+from clew.core.running.state import INTERRUPTED, INTERRUPTIONS_MAX, RunState, StageState
 
-INTERRUPTIONS_MAX = 5
-"""How often a stage's attempts may be cut off by the loss of their orchestrator before that counts as the
-stage's own failure: a stage that kills its orchestrator must not do so for ever."""
+NOT_BEGUN_MILLISECONDS = 250
+"""How soon what could not begin (no process to be had, say) is ordered again at first; each time in a row it
+takes twice as long..."""
+NOT_BEGUN_MILLISECONDS_MAX = 60_000
+"""... up to a minute: it costs two entries a time, and machines recover within minutes."""
 
 INTERVAL_GROWTH = 1.5
 """Each retest of conditions waits so much longer than the one before..."""
@@ -36,7 +38,10 @@ def attempt_ended(
     if outcome == statuses.COMPLETED:
         becomes = statuses.VALIDATING if stage.sealed.stage.validate else statuses.COMPLETED
         return AttemptEnded(name, stage.attempts, outcome, becomes)
-    if outcome == statuses.NOT_BEGUN or (error_kind == INTERRUPTED and stage.interruptions < INTERRUPTIONS_MAX):
+    if outcome == statuses.NOT_BEGUN:
+        due = at + _not_begun_delay(_last_not_begun(stage.outcomes))
+        return AttemptEnded(name, stage.attempts, outcome, statuses.STARTED, error_kind, due)
+    if error_kind == INTERRUPTED and stage.interruptions < INTERRUPTIONS_MAX:
         return AttemptEnded(name, stage.attempts, outcome, statuses.STARTED, error_kind, at)
     becomes, retry_at = _retry_or_fail(stage, error_kind, at, jitter_permille)
     return AttemptEnded(name, stage.attempts, outcome, becomes, error_kind, retry_at)
@@ -61,6 +66,17 @@ def _retry_or_fail(stage: StageState, error_kind: str, at: int, jitter_permille:
     return statuses.STARTED, at + retry_delay_milliseconds(retry, tried, jitter_permille)
 
 
+def _last_not_begun(outcomes: Sequence[str]) -> int:
+    """How many of the last attempts, in a row, did not begin."""
+    begun = (count for count, outcome in enumerate(reversed(outcomes)) if outcome != statuses.NOT_BEGUN)
+    return next(begun, len(outcomes))
+
+
+def _not_begun_delay(before: int) -> int:
+    """How long to wait when another `before` in a row had not begun either."""
+    return min(NOT_BEGUN_MILLISECONDS << min(before, 16), NOT_BEGUN_MILLISECONDS_MAX)
+
+
 def rollback_ended(
     stage: StageState, outcome: str, error_kind: str, *, at: int, jitter_permille: int
 ) -> RollbackEnded:
@@ -68,8 +84,11 @@ def rollback_ended(
     name, number = stage.sealed.stage.name, stage.rollback_attempts
     if outcome == statuses.COMPLETED:
         return RollbackEnded(name, number, outcome, statuses.ROLLED_BACK)
-    cut_off = error_kind == INTERRUPTED and stage.rollback_interruptions < INTERRUPTIONS_MAX
-    if outcome == statuses.NOT_BEGUN or cut_off:
+    if outcome == statuses.NOT_BEGUN:
+        before = number - 1 - stage.rollback_tried - stage.rollback_interruptions
+        due = at + _not_begun_delay(max(before, 0))
+        return RollbackEnded(name, number, outcome, statuses.ROLLING_BACK, error_kind, due)
+    if error_kind == INTERRUPTED and stage.rollback_interruptions < INTERRUPTIONS_MAX:
         return RollbackEnded(name, number, outcome, statuses.ROLLING_BACK, error_kind, at)
     retry: Retry = stage.sealed.stage.rollback.retry
     tried = stage.rollback_tried + 1

@@ -20,7 +20,7 @@ def plan_rollback(state: RunState) -> RollbackPlanned:
         acted = [state.stages[sealed.stage.name] for sealed in state.program.blocks[index - 1]]
         acted = [stage for stage in acted if stage.may_have_acted and not stage.sealed.leaves_nothing]
         items = tuple(
-            UndoStage(stage.sealed.name, stage.outcome)
+            UndoStage(stage.sealed.name, _told(stage))
             for stage in acted
             if stage.sealed.stage.rollback.kind == "commands"
         )
@@ -58,7 +58,9 @@ def next_rollbacks(state: RunState) -> list[Action]:
         elif stage.status == statuses.ROLLBACK_FAILED:
             failed.append(item.stage)
         elif stage.status != statuses.ROLLED_BACK:
-            due = StartRollback(item.stage, stage.rollback_attempts + 1, item.outcome, stage.rollback_retry_at)
+            due = StartRollback(
+                item.stage, stage.rollback_attempts + 1, item.outcome, stage.rollback_retry_at
+            )
             actions.append(due)
     if failed and not actions and not in_flight:
         return [Hold(statuses.ROLLBACK_FAILED, failed[0])]
@@ -74,6 +76,11 @@ def residue_of(state: RunState) -> tuple[ResidueItem, ...]:
         if state.stages[item.stage].status != statuses.ROLLED_BACK
     ]
     return (*standing, *state.residue)
+
+
+def _told(stage: StageState) -> str:
+    """How the last of its attempts ended that may have acted: one that never began says nothing of those."""
+    return next(outcome for outcome in reversed(stage.outcomes) if outcome != statuses.NOT_BEGUN)
 
 
 def _certainly_acted(stage: StageState) -> bool:

@@ -17,6 +17,11 @@ from clew.core.running.sealed_program import SealedProgram, SealedStage
 INTERRUPTED = "interrupted"
 """The error kind of an attempt whose orchestrator was lost: not the stage's failure, so it is tried again."""
 
+INTERRUPTIONS_MAX = 5
+"""How often a stage's attempts may be cut off by the loss of their orchestrator before that counts as the
+stage's own failure: a stage that kills its orchestrator must not do so for ever. Journals that are folded again
+depend on this number."""
+
 
 class StageState:
     """What is known of one stage of a run. Moments are milliseconds since 1970, 0 for none yet."""
@@ -226,7 +231,7 @@ def _attempt_ended(state: RunState, entry: Entry, body: kinds.AttemptEnded) -> N
         stage.written_seq = entry.seq
     elif body.outcome == statuses.NOT_BEGUN:
         stage.may_have_acted = any(outcome != statuses.NOT_BEGUN for outcome in stage.outcomes)
-    elif body.error_kind == INTERRUPTED:
+    elif body.error_kind == INTERRUPTED and stage.interruptions < INTERRUPTIONS_MAX:
         stage.interruptions += 1
     else:
         stage.tried += 1
@@ -292,10 +297,11 @@ def _rollback_ended(state: RunState, entry: Entry, body: kinds.RollbackEnded) ->
     stage = state.stages[body.stage]
     stage.rollback_in_flight = False
     stage.rollback_retry_at = body.retry_at
-    if body.error_kind == INTERRUPTED:
-        stage.rollback_interruptions += 1
-    elif body.outcome not in (statuses.COMPLETED, statuses.NOT_BEGUN):
-        stage.rollback_tried += 1
+    if body.outcome not in (statuses.COMPLETED, statuses.NOT_BEGUN):
+        if body.error_kind == INTERRUPTED and stage.rollback_interruptions < INTERRUPTIONS_MAX:
+            stage.rollback_interruptions += 1
+        else:
+            stage.rollback_tried += 1
     if body.becomes != statuses.ROLLING_BACK:
         stage.ended_at = entry.at
     state.move(stage, body.becomes, entry.at)

@@ -1,0 +1,95 @@
+"""What is compared when a history is over: the store's bytes, the fold of them, and what the driver holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.simulation.witness import SeenRun, Witness
+
+from clew.core.running.state import RunState
+from clew.core.sealing.canonical import payload_digest
+from clew.core.sealing.chain import SealedBlock, verify_chain
+from clew.core.sealing.journal import JournalError, StoredEntry, verify_journal
+from clew.orchestrator.driven_run import DrivenRun
+from clew.stores.sqlite import SqliteStore
+
+
+def reckon(witness: Witness, store: SqliteStore, driven: Mapping[str, DrivenRun]) -> None:
+    """Check the whole history once more, now that it is over."""
+    witness.check_acknowledged()
+    for version in witness.programs:
+        blocks = [SealedBlock(index, content.encode(), link) for index, content, link in store.chain(version)]
+        if blocks:
+            verify_chain(version, blocks)
+    for run_id, run in witness.runs.items():
+        folded = _verified_fold(witness, store, run)
+        if run.settled:
+            witness.check_settled(run)
+        live = driven.get(run_id)
+        if live is not None and not live.entries and live.epoch == witness.epochs[run_id]:
+            _compare(witness, run_id, "live", folded, live.state)
+            _compare_values(witness, store, run, live)
+
+
+def _verified_fold(witness: Witness, store: SqliteStore, run: SeenRun) -> RunState:
+    """The journal's own account of the run, each hash and link and payload digest verified."""
+    stored = [StoredEntry(content.encode(), link) for content, link in store.journal(run.run_id)]
+    try:
+        entries = verify_journal(run.run_id, stored)
+    except JournalError as error:
+        witness.check(False, f"{run.run_id}: {error}")
+        raise AssertionError from error
+    payloads = {row.seq: row for row in store.payloads(run.run_id)}
+    folded = RunState(run.shadow.program)
+    for entry in entries:
+        folded.apply(entry)
+        row = payloads.pop(entry.seq, None)
+        digest = payload_digest(row.salt, row.content.encode()) if row and row.content is not None else ""
+        witness.check(
+            entry.payload == digest, f"{run.run_id}: the payload of entry {entry.seq} is not what it names"
+        )
+    witness.check(not payloads, f"{run.run_id}: payloads {sorted(payloads)} belong to no entry")
+    row = store.run(run.run_id)
+    assert row is not None
+    witness.check(row["head"] == stored[-1].hash, f"{run.run_id}: the run's head is not the journal's")
+    _compare(witness, run.run_id, "watched", folded, run.shadow)
+    return folded
+
+
+def _compare(witness: Witness, run_id: str, whose: str, folded: RunState, other: RunState) -> None:
+    for name in RunState.__slots__:
+        if name not in ("program", "stages", "touched"):
+            one, two = getattr(folded, name), getattr(other, name)
+            witness.check(
+                one == two, f"{run_id}: {name} is {one!r} by the journal, {two!r} in the {whose} state"
+            )
+    for stage_name, stage in folded.stages.items():
+        for name in type(stage).__slots__:
+            if name != "sealed":
+                one, two = getattr(stage, name), getattr(other.stages[stage_name], name)
+                where = f"{run_id}: {stage_name}.{name}"
+                witness.check(one == two, f"{where} is {one!r} by the journal, {two!r} in the {whose} state")
+
+
+def _compare_values(witness: Witness, store: SqliteStore, run: SeenRun, live: DrivenRun) -> None:
+    """A successor would find the same variables map as this driver holds."""
+    import msgspec
+
+    successor = DrivenRun(live.state.program, run.run_id, epoch=live.epoch, origin=live.origin)
+    values: dict[int, Any] = {
+        row.seq: msgspec.json.decode(row.content or "{}") for row in store.payloads(run.run_id)
+    }
+    successor.restore(store.journal(run.run_id), values)
+    for name, one, two in (
+        ("values", successor.values, live.values),
+        ("outputs", _said(successor.outputs), _said(live.outputs)),
+        ("head", (successor.head.seq, successor.head.hash), (live.head.seq, live.head.hash)),
+        ("names", run.names, successor.values),
+    ):
+        witness.check(one == two, f"{run.run_id}: {name} are {one} when taken up, {two} in the driver")
+
+
+def _said(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Outputs, as far as there are any."""
+    return {stage: dict(values) for stage, values in outputs.items() if values}
