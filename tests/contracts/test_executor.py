@@ -64,7 +64,11 @@ async def inline(folder: Path) -> AsyncIterator[Executor]:
         sys.modules.pop("stages", None)
 
 
-@pytest.fixture(params=[local, inline])
+def forked(folder: Path) -> AbstractAsyncContextManager[Executor]:
+    return local(folder, forks=True)
+
+
+@pytest.fixture(params=[local, forked, inline])
 def open_executor(request: pytest.FixtureRequest) -> Open:
     return request.param
 

@@ -63,10 +63,10 @@ def request(
 
 
 @asynccontextmanager
-async def local(folder: Path, *, workers_max: int = 8) -> AsyncIterator[LocalExecutor]:
+async def local(folder: Path, *, workers_max: int = 8, forks: bool = False) -> AsyncIterator[LocalExecutor]:
     """A local executor whose lock and work folders are in the folder; closed at the end, and left nothing."""
     tasks = LoopTasks(asyncio.get_running_loop())
-    executor = LocalExecutor(tasks, lock_path=str(folder / "attempts"), workers_max=workers_max)
+    executor = LocalExecutor(tasks, lock_path=str(folder / "attempts"), workers_max=workers_max, forks=forks)
     try:
         yield executor
     finally:

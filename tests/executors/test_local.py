@@ -247,7 +247,7 @@ def test_a_secret_that_is_not_there_fails_the_attempt(tmp_path: Path) -> None:
 
 
 def test_the_log_keeps_the_order_and_both_ends(tmp_path: Path) -> None:
-    """Both streams are in the log as they were written; of too much, the beginning and the end are kept."""
+    """Both streams are in the log as they were written; of a whole GiB, the beginning and the end are kept."""
     stages(
         tmp_path,
         """
@@ -262,7 +262,7 @@ def test_the_log_keeps_the_order_and_both_ends(tmp_path: Path) -> None:
             print("first")
             sys.stdout.flush()
             line = b"x" * 1023 + b"\\n"
-            for _ in range(64):
+            for _ in range(1024):
                 os.write(1, line * 1024)
             os.write(2, b"\\xff\\x00\\x1b[31m\\r\\nlast\\n")
         """,
@@ -412,6 +412,24 @@ def test_close_ends_all_and_refuses_more(tmp_path: Path) -> None:
             ]
             await executor.close()
         state.wait_until_writers_ended()
+
+    asyncio.run(run())
+
+
+def test_cancelling_at_once_is_fine(tmp_path: Path) -> None:
+    """Attempts that are cancelled in the moment they begin each end in one report, and others go on."""
+
+    async def run() -> None:
+        async with local(tmp_path, workers_max=4) as executor:
+            reports = []
+            for number in range(60):
+                one = runs(tmp_path, "sleep", "1000")
+                ended = submit(executor, one)
+                await asyncio.sleep(0 if number % 2 else number / 10_000)
+                executor.cancel(one.attempt_id)
+                reports.append(ended)
+            assert {(await ended).outcome for ended in reports} <= {"cancelled", "not_begun"}
+            assert (await submit(executor, runs(tmp_path, "true"))).outcome == "completed"
 
     asyncio.run(run())
 

@@ -10,6 +10,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from clew.attempt.processes import has_children
+
 ENDED_BY_REQUEST = 128 + signal.SIGTERM
 """The exit code, as a shell would put it."""
 
@@ -24,12 +26,12 @@ class Ending:
 
     def _take(self, number: int, frame: object) -> None:
         self.is_asked = True
-        if not self._is_deferred:
+        if not self._is_deferred or not has_children():
             raise SystemExit(ENDED_BY_REQUEST)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Wait with the exception until the block is over."""
+        """While there is a process to wait for, wait with the exception until the block is over."""
         self._is_deferred = True
         try:
             yield

@@ -19,8 +19,7 @@ FOLDER_PREFIX = "clew-"
 
 def guard(supervise: Callable[[], None], folder: str) -> None:
     """Run `supervise` in a child; when that has ended, kill what it leaves, and remove the folder."""
-    # What is imported by now stays. Without the collector looking at it, forks share its memory.
-    gc.collect()
+    # What is there by now stays. Without the collector looking at it, forks share its memory.
     gc.freeze()
     gc.disable()
     adopt_orphans()

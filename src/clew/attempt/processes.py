@@ -41,16 +41,18 @@ def refuse_new_privileges() -> None:
     _set_process_option(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-class SignalPipe:
-    """Signals as bytes in a pipe, so that one poll waits for them and all else. The caller has them blocked
-    while it makes one, so that none goes to the pipe of the process it was forked from."""
+HANDLED = frozenset({signal.SIGCHLD, signal.SIGTERM})
+"""The signals that a supervisor has handlers for."""
 
-    def __init__(self, signals: frozenset[signal.Signals]) -> None:
+
+class SignalPipe:
+    """The handled signals as bytes in a pipe, so that one poll waits for them and all else."""
+
+    def __init__(self) -> None:
         self.reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in signals:
+        for number in HANDLED:
             signal.signal(number, _let_the_pipe_tell)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
     def take(self) -> frozenset[int]:
         """The numbers of the signals that have come."""
@@ -74,6 +76,15 @@ def reap() -> Iterator[tuple[int, int]]:
         if process == 0:
             return
         yield process, os.waitstatus_to_exitcode(status)
+
+
+def has_children() -> bool:
+    """Whether there is any child, ended or not. Reaps none."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def children_of(process: int) -> list[int]:

@@ -36,8 +36,6 @@ from clew.core.running.packets import (
 )
 from clew.ports import AttemptError, AttemptReport, AttemptRequest
 
-_SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM})
-
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -52,7 +50,7 @@ class Surroundings:
 def supervise(surroundings: Surroundings) -> None:
     """Start attempts until the orchestrator or guardian is gone, or SIGTERM comes; then kill what runs."""
     adopt_orphans()
-    _Supervisor(surroundings, SignalPipe(_SIGNALS)).run()
+    _Supervisor(surroundings, SignalPipe()).run()
     end_children()
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from clew.attempt.log import Log
 from clew.attempt.preparation import Prepared
-from clew.attempt.processes import ask_to_end
+from clew.attempt.processes import HANDLED, ask_to_end
 from clew.attempt.worker import WorkerResult, become_worker
 from clew.ports import AttemptError, AttemptReport, AttemptRequest
 
@@ -58,16 +58,18 @@ class Watch:
         log_reader, log_writer = os.pipe2(os.O_CLOEXEC)
         result_reader, result_writer = os.pipe2(os.O_CLOEXEC)
         supervisor = os.getpid()
+        # Blocked until the worker has forgotten our handlers, lest a signal meant for it be taken for ours.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         try:
             worker = os.fork()
+            if worker == 0:
+                become_worker(self._request, self._prepared, supervisor, log_writer, result_writer)
         except OSError:
             os.close(log_reader)
             os.close(result_reader)
             raise
-        else:
-            if worker == 0:
-                become_worker(self._request, self._prepared, supervisor, log_writer, result_writer)
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             os.close(log_writer)
             os.close(result_writer)
         for reader, take in ((log_reader, self._log.feed), (result_reader, self._take_result)):

@@ -17,7 +17,7 @@ from clew.attempt.ending import Ending
 from clew.attempt.folders import remove_folder
 from clew.attempt.learning import newly_imported
 from clew.attempt.preparation import Prepared
-from clew.attempt.processes import adopt_orphans, end_with_parent, refuse_new_privileges
+from clew.attempt.processes import HANDLED, adopt_orphans, end_with_parent, refuse_new_privileges
 from clew.attempt.work import carry_out
 from clew.ports import AttemptError, AttemptReport, AttemptRequest
 
@@ -59,8 +59,9 @@ def become_worker(
 
 def _be_a_process_of_its_own(supervisor: int) -> None:
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGQUIT):
+    for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
     os.setsid()
     end_with_parent(supervisor)
     adopt_orphans()

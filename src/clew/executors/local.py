@@ -51,16 +51,24 @@ class _Waiting:
 class LocalExecutor:
     """Runs at most `workers_max` attempts at a time; those beyond it wait their turn, and their deadlines
     begin when they do. `lock_path` names the file whose lock says that attempts are there (see
-    `attempts_lock`), None for none; work folders are made in `work_folders`, beside the lock if not given."""
+    `attempts_lock`), None for none; work folders are made in `work_folders`, beside the lock if not given.
+    `forks` is for a program of clew's own, of whose memory and threads it knows all: it starts quicker."""
 
     def __init__(
-        self, tasks: Tasks, *, lock_path: str | None, workers_max: int, work_folders: str | None = None
+        self,
+        tasks: Tasks,
+        *,
+        lock_path: str | None,
+        workers_max: int,
+        work_folders: str | None = None,
+        forks: bool = False,
     ) -> None:
         self._tasks = tasks
         self._lock_path = lock_path
         self._lock: int | None = None
         self._workers_max = workers_max
         self._work_folders = work_folders or _beside(lock_path)
+        self._forks = forks
         self._server: AttemptProcess | None = None
         self._server_is_ready = False
         self._joiner = Joiner()
@@ -149,7 +157,7 @@ class LocalExecutor:
     def _start_server(self) -> None:
         if self._lock is None and self._lock_path is not None:
             self._lock = take_lock(self._lock_path)
-        self._server = AttemptProcess(self._lock, self._work_folders)
+        self._server = AttemptProcess(self._lock, self._work_folders, forks=self._forks)
         self._server_is_ready = False
         self._is_over.clear()
         self._loop = asyncio.get_running_loop()
