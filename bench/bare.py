@@ -97,6 +97,9 @@ async def _step(commit: GroupCommit, run: str, step: str) -> None:
     await commit.durable((run, step, await nothing()))
 
 
+CODE = {"execute": "0" * 64, "rollback": "1" * 64}
+"""As long as the digests that clew pins for a stage of the workloads."""
+
 # ---- clew's rows without clew ----------------------------------------------------------------------------
 
 
@@ -133,7 +136,10 @@ async def rows(path: str, workload: str, runs: int, in_flight: int, timed: Timed
         if created:
             database.executemany(
                 sql["insert_run"],
-                [(run, workload, sealed.version, run, int(run), 0, "bench", 1, "{}", 1) for run in created],
+                [
+                    (run, workload, sealed.version, run, int(run, 16), 0, "bench", 1, "{}", 1)
+                    for run in created
+                ],
             )
             database.executemany(
                 sql["insert_stage"],
@@ -155,7 +161,7 @@ async def rows(path: str, workload: str, runs: int, in_flight: int, timed: Timed
     async def one() -> None:
         nonlocal count
         count += 1
-        run = f"{count}"
+        run = f"{count:028x}"
         head = Head(run, 0, sealed.plan_hash)
 
         def linked(*bodies: Any, block: str) -> list[tuple[int, str, str]]:
@@ -170,7 +176,7 @@ async def rows(path: str, workload: str, runs: int, in_flight: int, timed: Timed
         for block in sealed.blocks:
             hash = sealed.block_hash(block[0].block)
             for each in block:
-                journal += linked(AttemptStarted(each.stage.name, 1, code={"execute": "0" * 64}), block=hash)
+                journal += linked(AttemptStarted(each.stage.name, 1, code=CODE), block=hash)
                 moved.append(("started", 1, "", "", 0, 1, None, None, run, each.position))
             status = "" if before else "running"
             await commit.durable((run, head.seq, head.hash, before, journal, moved, status))

@@ -58,18 +58,27 @@ def _verified_fold(witness: Witness, store: SqliteStore, run: SeenRun) -> RunSta
 
 
 def _compare(witness: Witness, run_id: str, whose: str, folded: RunState, other: RunState) -> None:
-    for name in RunState.__slots__:
+    for name in _fields(folded, other):
         if name not in ("program", "stages", "touched"):
             one, two = getattr(folded, name), getattr(other, name)
             witness.check(
                 one == two, f"{run_id}: {name} is {one!r} by the journal, {two!r} in the {whose} state"
             )
     for stage_name, stage in folded.stages.items():
-        for name in type(stage).__slots__:
+        for name in _fields(stage, other.stages[stage_name]):
             if name != "sealed":
                 one, two = getattr(stage, name), getattr(other.stages[stage_name], name)
                 where = f"{run_id}: {stage_name}.{name}"
                 witness.check(one == two, f"{where} is {one!r} by the journal, {two!r} in the {whose} state")
+
+
+def _fields(*states: Any) -> list[str]:
+    """The names of all that these states hold, whether it stands in slots, in the class or in the instance."""
+    names: set[str] = set()
+    for state in states:
+        names.update(getattr(type(state), "__slots__", ()), getattr(state, "__dict__", ()))
+        names.update(getattr(type(state), "__annotations__", ()))
+    return sorted(names)
 
 
 def _compare_values(witness: Witness, store: SqliteStore, run: SeenRun, live: DrivenRun) -> None:

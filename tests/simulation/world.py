@@ -160,9 +160,14 @@ class World:
             for post in self.posts:
                 post.life.end()
         return History(
-            self.seed, self._digest(), self.odds.fired, self.timeline.events,
-            tuple(run.shadow.status for run in self.witness.runs.values()), tuple(self.witness.found), tuple(self.story),
-        )  # fmt: skip
+            seed=self.seed,
+            digest=self._digest(),
+            fired=self.odds.fired,
+            events=self.timeline.events,
+            statuses=tuple(run.shadow.status for run in self.witness.runs.values()),
+            found=tuple(self.witness.found),
+            story=tuple(self.story),
+        )
 
     def _play(self) -> None:
         self._start()
@@ -270,10 +275,9 @@ class World:
     def _rested(self, post: Post, run: DrivenRun) -> None:
         run_id, status = run.state.run_id, run.state.status
         self.tell(f"{post.life}: {run_id} is {status} {run.state.held}")
-        row = self.store.run(run_id)
-        self.witness.check(
-            row is not None and row["status"] == status, f"{run_id}: said {status}, recorded {row}"
-        )
+        if run.state.is_settled:  # what is held may have been moved on by a successor
+            row = self.store.run(run_id) or {}
+            self.witness.check(row.get("status") == status, f"{run_id}: said {status}, recorded {row}")
         if run.state.held:
             self.timeline.after(
                 self.chance.choice((1_000, 60_000, 3_600_000)), lambda: self._release(post, run)
@@ -368,9 +372,11 @@ class World:
         if not post.life.is_gone:
             frozen, self.frozen = self.frozen, []
             for other in frozen:
-                self.timeline.after(
-                    self.chance.choice((0, 0, 1, 300, 20_000)), lambda other=other: self._thaw(other)
-                )
+                if self.chance.random() < 0.5:
+                    self._thaw(other)  # before the successor has written a line
+                else:
+                    delay = self.chance.choice((0, 1, 300, 20_000))
+                    self.timeline.after(delay, lambda other=other: self._thaw(other))
 
     def _take_up_all(self, post: Post) -> None:
         store = post.orchestrator.store
@@ -460,7 +466,7 @@ class World:
         elif strike("orchestrator stopped", 0.001):
             self.tell(f"{post.life} is told to stop")
             self._close(post)
-        elif len(self.posts) == 1 and strike("orchestrator frozen and taken over", 0.002):
+        elif len(self.posts) == 1 and strike("orchestrator frozen and taken over", 0.003):
             self._freeze(post)
 
     def _change_code(self) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 
 from clew.core.running import statuses
-from clew.core.running.entries import Body, Entry, ResidueItem
+from clew.core.running.entries import Body, Entry
 from clew.core.running.rollback import residue_of
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState, StageState
 from clew.core.sealing.canonical import payload_digest
-from clew.core.sealing.journal import Head, StoredEntry, read_entry
+from clew.core.sealing.journal import Head, read_entry
 from clew.ports import Advanced, NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
 
 Json = Any
@@ -33,8 +33,8 @@ class DrivenRun:
     """One run in the hands of this orchestrator."""
 
     __slots__ = (
-        "asked", "block_index", "created", "entries", "epoch", "error", "facts", "head", "is_ready", "observer", "origin",
-        "outbox", "outputs", "payloads", "rounds", "row", "settled", "state", "timers", "values", "written_at",
+        "asked", "created", "entries", "epoch", "error", "facts", "head", "is_ready", "observer", "origin", "outbox",
+        "outputs", "payloads", "rounds", "row", "rows", "settled", "state", "timers", "values", "written_at",
     )  # fmt: skip
 
     def __init__(self, program: SealedProgram, run_id: str, *, epoch: int, origin: Origin) -> None:
@@ -55,7 +55,10 @@ class DrivenRun:
         self.asked: set[Any] = set()
         """What was asked of the world and has not been answered: searches, tests, ends."""
         self.rounds: dict[Any, Any] = {}
-        self.entries: list[tuple[Entry, StoredEntry]] = []
+        self.entries: list[Entry] = []
+        """What was written and is not recorded yet."""
+        self.rows: list[tuple[int, str, str]] = []
+        """The same as it is stored: seq, content, hash."""
         self.payloads: list[PayloadRow] = []
         self.outbox: list[Any] = []
         """What to do once these entries are durable."""
@@ -82,7 +85,9 @@ class DrivenRun:
 
         An entry's moment is never before that of the one before, whatever the clock does.
         """
-        self.written_at = at = max(at, self.written_at)
+        if at < self.written_at:
+            at = self.written_at
+        self.written_at = at
         digest = ""
         if payload is not None:
             digest = payload_digest(payload.salt, payload.content)
@@ -91,31 +96,33 @@ class DrivenRun:
         block_hash = self.state.program.chain[block - 1].hash if block else ""
         entry, stored = self.head.link(body, at=at, epoch=self.epoch, block=block_hash, payload=digest)
         self.state.apply(entry)
-        self.entries.append((entry, stored))
+        self.entries.append(entry)
+        self.rows.append((entry.seq, stored.content.decode(), stored.hash))
         return entry
 
     def record(self) -> RunRecord:
         """All that this turn wrote, for one transaction."""
         state = self.state
-        rows = [(entry.seq, stored.content.decode(), stored.hash) for entry, stored in self.entries]
-        touched = [stage_row(state.stages[name]) for name in state.touched]
+        stages = state.stages
         row = run_row(state)
         changed, self.row = (None if row == self.row else row), row
         return RunRecord(
-            run_id=state.run_id,
-            epoch=self.epoch,
-            entry_count=rows[0][0],
-            entries=rows,
-            payloads=self.payloads,
-            advanced=Advanced(self.head.seq, self.head.hash),
-            run=changed,
-            stages=touched,
-            created=self.created,
+            state.run_id,
+            self.epoch,
+            self.rows[0][0],
+            self.rows,
+            self.payloads,
+            Advanced(self.head.seq, self.head.hash),
+            changed,
+            [stage_row(stages[name]) for name in state.touched],
+            self.created,
         )
 
-    def recorded(self) -> list[tuple[Entry, StoredEntry]]:
+    def recorded(self) -> list[Entry]:
         """The record is durable: forget it, and say what it held."""
-        entries, self.entries, self.payloads, self.created = self.entries, [], [], None
+        entries, self.entries, self.rows, self.created = self.entries, [], [], None
+        if self.payloads:
+            self.payloads = []
         self.state.touched.clear()
         return entries
 
@@ -132,7 +139,9 @@ class DrivenRun:
         self.values = dict(payloads.get(0, {}).get("variables", {}))
         for stage in self.state.stages.values():
             if stage.written_seq >= 0:
-                self.outputs[stage.sealed.stage.name] = payloads.get(stage.written_seq, {}).get("variables", {})
+                self.outputs[stage.sealed.stage.name] = payloads.get(stage.written_seq, {}).get(
+                    "variables", {}
+                )
             if stage.status == statuses.SKIPPED:
                 self.values.update(defaults_of(stage))
         for name, seq in self.state.written.items():
@@ -164,10 +173,10 @@ def defaults_of(stage: StageState) -> dict[str, Json]:
 
 def run_row(state: RunState) -> RunRow:
     """The run's row of the tracker."""
-    residue: tuple[ResidueItem, ...] = ()
-    if state.undo is not None:
-        residue = state.residue if state.is_settled else residue_of(state)
-    text = encode_payload(residue).decode() if residue else "[]"
+    if state.undo is None:
+        return RunRow(state.status, state.cause, state.ended_at or None, "[]")
+    residue = state.residue if state.is_settled else residue_of(state)
+    text = encode_payload(residue).decode()
     return RunRow(state.status, state.cause, state.ended_at or None, text)
 
 

@@ -85,7 +85,8 @@ class Driver:
         ended, though not how: each is an interrupted one."""
         run.write(RunTaken(self._name), at=self._clock.now())
         interrupted = AttemptReport(
-            outcome=statuses.UNKNOWN, error=AttemptError(INTERRUPTED, "the orchestrator was lost while it ran")
+            outcome=statuses.UNKNOWN,
+            error=AttemptError(INTERRUPTED, "the orchestrator was lost while it ran"),
         )
         for name, stage in run.state.stages.items():
             if stage.in_flight:
@@ -190,18 +191,23 @@ class Driver:
         if error is not None:
             self._give_up(run, error)
             return
-        observer = run.observer
-        for entry, _ in run.recorded():
-            if observer is not None:
-                observer(entry, run.state)
+        entries = run.recorded()
+        if run.observer is not None:
+            for entry in entries:
+                run.observer(entry, run.state)
         outbox = run.outbox
         if outbox:
             run.outbox = []
             self._performer.begin(run, outbox, self.notice)
         state = run.state
-        if state.is_settled:
-            del self.runs[state.run_id]
-        if (state.is_settled or state.held) and run.settled is not None and run.is_at_rest:
+        if state.is_settled or state.held:
+            self._rest(run)
+
+    def _rest(self, run: DrivenRun) -> None:
+        """The run is settled, or held and perhaps with something in flight still."""
+        if run.state.is_settled:
+            del self.runs[run.state.run_id]
+        if run.settled is not None and run.is_at_rest:
             run.settled()
 
     def _give_up(self, run: DrivenRun, error: Exception) -> None:
@@ -221,7 +227,8 @@ class Driver:
         stage = run.state.stages[fact.stage]
         if not stage.in_flight or stage.attempts != fact.attempt:
             return
-        run.asked.discard(("end", fact.stage))
+        if run.asked:
+            run.asked.discard(("end", fact.stage))
         report = fact.report
         error_kind = report.error.kind if report.error is not None else ""
         if report.outcome == statuses.COMPLETED:
@@ -230,7 +237,8 @@ class Driver:
         else:
             jitter = self._chance.permille()
         body = attempt_ended(run.state, stage, report.outcome, error_kind, at=at, jitter_permille=jitter)
-        run.write(body, at=at, block=stage.sealed.block, payload=self._payloads.keep(run, report_payload(report)))
+        payload = self._payloads.keep(run, report_payload(report))
+        run.write(body, at=at, block=stage.sealed.block, payload=payload)
         if body.becomes == statuses.COMPLETED:
             run.values.update(report.outputs)
         if body.becomes != statuses.VALIDATING and run.rounds:
@@ -300,10 +308,10 @@ class Driver:
             self._performer.search(run, run.state.stages[action.stage], at, self.notice)
 
     def _start_attempt(self, run: DrivenRun, action: actions.StartAttempt, at: int) -> None:
+        stage = run.state.stages[action.stage]
         if self._is_draining or self._is_early(run, ("start", action.stage), action.not_before, at):
             return
-        stage = run.state.stages[action.stage]
-        if self._is_held_by_code(run, stage, "attempt", at):
+        if stage.started_at and self._is_held_by_code(run, stage, "attempt", at):
             return
         self.start(run, stage, at)
 
@@ -311,7 +319,7 @@ class Driver:
         """Order the stage's next attempt."""
         name = stage.sealed.stage.name
         written = run.state.written
-        inputs = {read: written[read] for read in stage.sealed.reads if read in written}
+        inputs = {read: written[read] for read in stage.sealed.reads if read in written} if written else {}
         code = {} if stage.started_at else self._performer.code_of(run, stage)
         body = AttemptStarted(name, stage.attempts + 1, reexecution, inputs, code)
         run.write(body, at=at, block=stage.sealed.block)
@@ -356,7 +364,9 @@ class Driver:
         run.outbox.append(body)
 
     def _hold(self, run: DrivenRun, action: actions.Hold, at: int) -> None:
-        run.write(RunHeld(action.reason, action.stage), at=at, block=run.state.stages[action.stage].sealed.block)
+        run.write(
+            RunHeld(action.reason, action.stage), at=at, block=run.state.stages[action.stage].sealed.block
+        )
 
     def _settle(self, run: DrivenRun, action: actions.Settle, at: int) -> None:
         run.write(action.settled, at=at)
@@ -364,7 +374,7 @@ class Driver:
     def _is_held_by_code(self, run: DrivenRun, stage: StageState, work: str, at: int) -> bool:
         """Code that differs from what the first attempt pinned, or is gone, holds the run."""
         pinned = stage.code
-        if not pinned or not stage.started_at:
+        if not pinned:
             return False
         found = self._performer.code_of(run, stage)
         for part in PINNED_WORK[work]:
@@ -416,5 +426,3 @@ _CARRY_OUT: dict[type, Callable[[Driver, DrivenRun, Any, int], None]] = {
     actions.Hold: Driver._hold,
     actions.Settle: Driver._settle,
 }
-
-

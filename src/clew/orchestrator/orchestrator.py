@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from clew.core.running.entries import RunCreated
 from clew.core.running.sealed_program import SealedProgram
+from clew.orchestrator.creating import RunMaker
 from clew.orchestrator.driven_run import DrivenRun, Observer, Origin
 from clew.orchestrator.driver import Driver
 from clew.orchestrator.facts import Released
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.programs import ProgramBook
-from clew.ports import Bucket, Chance, Clock, Executor, NewRun, Store, StoreError
+from clew.ports import Bucket, Chance, Clock, Executor, Store, StoreError
 
 Json = Any
 
-FIRST_EPOCH = 1
 PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
 """The largest payload that is read back: four times what an attempt may give out."""
 
@@ -45,14 +43,13 @@ class Orchestrator:
         self.store = store
         self.driver = driver
         self.programs = programs
-        self._payloads = payloads
         self._payload_bucket = payload_bucket
         self._executors = tuple(executors)
-        self._clock = clock
-        self._chance = chance
+        self._maker = RunMaker(store=store, programs=programs, payloads=payloads, clock=clock, chance=chance)
         self._failed = failed
         self._release = release
-        self._generations: dict[tuple[str, int], int] = {}
+        self._waiting: set[asyncio.Future[None]] = set()
+        failed.add_done_callback(self._tell_waiting)
 
     # ---- asking for a run ----
 
@@ -69,41 +66,16 @@ class Orchestrator:
 
         `variables` are the program's with the request's, checked already.
         """
-        program = self.programs.register(sealed)
-        at = self._clock.now()
-        generation = self._next_generation(program.program.name, at)
-        run = DrivenRun(program, self._run_id(at), epoch=FIRST_EPOCH, origin=origin)
+        run = self._maker.make(sealed, variables, requested_by=requested_by, origin=origin)
         run.observer = observer
-        run_name = _run_name(at, generation)
-        run.created = NewRun(
-            program.program.name, program.version, run_name, at, at, requested_by, generation,
-            msgspec.json.encode(origin).decode(),
-            [(sealed.position, sealed.stage.name, sealed.block) for block in program.blocks for sealed in block],
-        )  # fmt: skip
-        run.values = dict(variables)
-        body = RunCreated(
-            program.program.name, program.version, program.plan_hash, run_name, at, generation, requested_by
-        )
-        run.write(body, at=at, payload=self._payloads.keep(run, {"variables": run.values}))
         self.driver.add(run)
         return run
 
-    def _next_generation(self, program: str, run_time: int) -> int:
-        key = (program, run_time)
-        known = self._generations.get(key)
-        if known is None:
-            self._generations.clear()  # only the present moment can come again
-            known = self.store.last_generation(program, run_time)
-        self._generations[key] = known + 1
-        return known + 1
-
-    def _run_id(self, at: int) -> str:
-        """28 hex digits that sort by time: 48 bits of milliseconds, 64 of chance."""
-        return (at.to_bytes(6, "big") + self._chance.token(8)).hex()
-
     # ---- taking up again ----
 
-    def take_up(self, run_id: str, version: str, origin_text: str, observer: Observer | None = None) -> DrivenRun:
+    def take_up(
+        self, run_id: str, version: str, origin_text: str, observer: Observer | None = None
+    ) -> DrivenRun:
         """Drive an unfinished run from its last recorded state on, fencing whoever drove it. Raises StoreError."""
         program = self.programs.of_version(version)
         epoch = self.store.take_over(run_id)
@@ -137,15 +109,24 @@ class Orchestrator:
         orchestrator has taken the run over, RunExists when it could not be created, and what ended this
         orchestrator, if anything."""
         if run.error is None and not run.is_at_rest:
-            loop = asyncio.get_running_loop()
-            rest: asyncio.Future[None] = loop.create_future()
+            rest: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.add(rest)
             run.settled = lambda: None if rest.done() else rest.set_result(None)
-            await asyncio.wait((rest, self._failed), return_when=asyncio.FIRST_COMPLETED)
-            run.settled = None
+            try:
+                await rest
+            finally:
+                run.settled = None
+                self._waiting.discard(rest)
         if run.error is not None:
             raise run.error
         if not run.is_at_rest:
             self._failed.result()
+
+    def _tell_waiting(self, failed: asyncio.Future[None]) -> None:
+        """This orchestrator ends by an error: whoever waits for a run need not wait any longer."""
+        for rest in self._waiting:
+            if not rest.done():
+                rest.set_result(None)
 
     async def close(self) -> None:
         """Stop now. What was in flight is ended and left to whoever takes the runs up."""
@@ -156,8 +137,3 @@ class Orchestrator:
             self._failed.exception()  # whoever waited has been told
         self.store.close()
         self._release()
-
-
-def _run_name(at: int, generation: int) -> str:
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
-    return f"{moment:%Y%m%dT%H%M%S}.{at % 1000:03}Z-{generation}"

@@ -37,8 +37,10 @@ class PayloadKeeper:
 
 def report_payload(report: AttemptReport) -> dict[str, Json] | None:
     """What an attempt's report says beyond its verdict. A result that the outputs say whole is not repeated."""
-    payload: dict[str, Json] = {}
     outputs, result = report.outputs, report.result
+    if result is None and not outputs and report.error is None and not report.log_size:
+        return None
+    payload: dict[str, Json] = {}
     if outputs:
         payload["variables"] = outputs
     if result is not None and not _says_no_more(result, outputs):

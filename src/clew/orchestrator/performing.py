@@ -78,7 +78,9 @@ class Performer:
             submissions.setdefault(request.executor, []).append((request, ended))
         for executor, requests in submissions.items():
             self._executors[executor].submit_all(requests)
-        for order in ends:  # after the submissions: what one turn orders and takes back must have begun to end
+        for (
+            order
+        ) in ends:  # after the submissions: what one turn orders and takes back must have begun to end
             stage = run.state.stages[order.stage]
             attempt_id = f"{run.state.run_id}/{order.stage}.{order.attempt}"
             self._executors[stage.sealed.stage.executor].cancel(attempt_id)
@@ -90,7 +92,9 @@ class Performer:
             if stage.in_flight:
                 executor.cancel(f"{run.state.run_id}/{name}.{stage.attempts}")
             if stage.rollback_in_flight:
-                executor.cancel(f"{run.state.run_id}/{name}.{stage.attempts}.rollback.{stage.rollback_attempts}")
+                executor.cancel(
+                    f"{run.state.run_id}/{name}.{stage.attempts}.rollback.{stage.rollback_attempts}"
+                )
 
     def _works_of(self, program: SealedProgram) -> dict[str, StageWork]:
         works = self._works.get(program.version)
@@ -170,5 +174,7 @@ def _attempt_notice(run: DrivenRun, order: AttemptStarted, notice: Notice) -> Ca
     return lambda report: notice(run, AttemptReported(order.stage, order.attempt, report))
 
 
-def _rollback_notice(run: DrivenRun, order: RollbackStarted, notice: Notice) -> Callable[[AttemptReport], None]:
+def _rollback_notice(
+    run: DrivenRun, order: RollbackStarted, notice: Notice
+) -> Callable[[AttemptReport], None]:
     return lambda report: notice(run, RollbackReported(order.stage, order.attempt, report))

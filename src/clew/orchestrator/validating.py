@@ -127,7 +127,10 @@ class Validator:
         verdict = verdict_of(tested, round_.number, clock_start=clock_start, at=at)
         if verdict.verdict == "again":
             following = Round(round_.number + 1)
-            following.again_at, following.reexecute = verdict.again_at, verdict.reexecute and stage is not None
+            following.again_at, following.reexecute = (
+                verdict.again_at,
+                verdict.reexecute and stage is not None,
+            )
             run.rounds[key] = following
             return
         del run.rounds[key]

@@ -61,7 +61,7 @@ def _next_of_stage(state: RunState, sealed: SealedStage, stage: StageState) -> A
     if stage.status == statuses.VALIDATING:
         return ValidateStage(model.name, stage.attempts)
     if stage.status == statuses.PENDING:
-        skipped = _skipped_needs(state, sealed)
+        skipped = _skipped_needs(state, sealed) if state.skipped_stages else ()
         if skipped or stage.when is False:
             return SkipStage(model.name, skipped)
         if model.when is not None and stage.when is None:

@@ -51,6 +51,8 @@ class SealedProgram:
     blocks: tuple[tuple[SealedStage, ...], ...]
     conditions: tuple[tuple[Condition, ...], ...]
     stages: Mapping[str, SealedStage]
+    places: tuple[tuple[int, str, int], ...]
+    """Position, name and block of each stage, for the tracker."""
 
     @property
     def plan_hash(self) -> str:
@@ -92,6 +94,7 @@ def seal_program(program: Program, signatures: Signatures, conditions: Signature
         blocks,
         tuple(tuple(program.validate[at] for at in block.conditions) for block in plan.blocks),
         {sealed.name: sealed for block in blocks for sealed in block},
+        tuple((sealed.position, sealed.name, sealed.block) for block in blocks for sealed in block),
     )
 
 

@@ -6,7 +6,8 @@ is driven, and built by the same code when a run is taken up again: there is no 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from clew.core.running import entries as kinds
@@ -24,48 +25,45 @@ depend on this number."""
 
 
 class StageState:
-    """What is known of one stage of a run. Moments are milliseconds since 1970, 0 for none yet."""
+    """What is known of one stage of a run. Moments are milliseconds since 1970, 0 for none yet.
 
-    __slots__ = (
-        "attempts", "code", "ended_at", "error_kind", "executed_at", "found", "in_flight", "inputs",
-        "interruptions", "look_again_at", "looks", "may_have_acted", "now_at", "outcome", "outcomes", "retry_at",
-        "rollback_attempts", "rollback_in_flight", "rollback_interruptions", "rollback_retry_at",
-        "rollback_tried", "sealed", "started_at", "status", "tried", "when", "written_seq",
-    )  # fmt: skip
+    The defaults stand in the class: most stages of most runs change few of them.
+    """
+
+    status = statuses.PENDING
+    when: bool | None = None
+    found = False
+    looks = 0
+    look_again_at = 0
+    attempts = 0
+    """Attempts begun, re-executions included: the number of the last one."""
+    tried = 0
+    """Attempts that count against `retry`."""
+    interruptions = 0
+    in_flight = False
+    retry_at = 0
+    executed_at = 0
+    """When the last attempt under `retry` had executed: the clocks of the conditions start here."""
+    may_have_acted = False
+    outcome = ""
+    outcomes: tuple[str, ...] = ()
+    error_kind = ""
+    inputs: Mapping[str, int] = MappingProxyType({})
+    code: Mapping[str, str] = MappingProxyType({})
+    now_at = 0
+    """The stage's `now`: when it first looked for its data or began, the same for all its attempts."""
+    started_at = 0
+    ended_at = 0
+    written_seq = -1
+    """The entry whose payload holds the outputs that count; -1 while there is none."""
+    rollback_attempts = 0
+    rollback_tried = 0
+    rollback_interruptions = 0
+    rollback_in_flight = False
+    rollback_retry_at = 0
 
     def __init__(self, sealed: SealedStage) -> None:
         self.sealed = sealed
-        self.status = statuses.PENDING
-        self.when: bool | None = None
-        self.found = False
-        self.looks = 0
-        self.look_again_at = 0
-        self.attempts = 0
-        """Attempts begun, re-executions included: the number of the last one."""
-        self.tried = 0
-        """Attempts that count against `retry`."""
-        self.interruptions = 0
-        self.in_flight = False
-        self.retry_at = 0
-        self.executed_at = 0
-        """When the last attempt under `retry` had executed: the clocks of the conditions start here."""
-        self.may_have_acted = False
-        self.outcome = ""
-        self.outcomes: tuple[str, ...] = ()
-        self.error_kind = ""
-        self.inputs: dict[str, int] = {}
-        self.code: dict[str, str] = {}
-        self.now_at = 0
-        """The stage's `now`: when it first looked for its data or began, the same for all its attempts."""
-        self.started_at = 0
-        self.ended_at = 0
-        self.written_seq = -1
-        """The entry whose payload holds the outputs that count; -1 while there is none."""
-        self.rollback_attempts = 0
-        self.rollback_tried = 0
-        self.rollback_interruptions = 0
-        self.rollback_in_flight = False
-        self.rollback_retry_at = 0
 
 
 class RunState:
@@ -73,9 +71,9 @@ class RunState:
 
     __slots__ = (
         "active_stages", "block", "block_done_at", "block_failed", "block_validated", "cause", "created_at",
-        "ended_at", "epoch", "error_seq", "failed_stage", "generation", "held", "open_stages", "program", "requested_by", "residue",
-        "run_id", "run_name", "run_time", "seq", "stages", "status", "touched", "undo", "undo_position",
-        "waiting_stages", "written",
+        "ended_at", "epoch", "error_seq", "failed_stage", "generation", "held", "open_stages", "program",
+        "requested_by", "residue", "run_id", "run_name", "run_time", "seq", "skipped_stages", "stages", "status",
+        "touched", "undo", "undo_position", "waiting_stages", "written",
     )  # fmt: skip
 
     def __init__(self, program: SealedProgram) -> None:
@@ -93,6 +91,7 @@ class RunState:
         self.open_stages = len(program.blocks[0])
         self.active_stages = 0
         self.waiting_stages = 0
+        self.skipped_stages = 0
         self.block_validated = False
         self.block_done_at = 0
         """When the last stage of a block was done: the clocks of the block's own conditions start here."""
@@ -143,7 +142,9 @@ class RunState:
                 self.block_done_at = at
                 self.close_blocks()
         if self.undo is None and not self.held:
-            self.status = statuses.WAITING if self.waiting_stages and not self.active_stages else statuses.RUNNING
+            self.status = (
+                statuses.WAITING if self.waiting_stages and not self.active_stages else statuses.RUNNING
+            )
 
     def close_blocks(self) -> None:
         """Go on to the next block when this one is done and valid."""
@@ -180,6 +181,7 @@ def _when_tested(state: RunState, entry: Entry, body: kinds.WhenTested) -> None:
 def _stage_skipped(state: RunState, entry: Entry, body: kinds.StageSkipped) -> None:
     stage = state.stages[body.stage]
     stage.ended_at = entry.at
+    state.skipped_stages += 1
     for output in stage.sealed.stage.outputs:
         if output.has_default:
             state.written[output.name] = entry.seq
@@ -325,7 +327,9 @@ def _run_held(state: RunState, entry: Entry, body: kinds.RunHeld) -> None:
 def _run_released(state: RunState, entry: Entry, body: kinds.RunReleased) -> None:
     state.held = ""
     if state.undo is None:
-        state.status = statuses.WAITING if state.waiting_stages and not state.active_stages else statuses.RUNNING
+        state.status = (
+            statuses.WAITING if state.waiting_stages and not state.active_stages else statuses.RUNNING
+        )
         return
     state.status = statuses.ROLLING_BACK
     for stage in state.stages.values():

@@ -1,0 +1,101 @@
+"""Makes runs: the row of the tracker, the name, the first entry. Driving them is another matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from clew.core.running.entries import RunCreated
+from clew.core.running.sealed_program import SealedProgram
+from clew.orchestrator.driven_run import DrivenRun, Origin
+from clew.orchestrator.payloads import PayloadKeeper
+from clew.orchestrator.programs import ProgramBook
+from clew.ports import Chance, Clock, NewRun, RunExists, Store
+
+Json = Any
+
+FIRST_EPOCH = 1
+QUEUE_TRIES_MAX = 5
+"""How often a run is made anew when another process has just made the same (program, moment, generation): each
+try is a later millisecond, so a second collision is already unlikely."""
+
+
+class RunMaker:
+    """Makes fresh runs of sealed programs."""
+
+    def __init__(
+        self, *, store: Store, programs: ProgramBook, payloads: PayloadKeeper, clock: Clock, chance: Chance
+    ) -> None:
+        self._store = store
+        self._programs = programs
+        self._payloads = payloads
+        self._clock = clock
+        self._chance = chance
+        self._generations: dict[tuple[str, int], int] = {}
+
+    def make(
+        self, sealed: SealedProgram, variables: Mapping[str, Json], *, requested_by: str, origin: Origin
+    ) -> DrivenRun:
+        """A fresh run with its first entry written, durable with the next record of it.
+
+        `variables` are the program's with the request's, checked already.
+        """
+        program = self._programs.register(sealed)
+        at = self._clock.now()
+        generation = self._next_generation(program.program.name, at)
+        run = DrivenRun(program, self._run_id(at), epoch=FIRST_EPOCH, origin=origin)
+        run_name = _run_name(at, generation)
+        run.created = NewRun(
+            program.program.name, program.version, run_name, at, at, requested_by, generation,
+            msgspec.json.encode(origin).decode(),
+            program.places,
+        )  # fmt: skip
+        run.values = dict(variables)
+        body = RunCreated(
+            program.program.name, program.version, program.plan_hash, run_name, at, generation, requested_by
+        )
+        said = {"variables": run.values} if run.values else None
+        run.write(body, at=at, payload=self._payloads.keep(run, said))
+        return run
+
+    def queue(
+        self, sealed: SealedProgram, variables: Mapping[str, Json], *, requested_by: str, origin: Origin
+    ) -> str:
+        """A fresh run that is durable and that nobody drives yet. Returns its id; raises StoreError."""
+        for attempt in range(QUEUE_TRIES_MAX):
+            run = self.make(sealed, variables, requested_by=requested_by, origin=origin)
+            try:
+                self._store.record([run.record()])
+                break
+            except RunExists:
+                self._generations.clear()
+                if attempt == QUEUE_TRIES_MAX - 1:
+                    raise
+        return run.state.run_id
+
+    def _next_generation(self, program: str, run_time: int) -> int:
+        key = (program, run_time)
+        known = self._generations.get(key)
+        if known is None:
+            self._generations.clear()  # only the present moment can come again
+            known = self._store.last_generation(program, run_time)
+        self._generations[key] = known + 1
+        return known + 1
+
+    def _run_id(self, at: int) -> str:
+        """28 hex digits that sort by time: 48 bits of milliseconds, 64 of chance."""
+        return (at.to_bytes(6, "big") + self._chance.token(8)).hex()
+
+
+def _run_name(at: int, generation: int) -> str:
+    return f"{_written_second(at // 1000)}.{at % 1000:03}Z-{generation}"
+
+
+@lru_cache(maxsize=16)
+def _written_second(second: int) -> str:
+    """Written once for the runs of a second."""
+    return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second):%Y%m%dT%H%M%S}"
