@@ -78,7 +78,17 @@ class Prepared:
 
 
 def _without_secrets(report: AttemptReport, redactor: Redactor) -> AttemptReport:
-    return msgspec.convert(redactor.json(msgspec.to_builtins(report)), AttemptReport)
+    error = report.error and msgspec.structs.replace(
+        report.error, message=redactor.text(report.error.message), detail=redactor.text(report.error.detail)
+    )
+    findings = tuple(
+        msgspec.structs.replace(
+            finding, message=redactor.text(finding.message), compared=redactor.json(finding.compared)
+        )
+        for finding in report.findings
+    )
+    result, outputs = redactor.json(report.result), redactor.json(report.outputs)
+    return msgspec.structs.replace(report, result=result, outputs=outputs, error=error, findings=findings)
 
 
 def _beginning(text: str) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from time import monotonic
 import msgspec
 
 from clew.attempt.learning import learn
-from clew.attempt.preparation import Refused, prepare
+from clew.attempt.preparation import Prepared, Refused, prepare
 from clew.attempt.processes import SignalPipe, adopt_orphans, children_of, end_children, reap
 from clew.attempt.watching import Watch
 from clew.core.running.packets import (
@@ -131,12 +132,20 @@ class _Supervisor:
     # ---- an attempt's life -------------------------------------------------------------------------------
 
     def _start(self, number: int, document: bytes) -> None:
-        request = msgspec.json.decode(document, type=AttemptRequest)
         try:
+            request = msgspec.json.decode(document, type=AttemptRequest)
             prepared = prepare(request, os.path.join(self._surroundings.folder, str(number)))
         except Refused as refused:
             self._report(number, AttemptReport(outcome=refused.outcome, error=refused.error))
-            return
+        except Exception as error:
+            # A bug of ours. The other attempts have nothing to do with it, and this one must not come again.
+            sys.excepthook(*sys.exc_info())
+            message = f"clew could not prepare it: {type(error).__name__}: {error}"
+            self._report(number, AttemptReport(outcome="failed", error=AttemptError("bug", message)))
+        else:
+            self._begin(number, request, prepared)
+
+    def _begin(self, number: int, request: AttemptRequest, prepared: Prepared) -> None:
         if self._is_orchestrator_gone():
             self._stop()
             return

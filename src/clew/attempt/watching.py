@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from time import monotonic
 
@@ -30,7 +29,8 @@ RESULT_MARGIN = 256 * 1024
 _PIECE_SIZE = 64 * 1024
 """A Linux pipe holds this much."""
 _PIECES_A_TURN = 16
-"""So that who writes without end can't keep the supervisor from the others, nor from looking at the clock."""
+"""So that who writes without end can't keep the supervisor from the others, nor from looking at the clock. As
+much as the largest pipe holds, so that one turn takes in all that a process left behind when it ended."""
 
 
 class Watch:
@@ -79,9 +79,9 @@ class Watch:
 
     # ---- what it says ------------------------------------------------------------------------------------
 
-    def read(self, reader: int, pieces: int = _PIECES_A_TURN) -> bool:
+    def read(self, reader: int) -> bool:
         """Take in what there is, or some of it. False when the other end is closed."""
-        for _ in range(pieces):
+        for _ in range(_PIECES_A_TURN):
             try:
                 piece = os.read(reader, _PIECE_SIZE)
             except BlockingIOError:
@@ -99,7 +99,8 @@ class Watch:
         self._result += piece
         if len(self._result) > self._result_size_max:
             self._result.clear()
-            self._kill("output")
+            self._cause = self._cause or "output"
+            self._kill(self._cause)
 
     # ---- how it ends -------------------------------------------------------------------------------------
 
@@ -144,7 +145,7 @@ class Watch:
     def finish(self) -> AttemptReport:
         """Read what is left to read, release everything, and say what came of it."""
         for reader in tuple(self.readers):
-            self.read(reader, sys.maxsize)
+            self.read(reader)
         self._release()
         return self._with_log(self._prepared.redacted(self._outcome()))
 

@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 from typing import NoReturn, TextIO
 
 import msgspec
@@ -86,6 +87,7 @@ def _text_stream(descriptor: int) -> TextIO:
 def _enter(prepared: Prepared, folder: str) -> None:
     os.environ.clear()
     os.environ.update(prepared.environment)
+    time.tzset()  # the stage may have a TZ of its own
     if folder:
         sys.path.insert(0, os.path.abspath(folder))
     os.chdir(prepared.work_folder)

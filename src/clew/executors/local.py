@@ -168,6 +168,13 @@ class LocalExecutor:
             self._server.dismiss()
 
     def _read(self) -> None:
+        try:
+            self._take_packets()
+        except Exception as error:
+            # The event loop would print it and go on; a bug of ours is to take the orchestrator down.
+            self._tasks.soon(partial(_raise, error))
+
+    def _take_packets(self) -> None:
         for _ in range(_PACKETS_A_TURN):
             if self._server is None:
                 return
@@ -185,10 +192,9 @@ class LocalExecutor:
         self._start_queued()
 
     def _send(self, message: bytes) -> None:
-        if not self._unsent:
-            assert self._server is not None
-            self._loop.add_writer(self._server.socket, self._send_unsent)
         self._unsent.append(message)
+        if len(self._unsent) == 1:
+            self._send_unsent()
 
     def _send_unsent(self) -> None:
         assert self._server is not None
@@ -197,6 +203,7 @@ class LocalExecutor:
                 self._server.socket.send(self._unsent[0])
                 self._unsent.popleft()
         except BlockingIOError:
+            self._loop.add_writer(self._server.socket, self._send_unsent)
             return
         except (BrokenPipeError, ConnectionResetError):
             self._unsent.clear()  # its end is about to be read
@@ -219,6 +226,10 @@ class LocalExecutor:
         if not self._server_is_ready:
             return _not_begun("executor", "the process that starts attempts could not start")
         return _unknown("the process that starts attempts has ended")
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _beside(lock_path: str | None) -> str:
