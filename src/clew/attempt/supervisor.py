@@ -16,9 +16,9 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
+from typing import NamedTuple
 
 import msgspec
 
@@ -38,8 +38,7 @@ from clew.core.running.packets import (
 from clew.ports import AttemptError, AttemptReport, AttemptRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """The socket to the orchestrator, the pidfds of it and of the guardian, the folder for work folders."""
 
     control: int

@@ -10,8 +10,8 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -40,8 +40,7 @@ _PACKETS_A_TURN = 64
 Ended = Callable[[AttemptReport], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     """An attempt that has been submitted and has not ended."""
 
     request: AttemptRequest
@@ -80,6 +79,12 @@ class LocalExecutor:
         self._last_number = 0
         self._is_closed = False
         self._is_over = asyncio.Event()
+
+    def start(self) -> None:
+        """Start the processes that attempts come from now, rather than with the first of them: so that they can
+        be forked before this process has threads. Raises OSError."""
+        if self._server is None:
+            self._start_server()
 
     # ---- the port ----------------------------------------------------------------------------------------
 
@@ -125,8 +130,7 @@ class LocalExecutor:
         while self._queue and len(self._running) < self._workers_max:
             number = self._queue.popleft()
             try:
-                if self._server is None:
-                    self._start_server()
+                self.start()
             except OSError as error:
                 self._end(number, _not_begun("executor", str(error)))
                 continue
