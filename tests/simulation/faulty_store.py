@@ -62,7 +62,7 @@ class FaultyStore:
         record = next(record for record in records if record.created is not None)
         assert record.created is not None
         self._store._execute(
-            "INSERT INTO runs SELECT ?, ?, ?, ?, ?, ?, NULL, 'skipped', '', 'other', ?, '[]', 1, 0, '', '{}' "
+            "INSERT OR IGNORE INTO runs SELECT ?, ?, ?, ?, ?, ?, NULL, 'skipped', '', 'other', ?, '[]', 1, 0, '', '{}' "
             "WHERE NOT EXISTS (SELECT 1 FROM runs WHERE run_id = ?)",
             (
                 f"other-{record.run_id}",

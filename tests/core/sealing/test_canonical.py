@@ -1,0 +1,114 @@
+"""Hashes are over canonical bytes, with a tag for the kind, and the bytes of every kind are frozen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, get_args
+
+import msgspec
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.journals.vectors import BODIES, PATH, RUN, SALT, entry_of, plan
+
+from clew.core.running.entries import ENTRY_KINDS, Body, Entry
+from clew.core.sealing import canonical
+from clew.core.sealing.canonical import INTEGER_MAX, encode, payload_digest, tagged_hash
+from clew.core.sealing.journal import read_entry
+
+VECTORS = json.loads(PATH.read_text(encoding="utf-8"))
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+NAMES = st.text(st.characters(codec="ascii"), max_size=8)
+NUMBERS = st.integers(-INTEGER_MAX, INTEGER_MAX)
+
+
+def of_type(kind: Any) -> st.SearchStrategy[Any]:
+    """Any value that a field of that type may hold."""
+    if kind is str:
+        return TEXT
+    if kind is int:
+        return NUMBERS
+    if kind is bool:
+        return st.booleans()
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return structures(kind)
+    arguments = get_args(kind)
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return st.lists(of_type(arguments[0]), max_size=3).map(tuple)
+    return st.dictionaries(NAMES, of_type(arguments[1]), max_size=3)
+
+
+def structures(kind: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
+    fields = {field.name: of_type(field.type) for field in msgspec.structs.fields(kind)}
+    return st.fixed_dictionaries(fields).map(lambda values: kind(**values))
+
+
+ENTRIES = st.builds(
+    Entry,
+    at=NUMBERS, body=st.one_of([structures(kind) for kind in get_args(Body)]), epoch=NUMBERS, prev=TEXT, run=TEXT,
+    seq=NUMBERS, v=st.just(1), block=TEXT, payload=TEXT,
+)  # fmt: skip
+
+
+@given(ENTRIES)
+def test_an_entrys_bytes_are_those_of_rfc_8785(entry: Entry) -> None:
+    """The quick encoder gives, for any entry, exactly the canonical form; and reading them gives the entry."""
+    content = encode(entry)
+    assert content == rfc8785.dumps(msgspec.to_builtins(entry))
+    assert read_entry(content) == entry
+
+
+@pytest.mark.parametrize("kind", ENTRY_KINDS)
+def test_the_bytes_of_every_kind_of_entry_are_frozen(kind: str) -> None:
+    """A kind has a vector, whose bytes are still read, written and hashed as they were."""
+    assert kind in VECTORS["entries"], "add it: python -m tests.journals.vectors"
+    vector = VECTORS["entries"][kind]
+    content = vector["content"].encode()
+    assert hashlib.sha256(b"clew/entry/v1\n" + content).hexdigest() == vector["hash"]
+    assert encode(read_entry(content)) == content
+    (body,) = (body for body in BODIES if body.__struct_config__.tag == kind)
+    assert entry_of(body) == (read_entry(content), content, vector["hash"])
+
+
+def test_no_kind_of_entry_was_taken_away() -> None:
+    """What stands in journals stays readable."""
+    assert set(VECTORS["entries"]) <= set(ENTRY_KINDS)
+
+
+def test_the_bytes_of_a_plan_are_frozen() -> None:
+    """Blocks are hashed with a tag of their own, each over the hash before, the first over the version's."""
+    assert plan() == VECTORS["plan"]
+    first, second = VECTORS["plan"]
+    assert json.loads(first["content"])["prev"] == hashlib.sha256(b"clew/plan/v1\n" + b"a" * 64).hexdigest()
+    for block in (first, second):
+        assert hashlib.sha256(b"clew/block/v1\n" + block["content"].encode()).hexdigest() == block["hash"]
+    assert json.loads(second["content"])["prev"] == first["hash"]
+
+
+def test_a_payloads_digest_is_frozen() -> None:
+    """It is over a tag, sixteen bytes of salt and the bytes as they are stored."""
+    vector = VECTORS["payload"]
+    assert payload_digest(SALT, b"{}") == vector["digest"]
+    assert hashlib.sha256(b"clew/payload/v1\n" + SALT + b"{}").hexdigest() == vector["digest"]
+    assert payload_digest(bytes(16), b"{}") != vector["digest"], "the same content under another salt"
+
+
+def test_every_kind_of_thing_has_a_tag_of_its_own() -> None:
+    """So bytes of one kind never pass for another."""
+    tags = {name: tag for name, tag in vars(canonical).items() if name.endswith("_TAG")}
+    assert len(set(tags.values())) == len(tags) >= 6
+    assert all(tag.startswith(b"clew/") and tag.endswith(b"\n") for tag in tags.values())
+    assert tagged_hash(b"clew/test\n", b"x") == VECTORS["tagged"]["hash"]
+    assert tagged_hash(canonical.ENTRY_TAG, b"x") != tagged_hash(canonical.BLOCK_TAG, b"x")
+
+
+@given(NUMBERS, st.integers(0, 6))
+def test_defaults_are_not_written(at: int, kind: int) -> None:
+    """An entry says only what differs from its kind's defaults, so that a field may be added later."""
+    body = get_args(Body)[7]("a", 1)
+    assert encode(Entry(at, body, 1, "", RUN, kind, 1)) == rfc8785.dumps(
+        {"at": at, "body": {"attempt": 1, "kind": "attempt_started", "stage": "a"}, "epoch": 1, "prev": "", "run": RUN,
+         "seq": kind, "v": 1}
+    )  # fmt: skip
