@@ -1,0 +1,371 @@
+"""What the record of a run proves: `verify` recomputes every hash and link, `replay` derives the state again.
+
+Both read and change nothing. They believe no row of the tracker: each is held against what the journal amounts
+to. What they find first is a flaw; without one, the record is what was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clew.core.program.content import VERSION_TAG
+from clew.core.program.problems import ProgramError
+from clew.core.running import statuses
+from clew.core.running.entries import Entry, RunCreated
+from clew.core.running.sealed_program import SealedProgram
+from clew.core.running.state import RunState
+from clew.core.sealing.canonical import payload_digest, tagged_hash
+from clew.core.sealing.chain import ChainError, SealedBlock, verify_chain
+from clew.core.sealing.journal import JournalError, StoredEntry, read_entry, verify_journal
+from clew.operations.records import Records, Row, Tracker
+from clew.ports import PayloadRow, StoreError
+
+SOUND = "sound"
+TAMPERED = "tampered"
+INCOMPLETE = "incomplete"
+"""Nothing that could be looked at is wrong, and not all could be."""
+AGREES = "agrees"
+DIFFERS = "differs"
+
+SALT_SIZE = 16
+"""Bytes of every payload's salt. With another size, bytes could pass from the content to the salt unseen."""
+
+READS_MAX = 20
+"""How often a run is read that moves on meanwhile: a read takes less than a turn, so that few are enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What is wrong first. `where`: `program`, `plan`, `journal`, `payload`, `state`, `run` or `stage`. `seq`: the
+    entry that is bad, or that a bad row contradicts. Without `is_proof`, something could not be looked at."""
+
+    where: str
+    what: str
+    seq: int | None = None
+    is_proof: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came of verifying or replaying a run. `head`: the hash of its last entry, as its row says."""
+
+    run_id: str
+    verdict: str
+    entry_count: int
+    head: str
+    status: str
+    flaw: Flaw | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is on record of a run, as of one moment."""
+
+    row: Row
+    journal: Sequence[StoredEntry]
+    stages: Sequence[Row]
+    payloads: Sequence[PayloadRow]
+
+    @property
+    def run_id(self) -> str:
+        run_id: str = self.row["run_id"]
+        return run_id
+
+
+class Prover:
+    """Judges the runs of a store; what a program version proves is worked out once."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._flaws_of: dict[str, list[Flaw]] = {}
+
+    def verify(self, run_id: str) -> Judgement:
+        """`sound`, `tampered` or `incomplete`. Raises StoreError when the store can't be read."""
+        return self._judged(run_id, SOUND, TAMPERED, INCOMPLETE)
+
+    def replay(self, run_id: str) -> Judgement:
+        """`agrees` or `differs`. Needs no payload. Raises StoreError when the store can't be read."""
+        return self._judged(run_id, AGREES, DIFFERS, DIFFERS)
+
+    def _judged(self, run_id: str, good: str, bad: str, unknown: str) -> Judgement:
+        row = _row(self._records.store, run_id)
+        try:
+            evidence = _gather(self._records.store, run_id)
+            flaws = self._flaws(evidence) if good == SOUND else self._differences(evidence)
+            flaw = _worst(flaws)
+        except UnicodeDecodeError as error:
+            flaw = Flaw("journal", f"something on record of this run is not text: {error}")
+        except _MovesOn:
+            flaw = Flaw(
+                "run", "it moves on faster than it can be read; ask again when it rests", is_proof=False
+            )
+        else:
+            row = evidence.row
+        verdict = good if flaw is None else bad if flaw.is_proof else unknown
+        return Judgement(run_id, verdict, row["entry_count"], row["head"], row["status"], flaw)
+
+    # ---- verifying ----
+
+    def _flaws(self, evidence: Evidence) -> Iterator[Flaw]:
+        """Each rests on that there is none before it that is a proof."""
+        version = evidence.row["version"]
+        if version not in self._flaws_of:
+            self._flaws_of[version] = list(_version_flaws(self._records.store, version))
+        yield from self._flaws_of[version]
+        try:
+            entries = verify_journal(evidence.run_id, evidence.journal)
+        except JournalError as error:
+            yield Flaw("journal", str(error).removeprefix(f"entry {error.seq}: "), error.seq)
+            return
+        yield from _journal_flaws(evidence, entries, self._records.store)
+        yield from self._payload_flaws(evidence, entries)
+        yield from self._state_flaws(evidence, entries)
+
+    def _payload_flaws(self, evidence: Evidence, entries: Sequence[Entry]) -> Iterator[Flaw]:
+        """Every payload that an entry names is there, is what was hashed, and is named by one."""
+        rows = {row.seq: row for row in evidence.payloads}
+        for entry in entries:
+            row = rows.pop(entry.seq, None)
+            if row is None:
+                if entry.payload:
+                    yield Flaw("payload", "the payload that it names is missing", entry.seq)
+            elif not entry.payload:
+                yield Flaw("payload", "it names no payload, and one was put there", entry.seq)
+            else:
+                yield from self._content_flaws(row, entry.payload)
+        for seq in sorted(rows):
+            yield Flaw("payload", "a payload was put there for an entry that does not exist", seq)
+
+    def _content_flaws(self, row: PayloadRow, digest: str) -> Iterator[Flaw]:
+        if (row.content is None) == (row.location is None):
+            yield Flaw(
+                "payload", "its payload must stand in the store or elsewhere, and one of both", row.seq
+            )
+            return
+        if len(row.salt) != SALT_SIZE:
+            yield Flaw("payload", "its payload's salt was changed", row.seq)
+            return
+        try:
+            content = self._records.content(row)
+        except StoreError as error:
+            yield Flaw("payload", str(error), row.seq, is_proof=False)
+            return
+        if payload_digest(row.salt, content) != digest:
+            yield Flaw("payload", "its payload, or the salt, is not what was hashed", row.seq)
+
+    def _state_flaws(self, evidence: Evidence, entries: Sequence[Entry]) -> Iterator[Flaw]:
+        try:
+            program = self._records.sealed_of(evidence.row["version"])
+        except (StoreError, ProgramError) as error:
+            what = f"what the journal amounts to can't be derived by this version of clew: {error}"
+            yield Flaw("program", what, is_proof=False)
+            return
+        followed = follow(program, entries)
+        if followed.flaw is not None:
+            yield followed.flaw
+            return
+        yield from _row_flaws(self._records, evidence, followed)
+
+    # ---- replaying ----
+
+    def _differences(self, evidence: Evidence) -> Iterator[Flaw]:
+        entries: list[Entry] = []
+        for content, _ in evidence.journal:
+            try:
+                entries.append(read_entry(content))
+            except (ValueError, RecursionError) as error:
+                yield Flaw("journal", str(error), len(entries))
+                return
+        if not entries or not isinstance(entries[0].body, RunCreated):
+            yield Flaw("journal", "a journal begins with run_created", 0)
+            return
+        yield from _state_order_flaws(entries)
+        yield from self._state_flaws(evidence, entries)
+
+
+# ---- reading ---------------------------------------------------------------------------------------------
+
+
+class _MovesOn(Exception):
+    """The run was recorded to whenever it was read."""
+
+
+def _gather(store: Tracker, run_id: str) -> Evidence:
+    """All that is on record of a run. Whoever drives it may record between two reads, and every record moves the
+    run's row on: what was read between two equal rows is of one moment."""
+    row = _row(store, run_id)
+    for _ in range(READS_MAX):
+        journal = [StoredEntry(content.encode(), hash) for content, hash in store.journal(run_id)]
+        evidence = Evidence(row, journal, store.stages(run_id), store.payloads(run_id))
+        row = _row(store, run_id)
+        if row == evidence.row:
+            return evidence
+    raise _MovesOn
+
+
+def _row(store: Tracker, run_id: str) -> Row:
+    row = store.run(run_id)
+    if row is None:
+        raise StoreError(f"there is no run {run_id} any more")
+    return row
+
+
+def _worst(flaws: Iterator[Flaw]) -> Flaw | None:
+    """The first that is a proof, else the first."""
+    first: Flaw | None = None
+    for flaw in flaws:
+        if flaw.is_proof:
+            return flaw
+        first = first or flaw
+    return first
+
+
+# ---- the sealed program ----------------------------------------------------------------------------------
+
+
+def _version_flaws(store: Tracker, version: str) -> Iterator[Flaw]:
+    """The program is what its version is the digest of, and its plan's chain holds."""
+    try:
+        content = store.program(version)
+        chain = [SealedBlock(index, text.encode(), hash) for index, text, hash in store.chain(version)]
+        if content is None:
+            yield Flaw("program", f"program version {version} is missing")
+        elif tagged_hash(VERSION_TAG, content.encode()) != version:
+            yield Flaw("program", f"the content of program version {version} does not give its version")
+        elif not chain:
+            yield Flaw("plan", "plan block 1: it is missing")
+        else:
+            verify_chain(version, chain)
+    except ChainError as error:
+        yield Flaw("plan", str(error))
+    except (UnicodeDecodeError, RecursionError) as error:
+        yield Flaw("plan", f"the program or its plan can't be read: {error}")
+
+
+# ---- the journal -----------------------------------------------------------------------------------------
+
+
+def _journal_flaws(evidence: Evidence, entries: Sequence[Entry], store: Tracker) -> Iterator[Flaw]:
+    """The journal belongs to the plan, and is as long, and ends as its run's row says."""
+    row = evidence.row
+    hashes = [hash for _, _, hash in store.chain(row["version"])]
+    created = entries[0].body
+    if isinstance(created, RunCreated) and created.plan != hashes[-1]:
+        yield Flaw("journal", "it links to another plan than that of the run's program version", 0)
+    yield from _state_order_flaws(entries)
+    for entry in entries:
+        if entry.block and entry.block not in hashes:
+            yield Flaw("journal", "it names a block that the plan does not have", entry.seq)
+    if store.journal(evidence.run_id, len(entries) - 1):
+        yield Flaw("journal", "entries stand under other numbers than their own", len(entries) - 1)
+    if row["entry_count"] != len(entries):
+        missing_or_added = min(row["entry_count"], len(entries))
+        what = f"the run's row tells of {row['entry_count']} entries, and the journal has {len(entries)}"
+        yield Flaw("journal", what, missing_or_added)
+    if row["head"] != evidence.journal[-1].hash:
+        yield Flaw("journal", "its hash is not the head that the run's row tells of", entries[-1].seq)
+    if row["epoch"] < entries[-1].epoch:
+        yield Flaw("run", "the run's row has an epoch from before this entry's", entries[-1].seq)
+
+
+def _state_order_flaws(entries: Sequence[Entry]) -> Iterator[Flaw]:
+    for entry in entries[1:]:
+        if isinstance(entry.body, RunCreated):
+            yield Flaw("journal", "a run is created once", entry.seq)
+
+
+# ---- the state -------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Followed:
+    """What a journal amounts to, and which entry changed the run's status, and each stage, last."""
+
+    state: RunState
+    run_seq: int = 0
+    stage_seqs: dict[str, int] = field(default_factory=dict)
+    flaw: Flaw | None = None
+
+
+def follow(program: SealedProgram, entries: Sequence[Entry]) -> Followed:
+    """Fold the entries, and see that each moves the run and its stages only as they may be moved."""
+    followed = Followed(RunState(program))
+    state = followed.state
+    known = {name: stage.status for name, stage in state.stages.items()}
+    for entry in entries:
+        before = state.status
+        try:
+            state.apply(entry)
+        except (LookupError, TypeError, ValueError) as error:
+            followed.flaw = Flaw("state", f"nothing in the run can be so changed: {error!r}", entry.seq)
+            return followed
+        moves = [(name, known[name], state.stages[name].status) for name in state.touched]
+        what = _illegal_move(before, state.status, moves)
+        if what is not None:
+            followed.flaw = Flaw("state", what, entry.seq)
+            return followed
+        if before != state.status:
+            followed.run_seq = entry.seq
+        for name, _, status in moves:
+            known[name] = status
+            followed.stage_seqs[name] = entry.seq
+        state.touched.clear()
+    return followed
+
+
+def _illegal_move(before: str, after: str, stages: Sequence[tuple[str, str, str]]) -> str | None:
+    """What was moved as nothing may be moved. An entry may leave a status as it is."""
+    if before != after and after not in statuses.RUN_MOVES.get(before, ()):
+        return f"it makes the run {after}, which a run that is {before} can't become"
+    for name, was, became in stages:
+        if was != became and became not in statuses.STAGE_MOVES.get(was, ()):
+            return f"it makes stage {name} {became}, which a stage that is {was} can't become"
+    return None
+
+
+# ---- the tracker's rows ----------------------------------------------------------------------------------
+
+
+def _row_flaws(records: Records, evidence: Evidence, followed: Followed) -> Iterator[Flaw]:
+    """The tracker tells of the run and its stages what the journal amounts to."""
+    state = followed.state
+    run, stages = records.rows_of(state)
+    for name, said, meant in _unequal(evidence.row, _created_columns(state, evidence)):
+        yield Flaw("run", f"the run's {name} is {said!r}, and by the journal {meant!r}", 0)
+    for name, said, meant in _unequal(evidence.row, run._asdict()):
+        yield Flaw("run", f"the run's {name} is {said!r}, and by the journal {meant!r}", followed.run_seq)
+    if len(evidence.stages) != len(stages):
+        what = f"the tracker has {len(evidence.stages)} stages, and the plan {len(stages)}"
+        yield Flaw("stage", what)
+        return
+    for said_row, meant_row, (_, stage, block) in zip(
+        evidence.stages, stages, state.program.places, strict=True
+    ):
+        wanted = {"name": stage, "block": block, **meant_row._asdict()}
+        del wanted["position"]
+        for name, said, meant in _unequal(said_row, wanted):
+            what = f"the {name} of stage {stage} is {said!r}, and by the journal {meant!r}"
+            yield Flaw("stage", what, followed.stage_seqs.get(stage, 0))
+
+
+def _created_columns(state: RunState, evidence: Evidence) -> dict[str, Any]:
+    """What a run's row has from its first entry."""
+    created = read_entry(evidence.journal[0].content).body
+    assert isinstance(created, RunCreated), "looked at before"
+    return {
+        "program": created.program,
+        "version": created.version,
+        "run_name": created.run_name,
+        "run_time": created.run_time,
+        "launched_at": state.created_at,
+        "requested_by": created.requested_by,
+        "generation": created.generation,
+    }
+
+
+def _unequal(row: Row, wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for name, meant in wanted.items():
+        if row[name] != meant:
+            yield name, row[name], meant
