@@ -372,4 +372,7 @@ class Store(Protocol):
     def payloads(self, run_id: str) -> list[PayloadRow]:
         """All payloads of a run."""
 
+    def payload(self, run_id: str, seq: int) -> PayloadRow | None:
+        """The payload of one entry."""
+
     def close(self) -> None: ...

@@ -22,12 +22,12 @@ from clew.core.program.model import (
     Stage,
 )
 
-_VERSION_TAG = b"clew/program/v1\n"
+VERSION_TAG = b"clew/program/v1\n"
 
 
 def version(program: Program) -> str:
     """The program's version: lowercase hex SHA-256 of its tagged canonical content."""
-    return sha256(_VERSION_TAG + canonical_bytes(content(program))).hexdigest()
+    return sha256(VERSION_TAG + canonical_bytes(content(program))).hexdigest()
 
 
 def canonical_bytes(document: Any) -> bytes:

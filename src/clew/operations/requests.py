@@ -24,7 +24,9 @@ def check_request(program: Program, variables: Mapping[str, Json]) -> dict[str, 
     takes = {*program.variables, *program.requests}
     for name in variables:
         if name not in takes:
-            hint = nearest(name, takes) or (f"it takes {', '.join(sorted(takes))}" if takes else "it takes none")
+            hint = nearest(name, takes) or (
+                f"it takes {', '.join(sorted(takes))}" if takes else "it takes none"
+            )
             raise RequestError(f"{program.name} takes no variable '{name}'; {hint}")
     values = {**program.variables, **variables}
     for name, schema in program.requests.items():

@@ -1,34 +1,29 @@
-"""The only file that knows every concrete class: it opens what keeps the ports' promises and hands it over.
-
-Optional parts are loaded here and nowhere else, so that a missing one is one clear message.
-"""
+"""Puts an orchestrator together: its store, executors, buckets, the real clock. Costly parts when first needed."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from typing import Any
 
-from clew.commands import SIGNATURES
 from clew.conditions import SIGNATURES as CONDITIONS
-from clew.core.program.model import Condition, Json, Program, Stage
+from clew.core.program.model import Condition, Json, Stage
+from clew.core.running.sealed_program import SealedProgram
+from clew.orchestrator.creating import RunMaker
+from clew.orchestrator.driven_run import Origin
 from clew.orchestrator.driver import Driver
 from clew.orchestrator.orchestrator import Orchestrator
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.performing import Performer
-from clew.orchestrator.programs import ProgramBook
 from clew.orchestrator.real_world import LoopTasks, RealChance, RealClock
 from clew.orchestrator.requests import Surroundings
 from clew.ports import (
     AttemptReport,
     AttemptRequest,
-    Bucket,
     Executor,
     Finding,
-    SearchAnswer,
     SecretSource,
     StoreBusy,
     WorkItem,
@@ -36,10 +31,15 @@ from clew.ports import (
 from clew.settings import Settings
 from clew.stores.lock import OrchestratorLock
 from clew.stores.sqlite import SqliteStore
+from clew.wiring.programs import new_book
+from clew.wiring.records import LazyBucket, log_path, open_store, search_dependencies
 
 ATTEMPTS_END_SECONDS_MAX = 60
 """How long a new orchestrator waits for the attempts of a dead one to end. They are killed at once when it is
 gone; what has not ended after so long hangs in the kernel, and whoever looks must decide."""
+
+LOCK_INTERVAL_SECONDS = 0.05
+"""How often a lock that another process holds is asked for: soon enough for a person, rare enough for a core."""
 
 WORKERS_PER_CORE = 4
 """Attempts mostly wait for others: a few a core keep the machine busy without choking it."""
@@ -50,44 +50,66 @@ NO_SOURCE = "no-source"
 Function = Callable[..., Any]
 
 
-def open_store(settings: Settings, *, read_only: bool = False) -> SqliteStore:
-    """The state store of these settings. Raises StoreError."""
-    return SqliteStore(settings.store, read_only=read_only)
-
-
-def read_document(document: Json) -> Program:
-    """A program from its document. Raises ProgramError with every mistake."""
-    from clew.core.program.parse import parse  # 20 ms that a run of a Python program does without
-
-    return parse(document, SIGNATURES, CONDITIONS)
-
-
 @asynccontextmanager
 async def open_orchestrator(
-    settings: Settings, *, functions: Mapping[str, Function] | None = None, wait: bool = False
+    settings: Settings,
+    *,
+    functions: Mapping[str, Function] | None = None,
+    wait: bool = False,
+    forks: bool = False,
 ) -> AsyncIterator[Orchestrator]:
     """An orchestrator on this event loop, stopped at the end of the block.
 
     `functions`: those of this process, by reference; stages made of them run here, all others in processes of
-    their own. Raises StoreBusy when another orchestrator drives the store's runs, unless told to wait for it.
+    their own. `forks`: this process is clew's own, so those may be begun by a fork of it, which spares them
+    most of their start. Raises StoreBusy when another orchestrator drives the store's runs, unless told to wait.
     """
     store = open_store(settings)
     lock = OrchestratorLock(settings.store + ".lock")
     try:
-        if wait:
-            await asyncio.get_running_loop().run_in_executor(None, lambda: lock.acquire(wait=True))
-        else:
-            lock.acquire()
+        await _take(lock, wait=wait)
         _see_attempts_end(settings)
     except BaseException:
         lock.release()
         store.close()
         raise
-    orchestrator = _assemble(settings, store, lock, functions or {})
+    orchestrator = _assemble(settings, store, lock, functions or {}, forks=forks)
     try:
         yield orchestrator
     finally:
         await orchestrator.close()
+
+
+async def _take(lock: OrchestratorLock, *, wait: bool) -> None:
+    """Asked for again and again rather than waited for in a thread, which nothing could interrupt."""
+    while True:
+        try:
+            return lock.acquire()
+        except StoreBusy:
+            if not wait:
+                raise
+        await asyncio.sleep(LOCK_INTERVAL_SECONDS)
+
+
+def queue_run(
+    settings: Settings,
+    sealed: SealedProgram,
+    variables: Mapping[str, Json],
+    *,
+    requested_by: str,
+    origin: Origin,
+) -> str:
+    """A fresh run, durable, that nobody drives yet: for a store whose runs another process drives. Returns its
+    id. Raises StoreError."""
+    store = open_store(settings)
+    try:
+        clock, chance = RealClock(), RealChance()
+        payloads = PayloadKeeper(chance=chance, bucket=LazyBucket(settings.payloads))
+        programs = new_book(store, clock)
+        maker = RunMaker(store=store, programs=programs, payloads=payloads, clock=clock, chance=chance)
+        return maker.queue(sealed, variables, requested_by=requested_by, origin=origin)
+    finally:
+        store.close()
 
 
 def _see_attempts_end(settings: Settings) -> None:
@@ -106,11 +128,16 @@ def _attempts_lock(settings: Settings) -> str:
 
 
 def _assemble(
-    settings: Settings, store: SqliteStore, lock: OrchestratorLock, functions: Mapping[str, Function]
+    settings: Settings,
+    store: SqliteStore,
+    lock: OrchestratorLock,
+    functions: Mapping[str, Function],
+    *,
+    forks: bool,
 ) -> Orchestrator:
     clock, chance, tasks = RealClock(), RealChance(), LoopTasks(asyncio.get_running_loop())
-    executors = _executors(settings, tasks, functions)
-    bucket = _LazyBucket(settings.payloads)
+    executors = _executors(settings, tasks, functions, forks=forks)
+    bucket = LazyBucket(settings.payloads)
     payloads = PayloadKeeper(chance=chance, bucket=bucket)
     performer = Performer(
         executors=executors,
@@ -129,9 +156,7 @@ def _assemble(
         store=store, clock=clock, chance=chance, tasks=tasks, performer=performer, payloads=payloads,
         name=f"{os.uname().nodename}:{os.getpid()}",
     )  # fmt: skip
-    programs = ProgramBook(
-        store=store, clock=clock, signatures=SIGNATURES, conditions=CONDITIONS, read=read_document
-    )
+    programs = new_book(store, clock)
     return Orchestrator(
         store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket,
         executors=set(executors.values()), clock=clock, chance=chance, failed=tasks.failed, release=lock.release,
@@ -142,9 +167,9 @@ def _assemble(
 
 
 def _executors(
-    settings: Settings, tasks: LoopTasks, functions: Mapping[str, Function]
+    settings: Settings, tasks: LoopTasks, functions: Mapping[str, Function], *, forks: bool
 ) -> dict[str, Executor]:
-    local = _LazyLocal(settings, tasks)
+    local = _LazyLocal(settings, tasks, forks=forks)
     if not functions:
         return {"local": local, "inline": local}
     from clew.executors.inline import InlineExecutor
@@ -159,9 +184,10 @@ def _executors(
 class _LazyLocal:
     """The local executor, made when it is first needed: most of its cost is a process of its own."""
 
-    def __init__(self, settings: Settings, tasks: LoopTasks) -> None:
+    def __init__(self, settings: Settings, tasks: LoopTasks, *, forks: bool) -> None:
         self._settings = settings
         self._tasks = tasks
+        self._forks = forks
         self._made: Executor | None = None
 
     def _executor(self) -> Executor:
@@ -170,7 +196,10 @@ class _LazyLocal:
 
             workers = self._settings.workers_max or WORKERS_PER_CORE * (os.cpu_count() or 1)
             self._made = LocalExecutor(
-                self._tasks, lock_path=_attempts_lock(self._settings), workers_max=workers
+                self._tasks,
+                lock_path=_attempts_lock(self._settings),
+                workers_max=workers,
+                forks=self._forks,
             )
         return self._made
 
@@ -227,33 +256,6 @@ class _BySort:
 # ---- what the performer is handed ------------------------------------------------------------------------
 
 
-def search_dependencies(
-    dependencies: Sequence[Any], scope: Mapping[str, Json], buckets: Mapping[str, str]
-) -> SearchAnswer:
-    """See `ports.Searcher`."""
-    from clew.buckets import open_bucket
-    from clew.buckets.searching import search
-    from clew.core.planning.patterns import PatternError
-    from clew.core.planning.search import Found, Missing, Search
-    from clew.core.program.variables import TemplateError
-    from clew.ports import BucketError
-
-    try:
-        outcome = search(Search(dependencies, scope), lambda name: open_bucket(name, buckets))
-    except BucketError as error:
-        return SearchAnswer("error", None, str(error))
-    except (PatternError, TemplateError) as error:
-        return SearchAnswer("ambiguous", None, str(error))
-    if isinstance(outcome, Found):
-        return SearchAnswer("found", outcome.values)
-    if isinstance(outcome, Missing):
-        return SearchAnswer("missing", None, f"{outcome.name}: {outcome.how_near}")
-    listed = ", ".join(outcome.keys)
-    return SearchAnswer(
-        "ambiguous", None, f"{outcome.name}: more than one match, and no `multiple` to choose: {listed}"
-    )
-
-
 def _code_of(functions: Mapping[str, Function]) -> Callable[[Stage, str], dict[str, str]]:
     """See `performing.CodeOf`. What this process has loaded is looked up once: it stays what it is, whatever
     happens to the file."""
@@ -307,48 +309,3 @@ def test_pure(condition: Condition, scope: Mapping[str, Json]) -> Finding:
     from clew.conditions.pure import test_pure as test
 
     return test(condition.name, condition.params, scope)
-
-
-def log_path(folder: str, run_id: str, stage: str, number: str) -> str:
-    """The file of an attempt's log. Stages are named by people, so the name is made safe for a file."""
-    return f"{folder}/{run_id}/{_safe_name(stage)}.{number}.log"
-
-
-@lru_cache(maxsize=4096)
-def _safe_name(stage: str) -> str:
-    return "".join(
-        letter if letter.isalnum() or letter in "-_" else f"%{ord(letter):02x}" for letter in stage
-    )
-
-
-class _LazyBucket:
-    """The bucket for large payloads, opened when there is one."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._opened: Bucket | None = None
-
-    def _bucket(self) -> Bucket:
-        if self._opened is None:
-            from clew.buckets import open_bucket
-
-            self._opened = open_bucket(self.url, {})
-        return self._opened
-
-    def list_folder(self, folder: str, start: str = "") -> Iterator[Any]:
-        return self._bucket().list_folder(folder, start)
-
-    def facts(self, key: str) -> Any:
-        return self._bucket().facts(key)
-
-    def read(self, key: str, size_max: int) -> bytes:
-        return self._bucket().read(key, size_max)
-
-    def write(self, key: str, content: bytes) -> Any:
-        return self._bucket().write(key, content)
-
-    def copy(self, key: str, target: str) -> Any:
-        return self._bucket().copy(key, target)
-
-    def delete(self, key: str) -> bool:
-        return self._bucket().delete(key)

@@ -1,0 +1,1 @@
+"""How a program comes in: from a file, or from Python."""

@@ -1,0 +1,44 @@
+"""Rows of the tracker as JSON: moments as ISO 8601, residue as a list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from clew.cli.output import moment_json
+
+Json = Any
+
+
+def run_row_document(row: Mapping[str, Json]) -> dict[str, Json]:
+    """A run's row."""
+    return {
+        "run_id": row["run_id"],
+        "program": row["program"],
+        "version": row["version"],
+        "run_name": row["run_name"],
+        "status": row["status"],
+        "cause": row["cause"],
+        "scheduled_at": moment_json(row["run_time"]),
+        "launched_at": moment_json(row["launched_at"]),
+        "ended_at": moment_json(row["ended_at"]),
+        "requested_by": row["requested_by"],
+        "generation": row["generation"],
+        "residue": [{"certain": False, **item} for item in json.loads(row["residue"])],
+    }
+
+
+def stage_row_document(row: Mapping[str, Json]) -> dict[str, Json]:
+    """A stage's row."""
+    return {
+        "name": row["name"],
+        "block": row["block"],
+        "status": row["status"],
+        "attempts": row["attempts"],
+        "outcome": row["outcome"],
+        "error_kind": row["error_kind"],
+        "rollback_attempts": row["rollback_attempts"],
+        "started_at": moment_json(row["started_at"]),
+        "ended_at": moment_json(row["ended_at"]),
+    }

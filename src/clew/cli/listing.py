@@ -1,0 +1,65 @@
+"""`clew runs`: the runs of a store."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from clew.cli.documents import run_row_document
+from clew.cli.options import format_option, output_options, settings_of, store_options
+from clew.cli.output import Output, escaped, moment_text, took_text
+from clew.core.running.statuses import RUN_STATUSES
+
+LIMIT = 50
+"""More than fit on a screen, and quick however many there are."""
+
+
+@click.command()
+@click.option("--program", metavar="NAME", help="Runs of this program only.")
+@click.option("--status", type=click.Choice(RUN_STATUSES), metavar="STATUS", help="Runs in this status only.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=LIMIT, show_default=True,
+              help="How many, the newest first.")  # fmt: skip
+@store_options
+@format_option("text", "json")
+@output_options
+def runs(
+    program: str | None,
+    status: str | None,
+    limit: int,
+    store: str | None,
+    settings_file: str | None,
+    format_: str,
+    output: Output,
+) -> int:
+    """List runs, newest first."""
+    from clew.wiring import open_records
+
+    with open_records(settings_of(store, settings_file)) as records:
+        rows = records.store.runs(program=program, status=status, limit=limit + 1)
+    shown, is_cut = rows[:limit], len(rows) > limit
+    if format_ == "json":
+        output.document([run_row_document(row) for row in shown])
+    elif shown:
+        now = time.time_ns() // 1_000_000
+        output.table(
+            ("RUN", "PROGRAM", "STATUS", "LAUNCHED", "TOOK"),
+            [
+                (
+                    row["run_id"][:16],
+                    escaped(row["program"]),
+                    output.status(row["status"]),
+                    moment_text(row["launched_at"]),
+                    took_text((row["ended_at"] or now) - row["launched_at"]),
+                )
+                for row in shown
+            ],
+            cut=1,
+        )
+    else:
+        output.talk("no runs")
+    if is_cut:
+        output.talk(f"only the newest {limit}; --limit shows more")
+    elif shown:
+        output.talk(f"next: `clew show {shown[0]['run_id'][:16]}` shows one of them")
+    return 0

@@ -1,0 +1,109 @@
+"""`clew logs`: what attempts wrote to standard output and error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import click
+
+from clew.cli.options import format_option, output_options, settings_of, store_options
+from clew.cli.output import Output, escaped, escaped_text
+from clew.core.running.entries import AttemptStarted, RollbackStarted
+from clew.operations.records import History
+from clew.settings import Settings
+
+READ_SIZE = 1024 * 1024
+"""Logs are printed in pieces of a megabyte, so that a large one needs no large memory."""
+
+
+class Log(NamedTuple):
+    """The log of one attempt or rollback."""
+
+    stage: str
+    work: str
+    attempt: int
+    path: str
+
+
+@click.command()
+@click.argument("run")
+@click.option("--stage", metavar="NAME", help="The logs of this stage only.")
+@click.option("--attempt", type=click.IntRange(1), help="The log of this attempt only.")
+@store_options
+@format_option("text", "json")
+@output_options
+def logs(
+    run: str,
+    stage: str | None,
+    attempt: int | None,
+    store: str | None,
+    settings_file: str | None,
+    format_: str,
+    output: Output,
+) -> int:
+    """Print what a run's attempts wrote, in the order in which they began."""
+    from clew.operations.showing import find_stage
+    from clew.wiring import open_records
+
+    settings = settings_of(store, settings_file)
+    with open_records(settings) as records:
+        history = records.history(records.find(run))
+    name = None if stage is None else find_stage(history, stage)
+    found = [
+        log
+        for log in _logs(history, settings)
+        if (name is None or log.stage == name) and (attempt is None or log.attempt == attempt)
+    ]
+    if format_ == "json":
+        output.document([_document(log) for log in found])
+        return 0
+    shown = [log for log in found if os.path.exists(log.path)]
+    for log in shown:
+        if len(shown) > 1:
+            output.talk(
+                output.styled(f"== {escaped(log.stage)}, {log.work} {log.attempt}", "bold", stream=sys.stderr)
+            )
+        _print(log)
+    if not shown:
+        output.talk("nothing was written" if found else "nothing has begun yet")
+    return 0
+
+
+def _logs(history: History, settings: Settings) -> Iterator[Log]:
+    from clew.wiring import log_path
+
+    attempts: dict[str, int] = {}
+    for entry in history.entries:
+        body = entry.body
+        if isinstance(body, AttemptStarted):
+            attempts[body.stage] = body.attempt
+            number, work = f"{body.attempt}", "attempt"
+        elif isinstance(body, RollbackStarted):
+            number, work = f"{attempts[body.stage]}.rollback.{body.attempt}", "rollback"
+        else:
+            continue
+        path = log_path(settings.logs, history.row["run_id"], body.stage, number)
+        yield Log(body.stage, work, body.attempt, path)
+
+
+def _document(log: Log) -> dict[str, object]:
+    try:
+        size = os.stat(log.path).st_size
+    except FileNotFoundError:
+        size = 0
+    path = log.path if size else None
+    return {"stage": log.stage, "work": log.work, "attempt": log.attempt, "path": path, "size": size}
+
+
+def _print(log: Log) -> None:
+    """As it stands for a file or a pipe; with control characters escaped for a terminal."""
+    with open(log.path, "rb") as file:
+        while content := file.read(READ_SIZE):
+            if sys.stdout.isatty():
+                sys.stdout.write(escaped_text(content.decode("utf-8", "replace")))
+            else:
+                sys.stdout.buffer.write(content)
+    sys.stdout.flush()

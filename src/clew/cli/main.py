@@ -1,0 +1,136 @@
+"""`clew`: finds the verb and loads only that one, and turns how it ended into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+from clew.cli import exits
+
+
+class Verb(NamedTuple):
+    """Where a verb is found, and its line in the list of verbs, so that listing loads none."""
+
+    module: str
+    about: str
+
+
+VERBS = {
+    "run": Verb("running", "Run a program, and stay until it rests."),
+    "resume": Verb("running", "Go on with unfinished runs, or with one that is held."),
+    "runs": Verb("listing", "List runs, newest first."),
+    "show": Verb("showing", "Show a run: its stages, their times, values and journal."),
+    "logs": Verb("logs", "Print what a run's attempts wrote."),
+    "why": Verb("explaining", "Say why a run stands where it stands."),
+    "plan": Verb("programs", "Show what a program would do, without running anything."),
+    "check": Verb("programs", "Find every mistake in program files."),
+    "schema": Verb("programs", "Print the JSON Schema of program files."),
+    "replay": Verb("proving", "Derive runs from their journals again, and compare."),
+    "verify": Verb("proving", "Recompute every hash and link of runs."),
+}
+"""In the order of the list of verbs."""
+
+
+class Verbs(click.Group):
+    """The verbs by name, each loaded when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        verb = VERBS.get(cmd_name)
+        if verb is None:
+            return None
+        command: click.Command = getattr(import_module(f"clew.cli.{verb.module}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            from clew.core.program.problems import nearest
+
+            hint = nearest(args[0], VERBS) or "`clew --help` lists them"
+            raise click.UsageError(f"there is no verb '{args[0]}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, verb.about) for name, verb in VERBS.items()])
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"clew {version('clew')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="VERB ...",
+    epilog="A RUN is a run's id, the beginning of one, or a run's name. `clew VERB --help` says what a verb takes. "
+    "Exit codes: 0 done; 1 failed, something is left standing (verify: tampered); 2 wrong call, nothing was done; "
+    "3 ended without result, nothing is left standing; 4 a person is needed; 5 not finished; 130 interrupted.",
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+              help="Print the version.")  # fmt: skip
+def clew() -> None:
+    """Durable programs made of stages, which know their order by their data and how to undo what they did."""
+
+
+def main() -> None:
+    """The command line of this process."""
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(words: Sequence[str]) -> int:
+    """Do what the words say. Returns the exit code."""
+    try:
+        code: Any = clew.main(list(words), prog_name="clew", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else exits.DONE
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help(), err=True)
+        return exits.WRONG_CALL
+    except click.ClickException as error:
+        error.show()
+        return exits.WRONG_CALL
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read has read enough. Python would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.DONE
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            raise
+        click.echo(f"clew: {told}", err=True)
+        return exits.WRONG_CALL
+
+
+def _told(error: Exception) -> str | None:
+    """What to say of an error that is no mistake of clew's own; None for any other."""
+    from clew.core.program.problems import ProgramError
+    from clew.operations.requests import RequestError
+    from clew.ports import BucketError, StoreError
+    from clew.settings import SettingsError
+
+    if isinstance(error, ProgramError):
+        from clew.cli.output import listed_problems
+
+        return listed_problems(error.problems)
+    if isinstance(error, (RequestError, StoreError, SettingsError, BucketError)):
+        from clew.cli.output import escaped
+
+        return escaped(str(error))
+    return None

@@ -1,0 +1,144 @@
+"""A plan (see `operations.planning`) as text and as a picture in Mermaid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from clew.cli.output import Output, escaped, shortened
+
+Json = Any
+
+PARAMS_SIZE_MAX = 160
+"""Characters of a command's params on a line; `--format json` has the whole."""
+
+
+def print_plan(plan: Mapping[str, Json], output: Output) -> None:
+    output.data(f"{output.styled(escaped(plan['program']), 'bold')}  version {plan['version'][:16]}")
+    for block in plan["blocks"]:
+        output.data()
+        output.data(output.styled(f"block {block['index']}", "bold"))
+        for stage in block["stages"]:
+            _print_stage(stage, output)
+        for condition in block["validate"]:
+            output.data(f"  then valid if  {_work(condition, 'condition')}")
+    output.data()
+    _print_way_back(plan, output)
+    for is_required, words in ((True, "must"), (False, "may")):
+        names = [name for name, asked in plan["requests"].items() if asked["required"] is is_required]
+        if names:
+            output.data(f"a request {words} give: {escaped(', '.join(names))}")
+    if plan["secrets"]:
+        output.data(f"secrets: {', '.join(escaped(name) for name in plan['secrets'])}")
+    for warning in plan["warnings"]:
+        hint = f"; {warning['hint']}" if warning["hint"] else ""
+        text = escaped(f"warning: {warning['path']}: {warning['what']}{hint}")
+        output.data(output.styled(text, "yellow"))
+    _print_changes(plan["changes"], output)
+
+
+def _print_stage(stage: Mapping[str, Json], output: Output) -> None:
+    output.data(f"  {output.styled(escaped(stage['name']), 'cyan')}")
+    by_stage: dict[str, list[str]] = {need: [] for need in stage["needs"]}
+    for read in stage["reads"]:
+        by_stage[read["from"]].append(read["name"])
+    for need, names in by_stage.items():
+        what = f"{', '.join(names)} of {need}" if names else f"the end of {need}"
+        output.data(f"    needs      {escaped(what)}")
+    if stage["when"] is not None:
+        output.data(f"    only when  {escaped(stage['when'])}")
+    for dependency in stage["dependencies"]:
+        path = "/".join(str(element["match"]) for element in dependency["prefix"])
+        text = f"{dependency['name']}: {dependency['bucket']} {path}"
+        output.data(f"    finds      {escaped(text)}")
+    for command in stage["execute"]:
+        output.data(f"    runs       {_work(command, 'command')}")
+    if stage["outputs"]:
+        output.data(f"    gives      {escaped(', '.join(stage['outputs']))}")
+    for condition in stage["validate"]:
+        output.data(f"    valid if   {_work(condition, 'condition')}")
+    rollback = stage["rollback"]
+    if isinstance(rollback, str):
+        output.data(f"    undone by  {_NO_ROLLBACK[rollback]}")
+    else:
+        for command in rollback:
+            output.data(f"    undone by  {_work(command, 'command')}")
+
+
+_NO_ROLLBACK = {
+    "none": "nothing: it leaves nothing behind",
+    "undeclared": "nothing: it declares no rollback, so what it does stays",
+}
+
+
+def _work(work: Mapping[str, Json], key: str) -> str:
+    params = work["params"]
+    if not params:
+        return escaped(str(work[key]))
+    if isinstance(params, dict):
+        text = ", ".join(f"{name}: {_short(value)}" for name, value in params.items())
+    else:
+        text = _short(params)
+    return escaped(f"{work[key]}  {shortened(text, PARAMS_SIZE_MAX)}")
+
+
+def _short(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _print_way_back(plan: Mapping[str, Json], output: Output) -> None:
+    if plan["undo"]:
+        steps = [f"block {block['index']} ({', '.join(block['stages'])})" for block in plan["undo"]]
+        output.data(f"when it fails, undone in this order: {escaped(', then '.join(steps))}")
+    else:
+        output.data("when it fails, nothing is undone")
+    if plan["not_undone"]:
+        output.data(f"left standing then: what is done by {escaped(', '.join(plan['not_undone']))}")
+
+
+def _print_changes(changes: Mapping[str, Json] | None, output: Output) -> None:
+    if changes is None:
+        output.data("it has not run in this store yet")
+        return
+    if not changes["changes"]:
+        output.data("unchanged since it ran last")
+        return
+    output.data(f"changed since version {changes['since'][:16]}, which ran last:")
+    for change in changes["changes"]:
+        where = change["stage"] or "the program"
+        if change["key"] is None:
+            output.data(f"  {escaped(where)}: {change['change']}")
+            continue
+        before, after = (shortened(_short(change[side]), PARAMS_SIZE_MAX) for side in ("before", "after"))
+        told = f"{before} -> {after}"
+        if change["change"] != "changed":
+            told = f"{change['change']}: {after if change['change'] == 'added' else before}"
+        output.data(f"  {escaped(where)}: {change['key']}: {escaped(told)}")
+
+
+def mermaid(plan: Mapping[str, Json]) -> str:
+    """A flowchart: blocks as boxes, stages in them, arrows from who makes a name to who reads it."""
+    numbers = {
+        stage["name"]: f"s{at}"
+        for at, stage in enumerate(stage for block in plan["blocks"] for stage in block["stages"])
+    }
+    lines = ["flowchart LR"]
+    for block in plan["blocks"]:
+        lines.append(f'  subgraph b{block["index"]}["block {block["index"]}"]')
+        lines += [f'    {numbers[stage["name"]]}["{_label(stage["name"])}"]' for stage in block["stages"]]
+        lines.append("  end")
+    for block in plan["blocks"]:
+        for stage in block["stages"]:
+            for need in stage["needs"]:
+                names = [read["name"] for read in stage["reads"] if read["from"] == need]
+                label = f'|"{_label(", ".join(names))}"|' if names else ""
+                lines.append(f"  {numbers[need]} -->{label} {numbers[stage['name']]}")
+    return "\n".join(lines)
+
+
+def _label(text: str) -> str:
+    """A text within quotes of Mermaid, which knows HTML's entities and no other escapes."""
+    for letter, entity in (("&", "#amp;"), ('"', "#quot;"), ("<", "#lt;"), (">", "#gt;")):
+        text = text.replace(letter, entity)
+    return escaped(text)

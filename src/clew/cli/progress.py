@@ -1,0 +1,176 @@
+"""What is shown while runs go on: a line for each thing that happens, or on a terminal a picture that moves."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from clew.cli.output import Output, clock_text, counted, escaped, mark_of, took_text
+from clew.cli.sentences import Said, sentence
+from clew.core.running.entries import Entry, StageWaiting
+from clew.core.running.state import RunState, StageState
+
+Result = TypeVar("Result")
+
+PICTURE_AFTER_SECONDS = 0.3
+"""A run that is over sooner needs no picture, and is spared the time to load what draws it."""
+PICTURE_INTERVAL_SECONDS = 0.2
+"""Often enough that a clock of seconds runs evenly, and for a fifth of a percent of a core."""
+ROWS_SPARED = 4
+"""Lines of the terminal that the picture leaves free, for its head and for what is said meanwhile."""
+
+
+class Progress:
+    """Told of what happens to runs (see `driving.Watcher`). `run_ids`: those it has heard of, in order."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self.run_ids: list[str] = []
+
+    def recorded(self, entry: Entry, state: RunState, said: Said) -> None:
+        if entry.run not in self.run_ids:
+            self.run_ids.append(entry.run)
+
+    def is_beside(self, why: str) -> None:
+        self._output.talk(escaped(f"{why}; this run goes on as soon as nobody does"))
+
+    def others(self, count: int) -> None:
+        verb = "is" if count == 1 else "are"
+        self._output.talk(f"{counted(count, 'other run')} {verb} unfinished; `clew resume` takes them up")
+
+    async def during(self, work: Awaitable[Result]) -> Result:
+        """The result of the work, with whatever is shown meanwhile."""
+        return await work
+
+
+class Lines(Progress):
+    """A line for each thing that happens, for files, pipes and terminals that can do no more."""
+
+    def recorded(self, entry: Entry, state: RunState, said: Said) -> None:
+        first = entry.run not in self.run_ids
+        super().recorded(entry, state, said)
+        if first:
+            self._output.talk(f"run {entry.run} of {escaped(state.program.program.name)}")
+        stage, happened = sentence(entry, state.program, said)
+        run = f"{entry.run[:16]}  " if len(self.run_ids) > 1 else ""
+        about = f"{escaped(stage)}: " if stage else ""
+        self._output.talk(f"{clock_text(entry.at)}  {run}{about}{happened}")
+
+
+class Picture(Progress):
+    """The stages of the runs in their blocks, drawn again and again in place."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(output)
+        self._states: dict[str, RunState] = {}
+        self._waits: dict[tuple[str, str], str] = {}
+
+    def recorded(self, entry: Entry, state: RunState, said: Said) -> None:
+        if entry.run not in self._states:
+            self._output.talk(f"run {entry.run} of {escaped(state.program.program.name)}")
+        super().recorded(entry, state, said)
+        self._states[entry.run] = state
+        if isinstance(entry.body, StageWaiting):
+            self._waits[entry.run, entry.body.stage] = sentence(entry, state.program, said)[1]
+
+    async def during(self, work: Awaitable[Result]) -> Result:
+        drawing = asyncio.ensure_future(self._draw())
+        try:
+            return await work
+        finally:
+            drawing.cancel()
+            await asyncio.gather(drawing, return_exceptions=True)
+
+    async def _draw(self) -> None:
+        await asyncio.sleep(PICTURE_AFTER_SECONDS)
+        # 80 ms, and in this thread: an attempt's process can be a cheap fork only of a process without threads.
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        console = Console(stderr=True, highlight=False)
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            while True:
+                lines = self._lines(console.width, max(console.height - ROWS_SPARED, 3))
+                live.update(Text.from_ansi("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
+                await asyncio.sleep(PICTURE_INTERVAL_SECONDS)
+
+    # ---- the picture, as lines ----
+
+    def _lines(self, width: int, height: int) -> list[str]:
+        now = time.time_ns() // 1_000_000
+        lines: list[str] = []
+        states = [state for state in self._states.values() if not state.is_settled]
+        for at, state in enumerate(states):
+            room = height - len(lines)
+            if at and room < 4:
+                lines.append(f"and {counted(len(states) - at, 'more run')}")
+                break
+            lines.extend(self._run_lines(state, now, room if len(states) == 1 else max(room // 2, 4)))
+        return lines
+
+    def _run_lines(self, state: RunState, now: int, room: int) -> list[str]:
+        done = sum(stage.status in _DONE for stage in state.stages.values())
+        out = self._output
+        head = (
+            f"{out.status(state.status, stream=sys.stderr)}  {escaped(state.program.program.name)}  "
+            f"{done} of {counted(len(state.stages), 'stage')} done  {took_text(now - state.created_at)}"
+        )
+        lines = [self._stage_line(state, stage, now) for stage in _chosen(state, room - 1)]
+        left = len(state.stages) - len(lines)
+        return [head, *lines, *([f"         and {counted(left, 'more stage')}"] if left else [])]
+
+    def _stage_line(self, state: RunState, stage: StageState, now: int) -> str:
+        mark, colour = mark_of(stage.status, sys.stderr)
+        name = escaped(stage.sealed.name)
+        words = self._output.styled(f"{mark} {stage.status:<13}", colour, stream=sys.stderr)
+        return f"block {stage.sealed.block:<3} {words} {name}  {self._detail(state, stage, now)}".rstrip()
+
+    def _detail(self, state: RunState, stage: StageState, now: int) -> str:
+        if stage.status == "waiting":
+            return self._waits.get((state.run_id, stage.sealed.name), "")
+        details: list[str] = []
+        if stage.attempts > 1 or (stage.attempts and stage.sealed.stage.retry.attempts > 1):
+            details.append(f"attempt {stage.attempts}")
+        if stage.started_at:
+            details.append(took_text((stage.ended_at or now) - stage.started_at))
+        if stage.status == "started" and not stage.in_flight and stage.retry_at > now:
+            details.append(f"the next attempt in {took_text(stage.retry_at - now)}")
+        return ", ".join(details)
+
+
+_DONE = frozenset({"completed", "skipped"})
+_DULL = {"pending": 2, "completed": 1, "skipped": 1, "rolled_back": 1, "cancelled": 1}
+
+
+def _chosen(state: RunState, room: int) -> list[StageState]:
+    """The stages that there is room for: what goes on first, then what was, then what is to come."""
+    stages = sorted(state.stages.values(), key=lambda stage: stage.sealed.position)
+    if len(stages) <= room:
+        return stages
+    telling = sorted(
+        stages, key=lambda stage: (_DULL.get(stage.status, 0), abs(stage.sealed.block - state.block))
+    )
+    return sorted(telling[: max(room - 1, 1)], key=lambda stage: stage.sealed.position)
+
+
+def new_progress(output: Output) -> Progress:
+    """What suits the terminal, or the file, that standard error is."""
+    import os
+
+    if output.quiet:
+        return Progress(output)
+    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        return Picture(output)
+    return Lines(output)
+
+
+def interrupted_hint(run_ids: list[str]) -> Any:
+    """What to do after an interruption."""
+    if not run_ids:
+        return "interrupted; nothing was done"
+    named = f"clew resume {run_ids[0]}" if len(run_ids) == 1 else "clew resume"
+    return f"interrupted; unfinished, and safe: `{named}` goes on"

@@ -1,0 +1,227 @@
+"""Runs driven from this process until they rest: asked for, followed while another process drives, taken up again.
+
+On one store one process drives at a time. A run that is asked for meanwhile is made durable first; then whoever
+gets the lock drives it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from clew.core.program.model import Json
+from clew.core.running.entries import Entry
+from clew.core.running.sealed_program import SealedProgram
+from clew.core.running.state import RunState
+from clew.core.running.statuses import SETTLED
+from clew.core.sealing.journal import read_entry
+from clew.operations.records import REST, History, Records
+from clew.operations.requests import RequestError
+from clew.orchestrator.driven_run import DrivenRun, Observer
+from clew.orchestrator.driven_run import Origin as Origin
+from clew.orchestrator.orchestrator import Orchestrator
+from clew.ports import Fenced, PayloadRow, RunExists, StoreBusy, StoreError
+from clew.settings import Settings
+from clew.wiring import open_orchestrator, open_records, queue_run
+
+FOLLOW_INTERVAL_SECONDS = 0.1
+"""How often a run that another process drives is looked at, and its lock asked for."""
+
+CREATE_TRIES_MAX = 5
+"""How often a run is asked for again when another process has just made the same: each try is a later millisecond."""
+
+Said = Callable[[], Mapping[str, Json]]
+"""Fetches what the entry's payload says."""
+
+
+class Watcher(Protocol):
+    """Is told what happens, each thing once it is durable."""
+
+    def recorded(self, entry: Entry, state: RunState, said: Said) -> None:
+        """An entry of a run's journal, and what the run amounts to with it."""
+
+    def is_beside(self, why: str) -> None:
+        """Another process drives the store's runs."""
+
+    def others(self, count: int) -> None:
+        """So many runs are unfinished, and nobody drives them."""
+
+
+class Outcome(NamedTuple):
+    """A run that has come to rest, and its variables map."""
+
+    state: RunState
+    values: Mapping[str, Json]
+
+
+class NotFinished(Exception):
+    """Driving ended before the run did. What was recorded stands, and the run can be resumed."""
+
+    def __init__(self, run_id: str, why: str) -> None:
+        super().__init__(why)
+        self.run_id = run_id
+
+
+async def run_to_rest(
+    settings: Settings,
+    sealed: SealedProgram,
+    variables: Mapping[str, Json],
+    *,
+    requested_by: str,
+    origin: Origin,
+    watcher: Watcher,
+) -> Outcome:
+    """Ask for a run and drive it, or follow it, until it rests. `variables` are checked already.
+
+    Raises StoreError when nothing was done, NotFinished when something was.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            orchestrator = await stack.enter_async_context(open_orchestrator(settings, forks=True))
+        except StoreBusy as busy:
+            run_id = queue_run(settings, sealed, variables, requested_by=requested_by, origin=origin)
+            watcher.is_beside(str(busy))
+            return await _follow(settings, run_id, watcher)
+        unfinished = [row for row in orchestrator.store.unsettled() if row[3] not in REST]
+        if unfinished:
+            watcher.others(len(unfinished))
+        for _ in range(CREATE_TRIES_MAX):
+            run = orchestrator.create(
+                sealed,
+                variables,
+                requested_by=requested_by,
+                origin=origin,
+                observer=_observer(orchestrator, watcher),
+            )
+            try:
+                return await _rest(orchestrator, run)
+            except RunExists:
+                continue
+        raise StoreError(f"{settings.store}: too many runs of {sealed.program.name} at once; try again")
+
+
+async def resume_to_rest(
+    settings: Settings, run_id: str | None, *, by: str, watcher: Watcher
+) -> tuple[list[Outcome], list[NotFinished]]:
+    """Take up the run, or without one all that are unfinished, and drive them until they rest.
+
+    A run that is named and held goes on. Raises StoreError or RequestError when nothing was done. Runs that
+    could not be taken up, or not driven to their rest, are told apart.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            orchestrator = await stack.enter_async_context(open_orchestrator(settings, forks=True))
+        except StoreBusy as busy:
+            watcher.is_beside(str(busy))
+            orchestrator = await stack.enter_async_context(open_orchestrator(settings, wait=True, forks=True))
+        runs: list[DrivenRun] = []
+        failures: list[NotFinished] = []
+        with open_records(settings) as records:
+            for row in _to_resume(records, run_id):
+                try:
+                    run = orchestrator.take_up(
+                        row["run_id"], row["version"], row["origin"], _observer(orchestrator, watcher)
+                    )
+                except StoreError as error:
+                    failures.append(NotFinished(row["run_id"], str(error)))
+                    continue
+                if row["status"] in REST:
+                    orchestrator.release(run, by)
+                runs.append(run)
+        outcomes: list[Outcome] = []
+        rests = [_rest(orchestrator, run) for run in runs]
+        for ended in await asyncio.gather(*rests, return_exceptions=True):
+            if isinstance(ended, NotFinished):
+                failures.append(ended)
+            elif isinstance(ended, BaseException):
+                raise ended
+            else:
+                outcomes.append(ended)
+        return outcomes, failures
+
+
+def _to_resume(records: Records, run_id: str | None) -> list[dict[str, Json]]:
+    if run_id is None:
+        rows = [records.store.run(found) for found, _ in records.unfinished()]
+        return [row for row in rows if row is not None]
+    row = records.store.run(run_id)
+    if row is None or row["status"] in SETTLED:
+        raise RequestError(f"run {run_id} is {row['status'] if row else 'gone'}: there is nothing to resume")
+    return [row]
+
+
+async def _rest(orchestrator: Orchestrator, run: DrivenRun) -> Outcome:
+    """Wait for the run's rest. Raises RunExists as long as nothing was done, else NotFinished."""
+    try:
+        await orchestrator.rested(run)
+    except RunExists:
+        raise
+    except Fenced as error:
+        raise NotFinished(run.state.run_id, str(error)) from error
+    except Exception as error:
+        if run.created is not None:
+            raise  # nothing of it is on record
+        raise NotFinished(run.state.run_id, str(error)) from error
+    return Outcome(run.state, run.values)
+
+
+async def _follow(settings: Settings, run_id: str, watcher: Watcher) -> Outcome:
+    """Watch the run while another process drives the store's runs; drive it when nobody does any more."""
+    with open_records(settings) as records:
+        row = records.find(run_id)
+        state = RunState(records.sealed_of(row["version"]))
+        while True:
+            _tell_news(records, run_id, state, watcher)
+            row = records.find(run_id)
+            if row["status"] in REST:
+                _tell_news(records, run_id, state, watcher)
+                return _outcome(records.history(row))
+            async with AsyncExitStack() as stack:
+                try:
+                    orchestrator = await stack.enter_async_context(open_orchestrator(settings, forks=True))
+                except StoreBusy:
+                    await asyncio.sleep(FOLLOW_INTERVAL_SECONDS)
+                    continue
+                row = records.find(run_id)
+                if row["status"] in REST:
+                    continue
+                observer = _observer(orchestrator, watcher)
+                run = orchestrator.take_up(run_id, row["version"], row["origin"], observer)
+                return await _rest(orchestrator, run)
+
+
+def _tell_news(records: Records, run_id: str, state: RunState, watcher: Watcher) -> None:
+    for content, _ in records.store.journal(run_id, state.seq):
+        entry = read_entry(content.encode())
+        state.apply(entry)
+        watcher.recorded(entry, state, _said(records.store.payload, run_id, entry))
+
+
+def _outcome(history: History) -> Outcome:
+    return Outcome(history.state, history.variables)
+
+
+def _observer(orchestrator: Orchestrator, watcher: Watcher) -> Observer:
+    def recorded(entry: Entry, state: RunState) -> None:
+        watcher.recorded(entry, state, _said(orchestrator.store.payload, state.run_id, entry))
+
+    return recorded
+
+
+def _said(payload: Callable[[str, int], PayloadRow | None], run_id: str, entry: Entry) -> Said:
+    """What the entry's payload says; a large one, which stands elsewhere, is not fetched for a line of talk."""
+
+    def said() -> Mapping[str, Json]:
+        if not entry.payload:
+            return {}
+        row = payload(run_id, entry.seq)
+        if row is None or row.content is None:
+            return {}
+        found: Mapping[str, Json] = msgspec.json.decode(row.content)
+        return found
+
+    return said

@@ -1,0 +1,190 @@
+"""The record of runs, read: rows of the tracker, journals, payloads. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import msgspec
+
+from clew.core.program.model import Json
+from clew.core.running import statuses
+from clew.core.running.entries import Entry, RunCreated
+from clew.core.running.sealed_program import SealedProgram
+from clew.core.running.state import RunState
+from clew.core.sealing.journal import read_entry
+from clew.operations.requests import RequestError
+from clew.ports import Bucket, BucketError, PayloadRow, RunRow, StageRow, StoreError
+
+PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
+"""The largest payload that is read back: four times what an attempt may give out."""
+
+REST = frozenset({*statuses.SETTLED, statuses.HELD, statuses.ROLLBACK_FAILED})
+"""In these statuses nothing happens by itself."""
+
+Row = dict[str, Any]
+
+
+class Tracker(Protocol):
+    """What reading needs of a store. Any call may raise StoreError."""
+
+    def program(self, version: str) -> str | None: ...
+
+    def chain(self, version: str) -> list[tuple[int, str, str]]: ...
+
+    def last_version(self, program: str) -> str | None: ...
+
+    def journal(self, run_id: str, after: int = -1) -> list[tuple[str, str]]: ...
+
+    def payloads(self, run_id: str) -> list[PayloadRow]: ...
+
+    def payload(self, run_id: str, seq: int) -> PayloadRow | None: ...
+
+    def run(self, run_id: str) -> Row | None: ...
+
+    def run_ids_like(self, text: str) -> list[str]: ...
+
+    def run_ids(self) -> list[str]: ...
+
+    def runs(
+        self, *, program: str | None = None, status: str | None = None, before: int | None = None, limit: int
+    ) -> list[Row]: ...
+
+    def stages(self, run_id: str) -> list[Row]: ...
+
+    def unsettled(self) -> list[tuple[str, str, int, str]]: ...
+
+
+@dataclass(frozen=True)
+class Records:
+    """`payloads` is the bucket of large ones; `sealed_of` reads a version's program (raises StoreError);
+    `rows_of` gives the tracker's rows that a state amounts to."""
+
+    store: Tracker
+    payloads: Bucket
+    sealed_of: Callable[[str], SealedProgram]
+    rows_of: Callable[[RunState], tuple[RunRow, list[StageRow]]]
+
+    def find(self, text: str) -> Row:
+        """The row of the run whose id begins with the text, or whose name it is. Raises RequestError."""
+        found = self.store.run_ids_like(text) if text else []
+        exact = [run_id for run_id in found if run_id == text]
+        if len(exact or found) > 1:
+            listed = ", ".join(found)
+            raise RequestError(f"'{text}' may be any of the runs {listed}; give more of the id")
+        row = self.store.run((exact or found)[0]) if found else None
+        if row is None:
+            raise RequestError(f"there is no run '{text}' in this store; `clew runs` lists them")
+        return row
+
+    def history(self, row: Row) -> History:
+        """All that is on record of a run. Raises StoreError when it can't be read."""
+        run_id = row["run_id"]
+        return History(row, self.sealed_of(row["version"]), self.store.journal(run_id), self._values(run_id))
+
+    def _values(self, run_id: str) -> dict[int, dict[str, Json]]:
+        return {row.seq: msgspec.json.decode(self.content(row)) for row in self.store.payloads(run_id)}
+
+    def content(self, row: PayloadRow) -> bytes:
+        """A payload's stored bytes. Raises StoreError when they can't be had."""
+        if row.content is not None:
+            return row.content.encode()
+        if row.location is None:
+            raise StoreError(f"the payload of entry {row.seq} is neither in the store nor anywhere else")
+        try:
+            return self.payloads.read(row.location, PAYLOAD_SIZE_MAX)
+        except (BucketError, FileNotFoundError) as error:
+            raise StoreError(
+                f"the payload of entry {row.seq}, {self.payloads.url}/{row.location}, can't be read: {error}"
+            ) from error
+
+    def unfinished(self) -> list[tuple[str, str]]:
+        """The runs that are not at rest: id and status, oldest first; those that wait for a person are left out."""
+        return [(run_id, status) for run_id, _, _, status in self.store.unsettled() if status not in REST]
+
+    def held(self) -> list[tuple[str, str]]:
+        """The runs that wait for a person: id and status, oldest first."""
+        return [(run_id, status) for run_id, _, _, status in self.store.unsettled() if status in REST]
+
+
+@dataclass(frozen=True)
+class Written:
+    """One name of the variables map: its value, who wrote it (a stage, or `` for the program or the request)
+    and by which entry."""
+
+    name: str
+    value: Json
+    stage: str
+    seq: int
+
+
+@dataclass
+class History:
+    """A run's row, program, journal and payloads' values (by `seq`)."""
+
+    row: Row
+    program: SealedProgram
+    journal: Sequence[tuple[str, str]]
+    values: Mapping[int, Mapping[str, Json]]
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """Raises StoreError where the journal holds what is no entry."""
+        try:
+            return [read_entry(content.encode()) for content, _ in self.journal]
+        except ValueError as error:
+            raise StoreError(f"the journal of run {self.row['run_id']}: {error}; verify it") from error
+
+    @cached_property
+    def state(self) -> RunState:
+        """What the whole journal amounts to."""
+        return self.state_before(len(self.entries))
+
+    def state_before(self, seq: int) -> RunState:
+        """What the journal amounts to before that entry. Raises StoreError when it tells no possible story."""
+        state = RunState(self.program)
+        try:
+            for entry in self.entries[:seq]:
+                state.apply(entry)
+        except (KeyError, IndexError, TypeError) as error:
+            raise StoreError(
+                f"the journal of run {self.row['run_id']} can't be followed; verify it"
+            ) from error
+        return state
+
+    def map_before(self, seq: int) -> list[Written]:
+        """The variables map as it stood before that entry."""
+        state = self.state_before(seq)
+        written = [
+            Written(name, value, "", 0)
+            for name, value in self._variables(0).items()
+            if name not in state.written
+        ]
+        for name, by in state.written.items():
+            written.append(Written(name, self._value(name, by), _stage_of(self.entries[by]), by))
+        return sorted(written, key=lambda one: (one.seq, one.name))
+
+    @property
+    def variables(self) -> dict[str, Json]:
+        """The variables map at the end of the journal."""
+        return {one.name: one.value for one in self.map_before(len(self.entries))}
+
+    def _variables(self, seq: int) -> Mapping[str, Json]:
+        found: Mapping[str, Json] = self.values.get(seq, {}).get("variables", {})
+        return found
+
+    def _value(self, name: str, seq: int) -> Json:
+        variables = self._variables(seq)
+        if name in variables:
+            return variables[name]
+        # A stage that was skipped wrote the defaults of its outputs, which its program says.
+        stage = self.program.stages.get(_stage_of(self.entries[seq]))
+        outputs = stage.stage.outputs if stage is not None else ()
+        return next((output.default for output in outputs if output.name == name), None)
+
+
+def _stage_of(entry: Entry) -> str:
+    """The stage that an entry is about; empty when it is about the run."""
+    return "" if isinstance(entry.body, RunCreated) else getattr(entry.body, "stage", "")

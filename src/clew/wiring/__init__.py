@@ -1,0 +1,49 @@
+"""The only part that knows every concrete class: it opens what keeps the ports' promises and hands it over.
+
+What is asked for is loaded when it is asked for: reading a tracker needs none of what driving a run needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clew.wiring.orchestrators import open_orchestrator, queue_run
+    from clew.wiring.programs import describe_plan, load_program, program_schema, read_document, seal
+    from clew.wiring.records import log_path, open_records, open_store, probe
+
+_HOME = {
+    "describe_plan": "clew.wiring.programs",
+    "load_program": "clew.wiring.programs",
+    "log_path": "clew.wiring.records",
+    "open_orchestrator": "clew.wiring.orchestrators",
+    "open_records": "clew.wiring.records",
+    "open_store": "clew.wiring.records",
+    "probe": "clew.wiring.records",
+    "program_schema": "clew.wiring.programs",
+    "queue_run": "clew.wiring.orchestrators",
+    "read_document": "clew.wiring.programs",
+    "seal": "clew.wiring.programs",
+}
+
+__all__ = [
+    "describe_plan",
+    "load_program",
+    "log_path",
+    "open_orchestrator",
+    "open_records",
+    "open_store",
+    "probe",
+    "program_schema",
+    "queue_run",
+    "read_document",
+    "seal",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'clew.wiring' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,96 @@
+"""Programs: from files and modules, checked against the commands and conditions that there are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from clew.commands import SIGNATURES
+from clew.conditions import SIGNATURES as CONDITIONS
+from clew.core.program.model import Json, Program
+from clew.core.running.sealed_program import SealedProgram, seal_program
+from clew.orchestrator.programs import ProgramBook
+from clew.ports import Clock, Store
+from clew.settings import Settings
+
+
+class LoadedProgram(NamedTuple):
+    """A program and the folder in which its own code is found."""
+
+    program: Program
+    folder: str
+
+
+def read_document(document: Json) -> Program:
+    """A program from its document. Raises ProgramError with every mistake."""
+    from clew.core.program.parse import parse  # 20 ms that a run of a Python program does without
+
+    return parse(document, SIGNATURES, CONDITIONS)
+
+
+def load_program(source: str, *, folder: str) -> LoadedProgram:
+    """The program of a file, or of a `module:name` seen from `folder`. Raises ProgramError."""
+    from clew.authoring.references import is_module_reference, load_reference
+
+    if is_module_reference(source) and not os.path.exists(source):
+        from clew.core.program.content import content
+
+        found = load_reference(source, folder)
+        # By the reader of files too, so that it is checked alike.
+        return LoadedProgram(read_document(content(found.model)), found.folder or folder)
+    from clew.authoring.files import read_program
+
+    program = read_program(source, SIGNATURES, CONDITIONS)
+    return LoadedProgram(program, os.path.dirname(os.path.abspath(source)))
+
+
+def seal(program: Program) -> SealedProgram:
+    """The program with its plan, sealed. Raises ProgramError."""
+    return seal_program(program, SIGNATURES, CONDITIONS)
+
+
+def new_book(store: Store, clock: Clock) -> ProgramBook:
+    """The program versions of a store."""
+    return ProgramBook(
+        store=store, clock=clock, signatures=SIGNATURES, conditions=CONDITIONS, read=read_document
+    )
+
+
+def program_schema() -> dict[str, Json]:
+    """The JSON Schema of program files."""
+    from clew.core.program.schema import json_schema
+
+    return json_schema(SIGNATURES, CONDITIONS)
+
+
+def describe_plan(program: Program, variables: Mapping[str, Json], settings: Settings) -> dict[str, Json]:
+    """What `clew plan` shows; see `operations.planning`. Raises ProgramError, StoreError."""
+    from clew.operations.planning import plan_document
+    from clew.trust.secrets import find_references
+
+    return plan_document(
+        seal(program),
+        variables,
+        signatures=SIGNATURES,
+        conditions=CONDITIONS,
+        secrets_in=find_references,
+        last=_last(program.name, settings),
+    )
+
+
+def _last(name: str, settings: Settings) -> tuple[str, Json] | None:
+    """The version that ran last in the store, if there is a store, and its content."""
+    if not os.path.exists(settings.store):
+        return None
+    import json
+
+    from clew.wiring.records import open_store
+
+    store = open_store(settings, read_only=True)
+    try:
+        version = store.last_version(name)
+        text = None if version is None else store.program(version)
+        return None if version is None or text is None else (version, json.loads(text))
+    finally:
+        store.close()

@@ -1,0 +1,151 @@
+"""Opens what the record of runs is read through: the store, the payloads beside it, the programs of its versions.
+
+Nothing here drives a run, so nothing here loads what driving takes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from clew.core.program.model import Json
+from clew.operations.records import Records
+from clew.ports import Bucket, SearchAnswer, StoreError
+from clew.settings import Settings
+from clew.stores.sqlite import SqliteStore
+
+
+def open_store(settings: Settings, *, read_only: bool = False) -> SqliteStore:
+    """The state store of these settings. Raises StoreError."""
+    return SqliteStore(settings.store, read_only=read_only)
+
+
+@contextmanager
+def open_records(settings: Settings) -> Iterator[Records]:
+    """What there is to read about the runs of a store. Raises StoreError."""
+    if not os.path.exists(settings.store):
+        raise StoreError(
+            f"{settings.store}: there is no store here; `clew run` makes one, --store names another"
+        )
+    store = open_store(settings, read_only=True)
+    try:
+        yield Records(store, LazyBucket(settings.payloads), lambda version: _sealed(store, version), _rows_of)
+    finally:
+        store.close()
+
+
+def _sealed(store: SqliteStore, version: str) -> Any:
+    from clew.orchestrator.real_world import RealClock
+    from clew.wiring.programs import new_book
+
+    return new_book(store, RealClock()).of_version(version)
+
+
+def _rows_of(state: Any) -> Any:
+    from clew.orchestrator.driven_run import run_row, stage_row
+
+    return run_row(state), [stage_row(stage) for stage in state.stages.values()]
+
+
+# ---- logs ------------------------------------------------------------------------------------------------
+
+
+def log_path(folder: str, run_id: str, stage: str, number: str) -> str:
+    """The file of an attempt's log. Stages are named by people, so the name is made safe for a file."""
+    return f"{folder}/{run_id}/{_safe_name(stage)}.{number}.log"
+
+
+@lru_cache(maxsize=4096)
+def _safe_name(stage: str) -> str:
+    return "".join(
+        letter if letter.isalnum() or letter in "-_" else f"%{ord(letter):02x}" for letter in stage
+    )
+
+
+# ---- searching -------------------------------------------------------------------------------------------
+
+
+def search_dependencies(
+    dependencies: Sequence[Any], scope: Mapping[str, Json], buckets: Mapping[str, str]
+) -> SearchAnswer:
+    """See `ports.Searcher`."""
+    from clew.buckets import open_bucket
+    from clew.buckets.searching import search
+    from clew.core.planning.patterns import PatternError
+    from clew.core.planning.search import Found, Missing, Search
+    from clew.core.program.variables import TemplateError
+    from clew.ports import BucketError
+
+    try:
+        outcome = search(Search(dependencies, scope), lambda name: open_bucket(name, buckets))
+    except BucketError as error:
+        return SearchAnswer("error", None, str(error))
+    except (PatternError, TemplateError) as error:
+        return SearchAnswer("ambiguous", None, str(error))
+    if isinstance(outcome, Found):
+        return SearchAnswer("found", outcome.values)
+    if isinstance(outcome, Missing):
+        return SearchAnswer("missing", None, f"{outcome.name}: {outcome.how_near}")
+    listed = ", ".join(outcome.keys)
+    return SearchAnswer(
+        "ambiguous", None, f"{outcome.name}: more than one match, and no `multiple` to choose: {listed}"
+    )
+
+
+class LazyBucket:
+    """The bucket for large payloads, opened when there is one."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._opened: Bucket | None = None
+
+    def _bucket(self) -> Bucket:
+        if self._opened is None:
+            from clew.buckets import open_bucket
+
+            self._opened = open_bucket(self.url, {})
+        return self._opened
+
+    def list_folder(self, folder: str, start: str = "") -> Iterator[Any]:
+        return self._bucket().list_folder(folder, start)
+
+    def facts(self, key: str) -> Any:
+        return self._bucket().facts(key)
+
+    def read(self, key: str, size_max: int) -> bytes:
+        return self._bucket().read(key, size_max)
+
+    def write(self, key: str, content: bytes) -> Any:
+        return self._bucket().write(key, content)
+
+    def copy(self, key: str, target: str) -> Any:
+        return self._bucket().copy(key, target)
+
+    def delete(self, key: str) -> bool:
+        return self._bucket().delete(key)
+
+
+def probe(records: Records, row: Mapping[str, Any], settings: Settings) -> dict[str, SearchAnswer]:
+    """Look now, for each waiting stage of the run, for what it waits for. Records nothing."""
+    import msgspec
+
+    from clew.orchestrator.driven_run import DrivenRun, Origin
+    from clew.orchestrator.requests import scope_of
+
+    history = records.history(dict(row))
+    origin = msgspec.json.decode(row["origin"], type=Origin)
+    run = DrivenRun(history.program, row["run_id"], epoch=row["epoch"], origin=origin)
+    run.restore(list(history.journal), history.values)
+    buckets = {**settings.buckets, **origin.buckets}
+    return {
+        name: search_dependencies(
+            stage.sealed.stage.dependencies,
+            scope_of(run, stage, stage.sealed.reads, now=stage.now_at),
+            buckets,
+        )
+        for name, stage in run.state.stages.items()
+        if stage.status == "waiting"
+    }
