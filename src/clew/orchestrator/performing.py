@@ -100,7 +100,7 @@ class Performer:
         works = self._works.get(program.version)
         if works is None:
             works = {
-                name: StageWork(sealed.stage.execute, sealed.stage.rollback.commands, sealed.stage.outputs)
+                name: StageWork(program.program.name, sealed.stage, self._around)
                 for name, sealed in program.stages.items()
             }
             self._works[program.version] = works

@@ -8,7 +8,9 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from clew.core.program.model import Command, Condition
+from msgspec.structs import replace
+
+from clew.core.program.model import Command, Condition, Stage
 from clew.core.running.state import RunState, StageState
 from clew.core.sealing.canonical import KEY_TAG, ROLLBACK_KEY_TAG
 from clew.orchestrator.driven_run import DrivenRun
@@ -41,25 +43,45 @@ class Surroundings:
 class StageWork:
     """The parts of a stage's requests that never change: made once a program version and stage."""
 
-    __slots__ = ("execute", "outputs", "rollback")
+    __slots__ = ("execute", "rollback")
 
-    def __init__(
-        self, execute: Iterable[Command], rollback: Iterable[Command], outputs: Iterable[Any]
-    ) -> None:
-        self.execute = tuple(WorkItem(each.name, each.params) for each in execute)
-        self.rollback = tuple(WorkItem(each.name, each.params) for each in rollback)
-        self.outputs = tuple(OutputItem(each.name, each.source) for each in outputs)
+    def __init__(self, program: str, stage: Stage, around: Surroundings) -> None:
+        self.execute = _unchanging(program, stage, stage.execute, around, work="execute")
+        self.rollback = _unchanging(program, stage, stage.rollback.commands, around, work="rollback")
+
+
+def _unchanging(
+    program: str, stage: Stage, items: Iterable[Command | Condition], around: Surroundings, *, work: str
+) -> AttemptRequest:
+    """A request with what every run says alike; the rest is filled in when it is made."""
+    timeout = stage.rollback.timeout_milliseconds if work == "rollback" else stage.timeout_milliseconds
+    outputs = stage.outputs if work == "execute" else ()
+    return AttemptRequest(
+        attempt_id="",
+        work=work,
+        program=program,
+        run_id="",
+        stage=stage.name,
+        attempt=0,
+        idempotency_key="",
+        items=tuple(WorkItem(each.name, each.params) for each in items),
+        scope={},
+        inputs=stage.inputs,
+        outputs=tuple(OutputItem(each.name, each.source) for each in outputs),
+        environment=stage.environment,
+        timeout_milliseconds=timeout,
+        executor=stage.executor,
+        buckets=around.buckets,
+        secrets=around.secrets,
+    )
 
 
 def execute_request(
     run: DrivenRun, stage: StageState, work: StageWork, around: Surroundings
 ) -> AttemptRequest:
     """The document of the stage's attempt that has just been ordered."""
-    model = stage.sealed.stage
     scope = scope_of(run, stage, stage.sealed.reads)
-    number = f"{stage.attempts}"
-    return _request(run, stage, work.execute, scope, around, work="execute", number=number, outputs=work.outputs,
-                    timeout_milliseconds=model.timeout_milliseconds)  # fmt: skip
+    return _filled(run, stage, work.execute, scope, around, number=f"{stage.attempts}")
 
 
 def rollback_request(
@@ -71,19 +93,19 @@ def rollback_request(
     scope["outcome"] = stage.outcome
     scope["attempts"] = [{"attempt": n, "outcome": each} for n, each in enumerate(stage.outcomes, start=1)]
     scope["rollback_idempotency_key"] = idempotency_key(run.state.run_id, stage, ROLLBACK_KEY_TAG)
-    return _request(run, stage, work.rollback, scope, around, work="rollback",
-                    number=f"{stage.attempts}.rollback.{stage.rollback_attempts}",
-                    timeout_milliseconds=stage.sealed.stage.rollback.timeout_milliseconds)  # fmt: skip
+    number = f"{stage.attempts}.rollback.{stage.rollback_attempts}"
+    return _filled(run, stage, work.rollback, scope, around, number=number)
 
 
 def test_request(
     run: DrivenRun, stage: StageState, conditions: Iterable[Condition], around: Surroundings, *, number: int
 ) -> AttemptRequest:
     """The document of one round of tests of the stage's conditions."""
-    items = tuple(WorkItem(each.name, each.params) for each in conditions)
+    unchanging = _unchanging(
+        run.state.program.program.name, stage.sealed.stage, conditions, around, work="test"
+    )
     scope = scope_of(run, stage, stage.sealed.validate_reads)
-    return _request(run, stage, items, scope, around, work="test", number=f"{stage.attempts}.test.{number}",
-                    timeout_milliseconds=stage.sealed.stage.timeout_milliseconds)  # fmt: skip
+    return _filled(run, stage, unchanging, scope, around, number=f"{stage.attempts}.test.{number}")
 
 
 def block_test_request(
@@ -113,39 +135,29 @@ def block_scope(run: DrivenRun) -> dict[str, Json]:
     return {**run.values, **{name: _built_in(name, run.state, None) for name in names}}
 
 
-def _request(
+def _filled(
     run: DrivenRun,
     stage: StageState,
-    items: tuple[WorkItem, ...],
+    unchanging: AttemptRequest,
     scope: Mapping[str, Json],
     around: Surroundings,
     *,
-    work: str,
     number: str,
-    timeout_milliseconds: int,
-    outputs: tuple[OutputItem, ...] = (),
 ) -> AttemptRequest:
-    state, model = run.state, stage.sealed.stage
-    return AttemptRequest(
-        attempt_id=f"{state.run_id}/{model.name}.{number}",
-        work=work,
-        program=state.program.program.name,
-        run_id=state.run_id,
-        stage=model.name,
+    run_id, name, origin = run.state.run_id, stage.sealed.stage.name, run.origin
+    request = replace(
+        unchanging,
+        attempt_id=f"{run_id}/{name}.{number}",
+        run_id=run_id,
         attempt=stage.attempts,
-        idempotency_key=idempotency_key(state.run_id, stage, KEY_TAG),
-        items=items,
+        idempotency_key=idempotency_key(run_id, stage, KEY_TAG),
         scope=scope,
-        inputs=model.inputs,
-        outputs=outputs,
-        environment=model.environment,
-        timeout_milliseconds=timeout_milliseconds,
-        executor=model.executor,
-        folder=run.origin.folder,
-        buckets={**around.buckets, **run.origin.buckets} if run.origin.buckets else around.buckets,
-        secrets=around.secrets,
-        log=around.log_path(state.run_id, model.name, number),
+        folder=origin.folder,
+        log=around.log_path(run_id, name, number),
     )
+    if origin.buckets:
+        return replace(request, buckets={**around.buckets, **origin.buckets})
+    return request
 
 
 def idempotency_key(run_id: str, stage: StageState, tag: bytes) -> str:
