@@ -121,7 +121,7 @@ class SecretSource(msgspec.Struct, frozen=True):
     name: str
 
 
-class AttemptRequest(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that an attempt, a rollback or a test of conditions needs to know.
 
     `work` is `execute`, `rollback` or `test`. `scope` holds the values of the names that `items` and
@@ -169,7 +169,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     compared: Json = None
 
 
-class AttemptReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AttemptReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """How it ended. `outcome`: `completed`, `failed`, `timed_out`, `cancelled`, `unknown` or `not_begun`."""
 
     outcome: str
