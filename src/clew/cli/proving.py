@@ -29,7 +29,7 @@ _WORST_FIRST = ("tampered", "differs", "incomplete", "sound", "agrees")
 
 _UNPROVED = (
     "not proved: that the world did what a stage said it did; that no whole run was dropped or written anew, hashes "
-    "and all, since nothing is signed yet"
+    "and all, since nothing is signed yet; where a run's code and buckets were, which is not hashed"
 )
 _NEXT = {
     "tampered": "next: keep this store as it is, and compare it with a backup; `clew show {run}` shows what it tells",
@@ -37,7 +37,7 @@ _NEXT = {
     "sound": "next: keep the head of a run elsewhere (`--format json` has it whole): a later one that does not go on "
     "from it shows a run written anew",
     "differs": "next: `clew verify {run}` says whether what is on record was changed",
-    "agrees": "next: `clew verify` recomputes the hashes, which replaying takes for granted",
+    "agrees": "next: `clew verify` recomputes the hashes too, which replaying takes for granted",
 }
 
 
@@ -64,7 +64,9 @@ def replay(
 
     Exit code: 0 agrees, 1 differs, 2 there is no such run.
     """
-    _need_one_of(run, every)
+    if run is None and not every:
+        raise click.UsageError("name a run, or say --all")
+    _refuse_both(run, every)
     from clew.wiring import open_records
 
     with open_records(settings_of(store, settings_file)) as records:
@@ -86,19 +88,20 @@ def verify(
 ) -> int:
     """Recompute every hash and link of a run: program, plan, journal, payloads; and compare the tracker.
 
+    Without RUN: of every run.
+
     Exit code: 0 sound, 1 tampered, 2 there is no such run, 3 evidence is incomplete.
     """
-    _need_one_of(run, every)
+    _refuse_both(run, every)
     from clew.wiring import open_records
 
     with open_records(settings_of(store, settings_file)) as records:
-        code = _judge(records, run, lambda prover: prover.verify, format_, output, beside=_UNPROVED)
-    return code
+        return _judge(records, run, lambda prover: prover.verify, format_, output, beside=_UNPROVED)
 
 
-def _need_one_of(run: str | None, every: bool) -> None:
-    if (run is None) is not every:
-        raise click.UsageError("name a run, or say --all" if run is None else "either a run or --all")
+def _refuse_both(run: str | None, every: bool) -> None:
+    if run is not None and every:
+        raise click.UsageError("either a run or --all")
 
 
 def _judge(
@@ -155,7 +158,7 @@ def _summary(judgements: list[Judgement]) -> str:
     counts = {
         verdict: sum(1 for one in judgements if one.verdict == verdict) for verdict in reversed(_WORST_FIRST)
     }
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    said = ", ".join(f"{verdict} {count}" for verdict, count in counts.items() if count)
     return f"{counted(len(judgements), 'run')}: {said}"
 
 

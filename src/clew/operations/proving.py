@@ -119,6 +119,9 @@ class Prover:
         except JournalError as error:
             yield Flaw("journal", str(error).removeprefix(f"entry {error.seq}: "), error.seq)
             return
+        except RecursionError:
+            yield _read(evidence.journal)[1] or Flaw("journal", "it is nested too deeply to be read")
+            return
         yield from _journal_flaws(evidence, entries, self._records.store)
         yield from self._payload_flaws(evidence, entries)
         yield from self._state_flaws(evidence, entries)
@@ -171,17 +174,14 @@ class Prover:
     # ---- replaying ----
 
     def _differences(self, evidence: Evidence) -> Iterator[Flaw]:
-        entries: list[Entry] = []
-        for content, _ in evidence.journal:
-            try:
-                entries.append(read_entry(content))
-            except (ValueError, RecursionError) as error:
-                yield Flaw("journal", str(error), len(entries))
-                return
+        entries, flaw = _read(evidence.journal)
+        if flaw is not None:
+            yield flaw
+            return
         if not entries or not isinstance(entries[0].body, RunCreated):
             yield Flaw("journal", "a journal begins with run_created", 0)
             return
-        yield from _state_order_flaws(entries)
+        yield from _creation_flaws(entries)
         yield from self._state_flaws(evidence, entries)
 
 
@@ -254,7 +254,7 @@ def _journal_flaws(evidence: Evidence, entries: Sequence[Entry], store: Tracker)
     created = entries[0].body
     if isinstance(created, RunCreated) and created.plan != hashes[-1]:
         yield Flaw("journal", "it links to another plan than that of the run's program version", 0)
-    yield from _state_order_flaws(entries)
+    yield from _creation_flaws(entries)
     for entry in entries:
         if entry.block and entry.block not in hashes:
             yield Flaw("journal", "it names a block that the plan does not have", entry.seq)
@@ -270,7 +270,18 @@ def _journal_flaws(evidence: Evidence, entries: Sequence[Entry], store: Tracker)
         yield Flaw("run", "the run's row has an epoch from before this entry's", entries[-1].seq)
 
 
-def _state_order_flaws(entries: Sequence[Entry]) -> Iterator[Flaw]:
+def _read(journal: Sequence[StoredEntry]) -> tuple[list[Entry], Flaw | None]:
+    """The entries up to the first that can't be read, and what is wrong with that one."""
+    entries: list[Entry] = []
+    for content, _ in journal:
+        try:
+            entries.append(read_entry(content))
+        except (ValueError, RecursionError) as error:
+            return entries, Flaw("journal", str(error), len(entries))
+    return entries, None
+
+
+def _creation_flaws(entries: Sequence[Entry]) -> Iterator[Flaw]:
     for entry in entries[1:]:
         if isinstance(entry.body, RunCreated):
             yield Flaw("journal", "a run is created once", entry.seq)
