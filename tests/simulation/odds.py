@@ -15,7 +15,7 @@ FAULTS = (
     "attempt acted and was killed", "attempt acted and failed", "cancel ignored", "late report", "duplicate report",
     "rollback failed", "rollback timed out", "rollback unknown", "rollback not begun", "rollback twice",
     "search missing", "search error", "search ambiguous", "test not held", "test error", "test without answer",
-    "code changed", "code gone",
+    "code changed", "code gone", "payload bucket out of order",
 )  # fmt: skip
 """Every class of fault. Each fires somewhere in an ordinary run of the lane, or the run is a failure."""
 

@@ -13,8 +13,17 @@ from typing import Any, NamedTuple
 from tests.simulation.odds import Odds
 from tests.simulation.timeline import Crash, Life, Timeline
 
+from clew.buckets.memory import MemoryBucket
 from clew.core.running.state import INTERRUPTED
-from clew.ports import AttemptError, AttemptReport, AttemptRequest, Finding, SearchAnswer
+from clew.ports import (
+    AttemptError,
+    AttemptReport,
+    AttemptRequest,
+    BucketError,
+    Finding,
+    ObjectFacts,
+    SearchAnswer,
+)
 
 Ended = Callable[[AttemptReport], None]
 
@@ -321,3 +330,21 @@ class PretendSearcher:
         for name, value in found.items():
             outside.answers.setdefault((run_id, name), []).append(value)
         return SearchAnswer("found", found)
+
+
+class PretendBucket(MemoryBucket):
+    """The bucket for large payloads, with its bad moments. What it has taken it keeps."""
+
+    def __init__(self, kept: MemoryBucket, odds: Odds) -> None:
+        super().__init__(kept.url)
+        self._kept, self._odds = kept, odds
+
+    def write(self, key: str, content: bytes) -> ObjectFacts:
+        if self._odds.strike("payload bucket out of order", 0.1):
+            raise BucketError("pretended")
+        return self._kept.write(key, content)
+
+    def read(self, key: str, size_max: int) -> bytes:
+        if self._odds.strike("payload bucket out of order", 0.02):
+            raise BucketError("pretended")
+        return self._kept.read(key, size_max)

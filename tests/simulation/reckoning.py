@@ -45,7 +45,7 @@ def _verified_fold(witness: Witness, store: SqliteStore, run: SeenRun) -> RunSta
     for entry in entries:
         folded.apply(entry)
         row = payloads.pop(entry.seq, None)
-        digest = payload_digest(row.salt, row.content.encode()) if row and row.content is not None else ""
+        digest = payload_digest(row.salt, witness.content_of(row).encode()) if row else ""
         witness.check(
             entry.payload == digest, f"{run.run_id}: the payload of entry {entry.seq} is not what it names"
         )
@@ -87,7 +87,7 @@ def _compare_values(witness: Witness, store: SqliteStore, run: SeenRun, live: Dr
 
     successor = DrivenRun(live.state.program, run.run_id, epoch=live.epoch, origin=live.origin)
     values: dict[int, Any] = {
-        row.seq: msgspec.json.decode(row.content or "{}") for row in store.payloads(run.run_id)
+        row.seq: msgspec.json.decode(witness.content_of(row)) for row in store.payloads(run.run_id)
     }
     successor.restore(store.journal(run.run_id), values)
     for name, one, two in (

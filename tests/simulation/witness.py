@@ -14,12 +14,13 @@ from tests.simulation.outside import Attempt, Outside
 from tests.simulation.programs import PretendProgram, PretendStage
 from tests.simulation.timeline import Life
 
+from clew.buckets.memory import MemoryBucket
 from clew.core.running import statuses
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import INTERRUPTED, RunState
 from clew.core.sealing.journal import read_entry
 from clew.orchestrator.driven_run import run_row, stage_row
-from clew.ports import RunRecord
+from clew.ports import PayloadRow, RunRecord
 from clew.stores.sqlite import SqliteStore
 
 INTERRUPTIONS_FREE = 5
@@ -75,8 +76,10 @@ class SeenRun:
 class Witness:
     """Told of every commit, every acknowledgement, and all that happens outside."""
 
-    def __init__(self, outside: Outside, store: SqliteStore, fail: Callable[[str], None]) -> None:
-        self._outside, self._store, self._fail = outside, store, fail
+    def __init__(
+        self, outside: Outside, store: SqliteStore, bucket: MemoryBucket, fail: Callable[[str], None]
+    ) -> None:
+        self._outside, self._store, self._bucket, self._fail = outside, store, bucket, fail
         self.runs: dict[str, SeenRun] = {}
         self.programs: dict[str, tuple[PretendProgram, SealedProgram]] = {}
         self.epochs: dict[str, int] = {}
@@ -88,6 +91,16 @@ class Witness:
         if not holds:
             self.found.append(what)
             self._fail(what)
+
+    def content_of(self, row: PayloadRow) -> str:
+        """A payload's text, from the store or from where it was put before the entry that names it."""
+        if row.content is not None:
+            return row.content
+        location = row.location or ""
+        self.check(
+            self._bucket.facts(location) is not None, f"the payload {location} is named and is not there"
+        )
+        return self._bucket.read(location, 2**30).decode()
 
     # ---- commits ----
 
@@ -106,7 +119,7 @@ class Witness:
             self.check(run_id not in self.runs, f"{run_id}: created twice")
             self.runs[run_id] = SeenRun(run_id, *self.programs[record.created.version])
         run = self.runs[run_id]
-        payloads = {row.seq: json.loads(row.content or "null") for row in record.payloads}
+        payloads = {row.seq: json.loads(self.content_of(row)) for row in record.payloads}
         for seq, content, _ in record.entries:
             self.check(seq == run.entry_count, f"{run_id}: entry {seq} where {run.entry_count} was to come")
             run.entry_count = seq + 1

@@ -11,12 +11,13 @@ from typing import Any
 
 from tests.simulation.faulty_store import FaultyStore
 from tests.simulation.odds import Odds
-from tests.simulation.outside import Outside, PretendExecutor, PretendSearcher
+from tests.simulation.outside import Outside, PretendBucket, PretendExecutor, PretendSearcher
 from tests.simulation.programs import PretendProgram, random_program
 from tests.simulation.reckoning import reckon
 from tests.simulation.timeline import Life, Stuck, Timeline
 from tests.simulation.witness import Witness
 
+from clew.buckets.memory import MemoryBucket
 from clew.commands import SIGNATURES
 from clew.conditions import SIGNATURES as CONDITIONS
 from clew.conditions.pure import test_pure
@@ -114,7 +115,10 @@ class World:
         self.clock = PretendClock(self.timeline)
         self.outside = Outside(self.timeline, self.odds, seed)
         self.store = SqliteStore(":memory:")
-        self.witness = Witness(self.outside, self.store, self._fail)
+        self.bucket = MemoryBucket(f"memory:payloads-{seed}")
+        self.stored_size_max = self.chance.choice((256 * 1024, 100))
+        """Above it payloads go to the bucket: nearly none of a history's do, or about half."""
+        self.witness = Witness(self.outside, self.store, self.bucket, self._fail)
         self.outside.begun, self.outside.acted = self.witness.begun, self.witness.acted
         self.outside.tell = self.tell
         self.story: list[str] = []
@@ -327,7 +331,8 @@ class World:
         store = FaultyStore(self.store, self.odds, life, self.witness.committed)
         store.taken = self.witness.taken
         executor = PretendExecutor(self.outside, life)
-        payloads = PayloadKeeper(chance=chance, bucket=None)
+        bucket = PretendBucket(self.bucket, self.odds)
+        payloads = PayloadKeeper(chance=chance, bucket=bucket, stored_size_max=self.stored_size_max)
         performer = Performer(
             executors={"local": executor},
             searcher=PretendSearcher(self.outside),
@@ -346,7 +351,7 @@ class World:
             read=lambda document: parse(document, SIGNATURES, CONDITIONS),
         )  # fmt: skip
         orchestrator = Orchestrator(
-            store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=None,
+            store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket,
             executors=[executor], clock=self.clock, chance=chance, failed=tasks.failed, release=lambda: None,
         )  # fmt: skip
         return Post(life, orchestrator, tasks)

@@ -327,7 +327,10 @@ class Driver:
 
     def _validate_stage(self, run: DrivenRun, action: actions.ValidateStage, at: int) -> None:
         stage = run.state.stages[action.stage]
-        if self._validator.stage(run, stage, at, self.notice, self._is_early) and not self._is_draining:
+        if not self._validator.stage(run, stage, at, self.notice, self._is_early) or self._is_draining:
+            return
+        if not self._is_held_by_code(run, stage, "attempt", at):
+            self._validator.executed_again(run, action.stage)
             self.start(run, stage, at, reexecution=True)
 
     def _validate_block(self, run: DrivenRun, action: actions.ValidateBlock, at: int) -> None:

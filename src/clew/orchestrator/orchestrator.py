@@ -15,7 +15,7 @@ from clew.orchestrator.driver import Driver
 from clew.orchestrator.facts import Released
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.programs import ProgramBook
-from clew.ports import Bucket, Chance, Clock, Executor, Store, StoreError
+from clew.ports import Bucket, BucketError, Chance, Clock, Executor, Store, StoreError
 
 Json = Any
 
@@ -97,10 +97,19 @@ class Orchestrator:
         for row in self.store.payloads(run_id):
             content = row.content
             if content is None:
-                assert self._payload_bucket is not None and row.location is not None
-                content = self._payload_bucket.read(row.location, PAYLOAD_SIZE_MAX).decode()
+                content = self._spilled(row.location or "")
             values[row.seq] = msgspec.json.decode(content)
         return values
+
+    def _spilled(self, location: str) -> str:
+        """A payload that stands in the bucket for large ones. Raises StoreError: without it the run can't go on."""
+        bucket = self._payload_bucket
+        if bucket is None:
+            raise StoreError(f"{location}: the run has payloads in a bucket, and the settings name none")
+        try:
+            return bucket.read(location, PAYLOAD_SIZE_MAX).decode()
+        except (BucketError, FileNotFoundError) as error:
+            raise StoreError(f"{bucket.url}: the payload {location} can't be read: {error}") from error
 
     # ---- waiting and ending ----
 
@@ -108,7 +117,7 @@ class Orchestrator:
         """Wait until the run is settled or a person is needed, and that is durable. Raises Fenced when another
         orchestrator has taken the run over, RunExists when it could not be created, and what ended this
         orchestrator, if anything."""
-        if run.error is None and not run.is_at_rest:
+        if run.error is None and not run.is_at_rest and not self._failed.done():
             rest: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.add(rest)
             run.settled = lambda: None if rest.done() else rest.set_result(None)

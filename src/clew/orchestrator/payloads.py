@@ -6,7 +6,7 @@ from typing import Any
 
 from clew.core.running import statuses
 from clew.orchestrator.driven_run import SALT_SIZE, DrivenRun, PayloadContent, encode_payload
-from clew.ports import AttemptReport, Bucket, Chance
+from clew.ports import AttemptReport, Bucket, BucketError, Chance
 
 Json = Any
 
@@ -17,21 +17,28 @@ STORED_SIZE_MAX = 256 * 1024
 class PayloadKeeper:
     """Turns what was said into a payload: salted, and spilled to `bucket` when it is large."""
 
-    def __init__(self, *, chance: Chance, bucket: Bucket | None) -> None:
+    def __init__(
+        self, *, chance: Chance, bucket: Bucket | None, stored_size_max: int = STORED_SIZE_MAX
+    ) -> None:
         self._chance = chance
         self._bucket = bucket
+        self._stored_size_max = stored_size_max
 
     def keep(self, run: DrivenRun, value: dict[str, Json] | None) -> PayloadContent | None:
         """The payload of the run's next entry; None when there is nothing to say. A large one is durable in
-        its bucket before the entry that names it is recorded. Raises BucketError."""
+        its bucket before the entry that names it is recorded; when the bucket can't take it, it stands in the
+        store all the same, since what was said must not be lost for want of the better place."""
         if not value:
             return None
         content = encode_payload(value)
         salt = self._chance.token(SALT_SIZE)
-        if len(content) <= STORED_SIZE_MAX or self._bucket is None:
+        if len(content) <= self._stored_size_max or self._bucket is None:
             return PayloadContent(salt, content)
         key = f"{run.state.run_id}/{run.head.seq}-{salt.hex()}.json"
-        self._bucket.write(key, content)
+        try:
+            self._bucket.write(key, content)
+        except BucketError:
+            return PayloadContent(salt, content)
         return PayloadContent(salt, content, key)
 
 

@@ -52,12 +52,15 @@ class Validator:
         if round_ is None:
             return False
         if round_.reexecute:
-            round_.reexecute = False
             return True
         self._test(run, stage, name, stage.sealed.stage.validate, round_, at, notice)
         if name in run.rounds:
             self._due_round(run, name, at, is_early)  # so that the run is woken for the next one
         return False
+
+    def executed_again(self, run: DrivenRun, name: str) -> None:
+        """The stage is being executed again; when that has ended, the round goes on with its tests."""
+        run.rounds[name].reexecute = False
 
     def block(self, run: DrivenRun, index: int, at: int, notice: Notice, is_early: IsEarly) -> None:
         """Go on with the validation of the block's own conditions."""

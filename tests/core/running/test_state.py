@@ -162,7 +162,7 @@ def test_the_plan_of_the_way_back_fixes_the_case_that_each_rollback_is_told() ->
     """The run is rolling back from then on, with its cause."""
     story = back(Story(stage("a")).fail("a"), "a", outcome="unknown")
     assert (story.state.status, story.state.cause) == ("rolling_back", "failure")
-    assert story.stage("a").outcome == "unknown"
+    assert story.stage("a").outcome == "unknown" and "a" in story.state.touched
 
 
 def test_a_rollback_in_flight_and_its_end() -> None:

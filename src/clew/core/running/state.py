@@ -287,6 +287,7 @@ def _rollback_planned(state: RunState, entry: Entry, body: kinds.RollbackPlanned
     for block in body.blocks:
         for item in block.stages:
             state.stages[item.stage].outcome = item.outcome
+            state.touched.add(item.stage)
 
 
 def _rollback_started(state: RunState, entry: Entry, body: kinds.RollbackStarted) -> None:
