@@ -24,7 +24,7 @@ from clew.operations.requests import RequestError
 from clew.orchestrator.driven_run import DrivenRun, Observer
 from clew.orchestrator.driven_run import Origin as Origin
 from clew.orchestrator.orchestrator import Orchestrator
-from clew.ports import Fenced, PayloadRow, RunExists, StoreBusy, StoreError
+from clew.ports import Fenced, FlushFailed, PayloadRow, RunExists, StoreBusy, StoreError
 from clew.settings import Settings
 from clew.wiring import open_orchestrator, open_records, queue_run
 
@@ -163,7 +163,7 @@ async def _rest(orchestrator: Orchestrator, run: DrivenRun) -> Outcome:
     except Fenced as error:
         raise NotFinished(run.state.run_id, str(error)) from error
     except Exception as error:
-        if run.created is not None:
+        if run.created is not None and not isinstance(error, FlushFailed):
             raise  # nothing of it is on record
         raise NotFinished(run.state.run_id, str(error)) from error
     return Outcome(run.state, run.values)

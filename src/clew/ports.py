@@ -237,6 +237,11 @@ class CommitUnknown(StoreError):
     says which."""
 
 
+class FlushFailed(StoreError):
+    """What was to be recorded may be there whole, or not at all, and nobody can tell: nothing is to be recorded
+    any more by this process."""
+
+
 class RunExists(StoreError):
     """Runs of the same program, scheduled time and generation as those in `run_ids` exist already. Nothing was
     recorded, of the other runs of the batch neither."""

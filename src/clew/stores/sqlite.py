@@ -15,7 +15,7 @@ from typing import Any
 
 import apsw
 
-from clew.ports import PayloadRow, RunExists, RunHead, RunRecord, StoreBusy, StoreError
+from clew.ports import FlushFailed, PayloadRow, RunExists, RunHead, RunRecord, StoreBusy, StoreError
 from clew.stores.queries import load_migrations, load_queries
 
 BUSY_MILLISECONDS = 10_000
@@ -234,12 +234,20 @@ class SqliteStore:
         try:
             self._execute("BEGIN IMMEDIATE")
             yield
-            self._execute("COMMIT")
+            self._commit()
         except BaseException as error:
             self._abandon()
             if isinstance(error, apsw.Error):
                 raise _sorted_error(error, self.path) from error
             raise
+
+    def _commit(self) -> None:
+        try:
+            self._execute("COMMIT")
+        except apsw.IOError as error:
+            # It may be in the WAL whole, where the next process to open the file will find it.
+            message = f"{self.path}: could not be flushed ({error}); what was to be recorded is there or not"
+            raise FlushFailed(message) from error
 
     def _abandon(self) -> None:
         if self._connection.in_transaction:
