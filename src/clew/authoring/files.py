@@ -10,7 +10,6 @@ import os
 import stat
 from collections.abc import Callable
 from os import PathLike
-from pathlib import Path as FilePath
 
 from clew.authoring.documents import Document, Mistake
 from clew.core.program.bounds import DOCUMENT_SIZE_MAX
@@ -115,7 +114,7 @@ def _position(before: str) -> tuple[int, int]:
 
 
 def _read(text: str, name: str) -> Document:
-    ending = FilePath(name).suffix.lower()
+    ending = os.path.splitext(name)[1].lower()
     if ending in (".yaml", ".yml"):
         from clew.authoring.yaml_texts import read_yaml
 
@@ -129,5 +128,5 @@ def _read(text: str, name: str) -> Document:
 
         return read_toml(text)
     raise Mistake(
-        1, 1, f"'{FilePath(name).name}' is no program file", f"its name ends in {', '.join(FORMATS)}"
+        1, 1, f"'{os.path.basename(name)}' is no program file", f"its name ends in {', '.join(FORMATS)}"
     )

@@ -8,8 +8,9 @@ anything: `parse.py` does, before a model comes to be.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 Json = Any
 """A JSON value: None, bool, int, float, str, list of Json, dict from str to Json."""
@@ -19,16 +20,14 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """A named piece of work: a registered name (or a `{reference}` to one) and what it is given."""
 
     name: str
     params: Json = None
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """A named check. Without `maximum_time` it is tested once; with it, again and again until it holds."""
 
     name: str
@@ -38,8 +37,7 @@ class Condition:
     reexecute: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """How often a piece of work is tried, and how long clew waits before it tries again.
 
     `attempts` counts the first one. `on` is `any`, or the kinds of error that are worth another attempt
@@ -54,8 +52,7 @@ class Retry:
     on: tuple[str, ...] = ("any",)
 
 
-@dataclass(frozen=True, slots=True)
-class Delay:
+class Delay(Struct, frozen=True):
     """How long clew waits between two looks for a missing dependency."""
 
     first_milliseconds: int = 5 * MINUTE
@@ -63,8 +60,7 @@ class Delay:
     maximum_milliseconds: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(Struct, frozen=True):
     """One element of a path pattern; `kind` is `exact` or `regex`, `multiple` how to choose among several."""
 
     match: str
@@ -72,8 +68,7 @@ class Element:
     multiple: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(Struct, frozen=True):
     """Data a stage needs from a bucket, located by a sequence of elements; its name is a variable."""
 
     name: str
@@ -81,8 +76,7 @@ class Dependency:
     prefix: tuple[Element, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """A name that a stage writes; `source` is None (from the result), `stdout`, or a name in the result."""
 
     name: str
@@ -91,8 +85,7 @@ class Output:
     default: Json = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rollback:
+class Rollback(Struct, frozen=True):
     """How a stage is undone. `kind` says which case the author declared.
 
     `undeclared`: nothing was said, so what the stage did is residue when the run goes wrong.
@@ -106,8 +99,7 @@ class Rollback:
     timeout_milliseconds: int = HOUR
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """The unit of work: what it needs, what it does, how that is checked and undone."""
 
     name: str
@@ -126,8 +118,7 @@ class Stage:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class CustomTime:
+class CustomTime(Struct, frozen=True):
     """A named offset from `now` (fixed once a stage and pass) or from `run` (the scheduled time)."""
 
     name: str
@@ -135,8 +126,7 @@ class CustomTime:
     offset_milliseconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """A named, versioned description of stages."""
 
     name: str

@@ -7,7 +7,8 @@ the model from the parts (`building.py`), the rules of names and order on the mo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from clew.core.planning.plan import order_problems
 from clew.core.program.bounds import bounds_problems

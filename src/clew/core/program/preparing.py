@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from clew.core.program.model import Json
 from clew.core.program.problems import nearest
@@ -15,8 +16,7 @@ class ParamsError(ValueError):
     """Params that the command or condition does not take; the message says what would be right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """A statement, and the values of its named parameters."""
 
     statement: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 TEXT = "text"
 """A string in which `{name}` inserts text (or, standing alone, the value itself)."""
@@ -19,8 +20,7 @@ LITERAL = "literal"
 """Taken as it stands; braces mean nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(Struct, frozen=True):
     """One param: the kind of its strings (see above), whether it must be given, and one line for people."""
 
     kind: str = TEXT
@@ -28,8 +28,7 @@ class Param:
     about: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """The params of one command or condition.
 
     `positional` says which params a list stands for, in order; a last name that ends in `*` takes the rest.

@@ -5,7 +5,8 @@ stage becomes by it. Pure: the moment and the jitter are given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from clew.core.program.model import Condition, Delay, Retry
 from clew.core.running import statuses
@@ -108,8 +109,7 @@ def look_again_at(delay: Delay, look: int, *, at: int) -> int:
     return at + int(min(grown, ceiling))
 
 
-@dataclass(frozen=True, slots=True)
-class Tested:
+class Tested(Struct, frozen=True):
     """A condition and what its test said. `is_lasting`: testing it again can't give another answer."""
 
     condition: Condition
@@ -117,8 +117,7 @@ class Tested:
     is_lasting: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What a round of tests amounts to: `held`, `not_held` or `error`; or `again`, at a moment, perhaps with
     the stage executed again before."""
 

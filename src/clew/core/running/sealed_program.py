@@ -6,8 +6,9 @@ Worked out once a program version and shared by all its runs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import count
+
+from msgspec import Struct
 
 from clew.core.planning.plan import AFTER, PlannedStage, make_plan, stage_reads
 from clew.core.program.content import content, version
@@ -17,8 +18,7 @@ from clew.core.program.signatures import Signatures
 from clew.core.sealing.chain import SealedBlock, seal
 
 
-@dataclass(frozen=True, slots=True)
-class SealedStage:
+class SealedStage(Struct, frozen=True):
     """A stage in its place.
 
     `needs`: the stages it needs; `needed_outputs`: for each of them the names it reads, empty for plain order.
@@ -41,8 +41,7 @@ class SealedStage:
         return self.stage.name
 
 
-@dataclass(frozen=True, slots=True)
-class SealedProgram:
+class SealedProgram(Struct, frozen=True):
     """`blocks[k]` holds the stages of block k + 1; `conditions[k]` that block's own conditions."""
 
     program: Program
