@@ -247,5 +247,13 @@ def _told(error: Exception) -> AttemptError:
         return AttemptError("output", str(error))
     import traceback  # only ever needed when something failed
 
-    detail = "".join(traceback.format_exception(error))[-DETAIL_SIZE_MAX:]
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None and _is_ours(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    detail = "".join(traceback.format_exception(type(error), error, frames))[-DETAIL_SIZE_MAX:]
     return AttemptError(type(error).__name__, str(error) or type(error).__name__, detail)
+
+
+def _is_ours(file: str) -> bool:
+    """A frame of how the function was called, which tells its author nothing."""
+    return file == __file__ or file.endswith(("concurrent/futures/thread.py", "asyncio/base_events.py"))
