@@ -38,32 +38,40 @@ class Demo:
         self.folder = folder
         self.broken: list[str] = []
 
-    def clew(self, *words: str, exit_status: int = 0) -> str:
-        """Run a verb as a process and give its standard output; what it says besides goes to the terminal."""
-        shown = shlex.join(words).replace(str(EXAMPLES), "examples").replace(str(self.folder), "$PWD")
-        print(f"\n$ clew {shown}", flush=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "clew", *words],
-            cwd=self.folder, stdout=subprocess.PIPE, text=True, timeout=VERB_SECONDS_MAX, check=False,
-        )  # fmt: skip
-        self.promise(f"it ends with status {exit_status}", done.returncode == exit_status, quiet=True)
-        return done.stdout
+    def show(self, *words: str) -> bool:
+        """Run a verb in the terminal, for people to read; gives whether it ended with 0."""
+        return self._clew(words).returncode == 0
+
+    def ask(self, *words: str, exit_status: int = 0) -> Any:
+        """Run a verb for its JSON. Raises SystemExit if it ends otherwise, since nothing is promised then."""
+        done = self._clew((*words, "--format", "json"), stdout=subprocess.PIPE)
+        if done.returncode != exit_status:
+            raise SystemExit(
+                f"BROKEN PROMISE: that should have ended with {exit_status}, not {done.returncode}"
+            )
+        return json.loads(done.stdout)
 
     def run(self, *words: str, exit_status: int = COMPLETED) -> dict[str, Any]:
-        """`clew run`: says what became of each stage, and gives the run."""
-        run: dict[str, Any] = json.loads(
-            self.clew("run", *words, "--format", "json", exit_status=exit_status)
-        )
+        """`clew run`, which tells the story as it goes where the run is to go back; gives the run."""
+        how = ("--quiet",) if exit_status == COMPLETED else ()
+        run: dict[str, Any] = self.ask("run", *words, *how, exit_status=exit_status)
         for stage in run["stages"]:
             print(f"  block {stage['block']}  {stage['name']:<16} {stage['status']}")
         print(f"  the run: {run['status']}")
         return run
 
-    def promise(self, what: str, is_kept: bool, *, quiet: bool = False) -> None:
+    def _clew(self, words: tuple[str, ...], **how: Any) -> subprocess.CompletedProcess[str]:
+        shown = shlex.join(words).replace(str(EXAMPLES), "examples").replace(str(self.folder), "$PWD")
+        print(f"\n$ clew {shown}", flush=True)
+        command = [sys.executable, "-m", "clew", *words]
+        return subprocess.run(
+            command, cwd=self.folder, text=True, timeout=VERB_SECONDS_MAX, check=False, **how
+        )
+
+    def promise(self, what: str, is_kept: bool) -> None:
         if not is_kept:
             self.broken.append(what)
-        if not is_kept or not quiet:
-            print(f"  {'as promised:' if is_kept else 'BROKEN PROMISE:'} {what}")
+        print(f"  {'as promised:' if is_kept else 'BROKEN PROMISE:'} {what}")
 
 
 def title(text: str) -> None:
@@ -77,7 +85,7 @@ def show_figure4(demo: Demo) -> None:
     title("Figure 4: seven tasks, put into blocks by who needs whose output")
     program = str(EXAMPLES / "figure4.yaml")
     bucket = ("--bucket", "work=file:work")
-    plan = json.loads(demo.clew("plan", program, "--format", "json"))
+    plan = demo.ask("plan", program, "--quiet")
     for block in plan["blocks"]:
         print(f"  block {block['index']}: {', '.join(stage['name'] for stage in block['stages'])}")
     sizes = [len(block["stages"]) for block in plan["blocks"]]
@@ -157,8 +165,8 @@ def show_trip(demo: Demo) -> None:
 
 def show_record(demo: Demo) -> None:
     title("The record: what became of every run, and that nobody has changed it since")
-    print(demo.clew("runs"))
-    runs = json.loads(demo.clew("runs", "--format", "json"))
+    demo.show("runs")
+    runs = demo.ask("runs", "--quiet")
     found = sorted((run["program"], run["status"]) for run in runs)
     expected = [
         (program, status)
@@ -168,9 +176,8 @@ def show_record(demo: Demo) -> None:
     demo.promise("each program completed once and was rolled back once", found == expected)
     undone = next(run for run in runs if run["program"] == "trip" and run["status"] == "rolled_back")
     print("\nThe trip that was undone:")
-    print(demo.clew("show", undone["run_id"]))
-    print(demo.clew("verify", "--all"))
-    demo.promise("every journal is verified", not demo.broken or "it ends with status 0" not in demo.broken)
+    demo.show("show", undone["run_id"])
+    demo.promise("every journal is verified", demo.show("verify", "--all"))
 
 
 def fresh(folder: Path) -> Path:
@@ -192,9 +199,8 @@ def main() -> int:
     began = time.monotonic()
     for part in (show_figure4, show_line_sources, show_trip, show_record):
         part(demo)
-    title(
-        f"{'All is as promised' if not demo.broken else 'Broken promises'} ({time.monotonic() - began:.0f} s)"
-    )
+    verdict = "Broken promises" if demo.broken else "All is as promised"
+    title(f"{verdict} ({time.monotonic() - began:.0f} s)")
     for what in demo.broken:
         print(f"  {what}")
     print(f"Everything is in {os.path.relpath(demo.folder)}; `clew runs` in there is a good start.")

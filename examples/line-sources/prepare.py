@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
 from pathlib import Path
 
 FIRST_BATCH = date(2024, 1, 1)
@@ -60,12 +59,17 @@ def readings(source: Path) -> Iterator[Reading]:
         if line[57] == " ":  # a day to come, that is not predicted yet
             continue
         yield Reading(
-            day=date(1858, 11, 17) + timedelta(days=int(Decimal(line[7:15]))),
+            day=date(1858, 11, 17) + timedelta(days=_fixed(line[7:15]) // 100),
             mark="measured" if line[57] == "I" else "predicted",
-            x=int(Decimal(line[18:27]).scaleb(6)),
-            y=int(Decimal(line[37:46]).scaleb(6)),
-            ut1_behind=-int(Decimal(line[58:68]).scaleb(7)),
+            x=_fixed(line[18:27]),
+            y=_fixed(line[37:46]),
+            ut1_behind=-_fixed(line[58:68]),
         )
+
+
+def _fixed(text: str) -> int:
+    """A number with a fixed count of decimals, in units of the last one: exact, where a float would round."""
+    return int(text.replace(".", ""))
 
 
 def prepare(folder: Path, *, first: date = FIRST_BATCH, batches: int = BATCHES) -> None:

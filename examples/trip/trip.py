@@ -118,7 +118,7 @@ trip = Program(
     stages=[reserve_flight, take_payment, reserve_hotel, reserve_car, book_excursion],
     requests={
         "traveller": {"type": "string", "minLength": 1},
-        "day": {"type": "string", "format": "date"},
+        "day": {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
         "service": {"type": "string", "pattern": "^http://"},
     },
 )

@@ -36,7 +36,7 @@ def test_every_task_is_done_once(tmp_path: Path) -> None:
     clew("verify", "--all", folder=tmp_path)
 
 
-@pytest.mark.parametrize("spoilt", ["task-411", "task-413", "task-415", "task-417"])
+@pytest.mark.parametrize("spoilt", ["task-411", "task-415", "task-417"])
 def test_a_spoilt_task_takes_all_of_it_back(tmp_path: Path, spoilt: str) -> None:
     """Whichever block breaks, it and those before are undone, those after never start, nothing is left."""
     (tmp_path / "work").mkdir()
