@@ -118,7 +118,7 @@ class Outside:
         request, odds = attempt.request, self.odds
         nature = self.nature(request.run_id, request.stage)
         duration = self._duration(attempt)
-        if odds.strike("attempt not begun", 0.03):
+        if odds.strike("attempt not begun", 0.06):
             self._end_after(duration, attempt, _report("not_begun", "executor"))
             return
         attempt.outputs = {output.name: self.chance.randrange(100) for output in request.outputs}
@@ -251,12 +251,15 @@ class Outside:
         self.timeline.after(delay, deliver) if delay else deliver()
 
     def cancel(self, attempt_id: str, life: Life) -> None:
-        for attempt in self.alive:
+        for attempt in list(self.alive):
             if attempt.request.attempt_id == attempt_id and attempt.life is life:
+                self.odds.note("attempt cancelled")
+                if not attempt.has_acted and self.odds.strike("attempt not begun", 0.3):
+                    self._end(attempt, _report("not_begun", "cancelled"))  # its turn had not come
+                    continue
                 grace = self.chance.choice((0, 10, 200))
                 if self.odds.strike("cancel ignored", 0.3):
                     grace = self.chance.choice((2_000, 30_000))
-                self.odds.note("attempt cancelled")
                 self._end_after(grace, attempt, _report("cancelled", "cancelled"))
 
     def kill_all_of(self, life: Life) -> None:

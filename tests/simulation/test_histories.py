@@ -18,7 +18,7 @@ from tests.simulation.world import History, run_history
 
 HISTORIES = 200
 REPLAYED = 20
-SEEDS_A_MUTANT_MAX = 120
+SEEDS_A_MUTANT_MAX = 300
 """Within so many histories each planted bug is found: several times what the slowest of them takes."""
 
 SOAK_CHUNKS, SOAK_CHUNK = 50, 200
