@@ -54,4 +54,4 @@ def test_the_settings_beside_it_name_its_bucket(tmp_path: Path) -> None:
     """With the clew.toml of the examples in the current folder, no bucket has to be given."""
     (tmp_path / "clew.toml").write_text((EXAMPLES / "clew.toml").read_text())
     assert run(PROGRAM, folder=tmp_path)["status"] == "completed"
-    assert len(files_in(tmp_path / "work")) == 7
+    assert len(files_in(tmp_path / "demo-work")) == 7
