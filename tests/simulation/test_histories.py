@@ -29,6 +29,7 @@ def _bad(histories: list[History]) -> str:
     return "\n".join([*lines, "replay with: python -m tests.simulation --seed N"]) if lines else ""
 
 
+@pytest.mark.timeout(300)
 def test_two_hundred_histories_keep_every_promise_and_every_fault_strikes() -> None:
     """In 200 histories with crashes and faulty stores nothing is lost, doubled, left standing or stuck."""
     histories = [run_history(seed) for seed in range(HISTORIES)]
@@ -42,6 +43,7 @@ def test_two_hundred_histories_keep_every_promise_and_every_fault_strikes() -> N
     )
 
 
+@pytest.mark.timeout(300)
 def test_a_seed_replays_byte_for_byte() -> None:
     """The same seed gives the same journals and the same outside log, in another process and hash order too."""
     here = [run_history(seed).digest for seed in range(REPLAYED)]
