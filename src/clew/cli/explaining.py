@@ -105,12 +105,12 @@ def _print(told: Mapping[str, Json], output: Output) -> None:
 
 def _next(told: Mapping[str, Json]) -> str:
     short = told["run_id"][:16]
-    if told["status"] in ("held", "rollback_failed", "completed"):
+    if told["status"] == "completed":
         return next_step(told["run_id"], told["status"])
+    if told["status"] in ("held", "rollback_failed"):
+        return f"next: once that is settled, `clew resume {short}` goes on"
     if told["status"] in ("failed", "rolled_back"):
-        return (
-            f"next: `clew logs {short}` prints what the attempts wrote, `clew show {short}` the whole record"
-        )
+        return f"next: `clew logs {short}` prints what the attempts wrote"
     if told["waiting"]:
         return f"next: `clew why {short} --probe` looks now"
     return f"next: `clew resume {short}` drives it, if nobody does"

@@ -114,7 +114,7 @@ def call(words: Sequence[str]) -> int:
         told = _told(error)
         if told is None:
             raise
-        click.echo(f"clew: {told}", err=True)
+        click.echo(told, err=True)
         return exits.WRONG_CALL
 
 
@@ -132,5 +132,5 @@ def _told(error: Exception) -> str | None:
     if isinstance(error, (RequestError, StoreError, SettingsError, BucketError)):
         from clew.cli.output import escaped
 
-        return escaped(str(error))
+        return f"clew: {escaped(str(error))}"
     return None

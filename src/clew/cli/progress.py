@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from clew.cli.output import Output, clock_text, counted, escaped, mark_of, took_text
-from clew.cli.sentences import Said, sentence
+from clew.cli.sentences import Said, sentence, wanted
 from clew.core.running.entries import Entry, StageWaiting
 from clew.core.running.state import RunState, StageState
 
@@ -56,7 +56,7 @@ class Lines(Progress):
             self._output.talk(f"run {entry.run} of {escaped(state.program.program.name)}")
         stage, happened = sentence(entry, state.program, said)
         run = f"{entry.run[:16]}  " if len(self.run_ids) > 1 else ""
-        about = f"{escaped(stage)}: " if stage else ""
+        about = f"{stage}: " if stage else ""
         self._output.talk(f"{clock_text(entry.at)}  {run}{about}{happened}")
 
 
@@ -67,6 +67,9 @@ class Picture(Progress):
         super().__init__(output)
         self._states: dict[str, RunState] = {}
         self._waits: dict[tuple[str, str], str] = {}
+        self._stream = (
+            sys.stderr
+        )  # while the picture is shown, what is said goes through it, by another stream
 
     def recorded(self, entry: Entry, state: RunState, said: Said) -> None:
         if entry.run not in self._states:
@@ -74,7 +77,7 @@ class Picture(Progress):
         super().recorded(entry, state, said)
         self._states[entry.run] = state
         if isinstance(entry.body, StageWaiting):
-            self._waits[entry.run, entry.body.stage] = sentence(entry, state.program, said)[1]
+            self._waits[entry.run, entry.body.stage] = wanted(said)
 
     async def during(self, work: Awaitable[Result]) -> Result:
         drawing = asyncio.ensure_future(self._draw())
@@ -116,22 +119,25 @@ class Picture(Progress):
         done = sum(stage.status in _DONE for stage in state.stages.values())
         out = self._output
         head = (
-            f"{out.status(state.status, stream=sys.stderr)}  {escaped(state.program.program.name)}  "
+            f"{out.status(state.status, stream=self._stream)}  {escaped(state.program.program.name)}  "
             f"{done} of {counted(len(state.stages), 'stage')} done  {took_text(now - state.created_at)}"
         )
-        lines = [self._stage_line(state, stage, now) for stage in _chosen(state, room - 1)]
-        left = len(state.stages) - len(lines)
-        return [head, *lines, *([f"         and {counted(left, 'more stage')}"] if left else [])]
+        chosen = _chosen(state, room - 1)
+        lines = [line for stage in chosen for line in self._stage_lines(state, stage, now)]
+        left = len(state.stages) - len(chosen)
+        return [head, *lines[: room - 1], *([f"         and {counted(left, 'more stage')}"] if left else [])]
 
-    def _stage_line(self, state: RunState, stage: StageState, now: int) -> str:
-        mark, colour = mark_of(stage.status, sys.stderr)
+    def _stage_lines(self, state: RunState, stage: StageState, now: int) -> list[str]:
+        mark, colour = mark_of(stage.status, self._stream)
         name = escaped(stage.sealed.name)
-        words = self._output.styled(f"{mark} {stage.status:<13}", colour, stream=sys.stderr)
-        return f"block {stage.sealed.block:<3} {words} {name}  {self._detail(state, stage, now)}".rstrip()
+        words = self._output.styled(f"{mark} {stage.status:<13}", colour, stream=self._stream)
+        line = f"block {stage.sealed.block:<3} {words} {name}  {self._detail(stage, now)}".rstrip()
+        wants = self._waits.get((state.run_id, stage.sealed.name), "") if stage.status == "waiting" else ""
+        return [line, f"{'':26}{wants}"] if wants else [line]
 
-    def _detail(self, state: RunState, stage: StageState, now: int) -> str:
+    def _detail(self, stage: StageState, now: int) -> str:
         if stage.status == "waiting":
-            return self._waits.get((state.run_id, stage.sealed.name), "")
+            return f"looks again in {took_text(stage.look_again_at - now)}"
         details: list[str] = []
         if stage.attempts > 1 or (stage.attempts and stage.sealed.stage.retry.attempts > 1):
             details.append(f"attempt {stage.attempts}")
@@ -172,5 +178,5 @@ def interrupted_hint(run_ids: list[str]) -> Any:
     """What to do after an interruption."""
     if not run_ids:
         return "interrupted; nothing was done"
-    named = f"clew resume {run_ids[0]}" if len(run_ids) == 1 else "clew resume"
+    named = f"clew resume {run_ids[0][:16]}" if len(run_ids) == 1 else "clew resume"
     return f"interrupted; unfinished, and safe: `{named}` goes on"

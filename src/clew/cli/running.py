@@ -195,7 +195,7 @@ def next_step(run_id: str, status: str) -> str:
     """What a person may want to do next."""
     short = run_id[:16]
     if status == "completed":
-        return f"next: `clew show {short}` shows its record, `clew verify {short}` proves it"
+        return f"next: `clew show {short}` shows what was done"
     if status in ("held", "rollback_failed"):
-        return f"next: `clew why {short}` says what is wrong; once it is right, `clew resume {short}` goes on"
-    return f"next: `clew why {short}` says why, `clew logs {short}` what the attempts wrote"
+        return f"next: `clew why {short}` says what a person must settle"
+    return f"next: `clew why {short}` says what went wrong"

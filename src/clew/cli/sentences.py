@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from clew.cli.output import clock_text, counted, first_line
+from clew.cli.output import clock_text, counted, escaped, first_line
 from clew.core.running import entries as kinds
 from clew.core.running.entries import Entry
 from clew.core.running.sealed_program import SealedProgram
@@ -23,7 +23,8 @@ _HELD = {
 def sentence(entry: Entry, program: SealedProgram, said: Said) -> tuple[str, str]:
     """The stage that the entry is about (or ``), and what happened."""
     body: Any = entry.body
-    return getattr(body, "stage", ""), _SENTENCES[type(body)](body, program, said)
+    stage = "" if isinstance(body, kinds.RollbackPlanned) else getattr(body, "stage", "")
+    return escaped(stage), escaped(_SENTENCES[type(body)](body, program, said))
 
 
 def _created(body: kinds.RunCreated, program: SealedProgram, said: Said) -> str:
@@ -79,9 +80,13 @@ def _because(kind: str, said: Said) -> str:
 
 
 def _waiting(body: kinds.StageWaiting, program: SealedProgram, said: Said) -> str:
+    return f"waiting for data, next look at {clock_text(body.look_again_at)}: {wanted(said)}"
+
+
+def wanted(said: Said) -> str:
+    """What a waiting stage waits for, and how near the search came; or why the bucket could not say."""
     payload = said()
-    what = payload.get("missing") or payload.get("error") or ""
-    return f"waiting for data, next look at {clock_text(body.look_again_at)}: {first_line(str(what))}"
+    return first_line(str(payload.get("missing") or payload.get("error") or ""))
 
 
 def _skipped(body: kinds.StageSkipped, program: SealedProgram, said: Said) -> str:
@@ -95,7 +100,8 @@ def _failed(body: kinds.StageFailed, program: SealedProgram, said: Said) -> str:
 
 def _rollback_planned(body: kinds.RollbackPlanned, program: SealedProgram, said: Said) -> str:
     names = [", ".join(item.stage for item in block.stages) for block in body.blocks]
-    return f"going back: {' | '.join(names)}" if names else "going back: there is nothing to undo"
+    where = body.stage or f"block {body.index}"
+    return f"going back from {where}: {', then '.join(names) or 'there is nothing to undo'}"
 
 
 def _rollback_started(body: kinds.RollbackStarted, program: SealedProgram, said: Said) -> str:

@@ -275,6 +275,6 @@ def _show_journal(history: History, format_: str, output: Output) -> None:
     rows = []
     for entry, (_, digest) in zip(history.entries, history.journal, strict=True):
         stage, happened = sentence(entry, history.program, lambda: history.values.get(entry.seq, {}))  # noqa: B023
-        about = f"{escaped(stage)}: {happened}" if stage else happened
+        about = f"{stage}: {happened}" if stage else happened
         rows.append((str(entry.seq), moment_text(entry.at), digest[:12], about))
     output.table(("ENTRY", "AT", "HASH", "WHAT HAPPENED"), rows, cut=3)
