@@ -11,7 +11,7 @@ credit goes). Every sale carries an `Idempotency-Key`, and what one key does, it
     GET    /books               what stands: bookings, places taken, money; two calls compare as plain JSON
     GET    /journal             every request for a sale or a cancellation, in order, with what came of it
     PUT    /places              {"kind", "day", "places"}: how many places there are that day
-    PUT    /lost-answers        {"kind", "count"}: act on the next sales, but hang up instead of answering
+    PUT    /lost-answers        {"kind", "count"}: act on the next requests, but hang up instead of answering
 
 The journal row is written in the transaction of the effect, so whoever judges from outside can read the
 database itself. Its rule, and the only one: what is in it happened, in the order of `seq`.
@@ -323,13 +323,12 @@ class Counter(BaseHTTPRequestHandler):
         if told["cents"] < 0:
             raise _bad("'cents' must not be negative")
         status, booking = self.server.books.reserve(kind, key, **told)
-        if self.server.books.loses_this_answer(kind):
-            return status, None
-        return status, booking
+        return status, None if self.server.books.loses_this_answer(kind) else booking
 
     def _cancel(self) -> tuple[HTTPStatus, Any]:
         kind, key = _known(self.path.removeprefix("/")), self._key()
-        return HTTPStatus.OK, self.server.books.cancel(kind, key)
+        cancelled = self.server.books.cancel(kind, key)
+        return HTTPStatus.OK, None if self.server.books.loses_this_answer(kind) else cancelled
 
     def _key(self) -> str:
         key = self.headers.get("Idempotency-Key", "")

@@ -119,6 +119,20 @@ def test_a_sale_that_nobody_heard_of_is_undone(book: Trip, service: str) -> None
     assert ask(service, "GET", "/books") == before
 
 
+def test_a_rollback_that_fails_goes_on_when_told(tmp_path: Path, service: str) -> None:
+    """While the service gives no answer the car can't be taken back and a person is needed; then it goes on."""
+    before = ask(service, "GET", "/books")
+    sale_and_rollback = 2 * 4
+    ask(service, "PUT", "/lost-answers", {"kind": "cars", "count": sale_and_rollback})
+    done = by_file(tmp_path, service)(exit_status=4)
+    assert done["status"] == "rollback_failed"
+    assert done["residue"]
+    assert ("cancel", "flights", "cancelled") not in acts(service)
+    clew("resume", done["run_id"], folder=tmp_path, exit_status=3)
+    assert ask(service, "GET", "/books") == before
+    clew("verify", "--all", folder=tmp_path)
+
+
 def test_file_and_python_are_one_program(tmp_path: Path) -> None:
     """trip.yaml and trip.py have one version and one plan: flight and payment, hotel and car, the excursion."""
     file = json.loads(clew("plan", str(EXAMPLES / "trip/trip.yaml"), "--format", "json", folder=tmp_path))
