@@ -377,6 +377,11 @@ class BookingServer(ThreadingHTTPServer):
         self.books = books
         super().__init__((LOOPBACK, port), Counter)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asked may be gone before the answer: that is theirs to find out, and the journal has it."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
     @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.server_address[1]}"
