@@ -53,6 +53,7 @@ class SqliteStore:
             self._configure(read_only)
             if not read_only:
                 self._migrate()
+                self._refuse_other_logs()
             self._refuse_newer()
         except apsw.Error as error:
             raise _sorted_error(error, path) from error
@@ -265,7 +266,7 @@ class SqliteStore:
                 *pragmas,
             ]
         for pragma in pragmas:
-            self._connection.execute(f"PRAGMA {pragma}")
+            list(self._connection.execute(f"PRAGMA {pragma}"))  # to its end, where errors are told
         if not read_only and self._connection.pragma("synchronous") != 2:
             raise StoreError(f"{self.path}: full synchronisation could not be switched on")
 
@@ -295,6 +296,11 @@ class SqliteStore:
         if not self._connection.table_exists(None, "migrations"):
             return {}
         return dict(self._connection.execute("SELECT number, digest FROM migrations"))
+
+    def _refuse_other_logs(self) -> None:
+        # Where the switch to the WAL failed, the library says so at the next write at the earliest, and goes on.
+        if self._connection.pragma("journal_mode") not in ("wal", "memory"):
+            raise StoreError(f"{self.path}: its write-ahead log can't be used; is its disk sound, and local?")
 
     def _refuse_newer(self) -> None:
         known = {number for number, _, _ in load_migrations("sqlite")}
