@@ -63,9 +63,15 @@ setup-test: $(TEST_STAMP)
 demo: setup
 	@$(BIN)/python examples/demo.py
 
-# The linters first, since they are quick; pytest's summary is the last line.
+# The linters first, since they are quick; then the core, every branch of it by tests without I/O; then all else.
+# pytest's summary is the last line. With ARGS, what they select and nothing more.
 test: lint
+ifeq ($(ARGS),)
+	@$(BIN)/python -m pytest -n $(WORKERS) -q tests/core --cov --cov-config=tests/core/coverage.ini
+	@$(BIN)/python -m pytest -n $(WORKERS) -q --ignore=tests/core
+else
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+endif
 
 lint: setup-test
 	@$(BIN)/ruff check .
