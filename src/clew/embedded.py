@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -52,8 +52,9 @@ class Program(FunctionProgram):
 class Session:
     """Runs programs of this process, many at a time, on one store."""
 
-    def __init__(self, orchestrator: Orchestrator) -> None:
+    def __init__(self, orchestrator: Orchestrator, buckets: Container[str]) -> None:
         self._orchestrator = orchestrator
+        self._buckets = buckets
         self._sealed: dict[int, SealedProgram] = {}
 
     @property
@@ -72,7 +73,7 @@ class Session:
         sealed = self._sealed.get(id(program))
         if sealed is None:
             sealed = self._sealed[id(program)] = seal(program, self._orchestrator)
-        values = check_request(sealed.program, variables or {})
+        values = check_request(sealed.program, variables or {}, self._buckets)
         run = self._orchestrator.create(
             sealed, values, requested_by="python", origin=Origin(program.folder), observer=observer
         )
@@ -106,4 +107,4 @@ async def open_session(
         reference: function for program in programs for reference, function in program.functions.items()
     }
     async with open_orchestrator(settings, functions=functions, wait=wait) as orchestrator:
-        yield Session(orchestrator)
+        yield Session(orchestrator, settings.buckets)

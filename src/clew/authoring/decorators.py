@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -131,8 +133,20 @@ def stage_model(function: StageFunction[..., Any], produced: frozenset[str]) -> 
 
 
 def reference_of(function: Callable[..., Any]) -> str:
-    """How a function is recorded: `module:qualname`."""
-    return f"{function.__module__}:{function.__qualname__}"
+    """How a function is recorded: `module:qualname`. What a script defines is found again by the script's name,
+    not as `__main__`, which is something else for whoever resumes the run."""
+    return f"{module_of(function)}:{function.__qualname__}"
+
+
+def module_of(function: Callable[..., Any]) -> str:
+    """The module under which another process finds the function."""
+    if function.__module__ != "__main__":
+        return function.__module__
+    main = sys.modules["__main__"]
+    if main.__spec__ is not None:  # python -m module
+        return main.__spec__.name
+    path = getattr(main, "__file__", None)
+    return "__main__" if path is None else os.path.basename(path).removesuffix(".py")
 
 
 def _command(function: Callable[..., Any], parameters: Sequence[str]) -> Command:
@@ -204,6 +218,14 @@ def _parameters(function: Callable[..., Any], known: frozenset[str]) -> list[str
 def required_names(function: Callable[..., Any]) -> list[str]:
     """The parameters without a default."""
     return _parameters(function, frozenset())
+
+
+def default_values(function: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters with a default, and it."""
+    code, defaults = function.__code__, function.__defaults__ or ()
+    positional = code.co_varnames[: code.co_argcount]
+    return {**dict(zip(positional[len(positional) - len(defaults) :], defaults, strict=True)),
+            **(function.__kwdefaults__ or {})}  # fmt: skip
 
 
 def _fields_of_result(function: Callable[..., Any]) -> list[str]:

@@ -9,11 +9,19 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from clew.authoring.decorators import StageFunction, reference_of, required_names, stage_model
+from clew.authoring.decorators import (
+    StageFunction,
+    default_values,
+    module_of,
+    reference_of,
+    required_names,
+    stage_model,
+)
 from clew.core.program import model
 from clew.core.program.durations import read_duration
 from clew.core.program.model import Json
 from clew.core.program.variables import BUILT_IN_NAMES
+from clew.core.running.json_values import NotJson, to_json
 
 
 class FunctionProgram:
@@ -31,11 +39,14 @@ class FunctionProgram:
         maintain_sequence: bool = False,
         validate: Sequence[model.Condition] = (),
     ) -> None:
-        """Builds the model. An input that nothing produces becomes a required variable of the request."""
+        """Builds the model. An input that nothing produces becomes a variable of the request: required, unless
+        its parameter has a default, which then is the program's."""
         self.functions: dict[str, Callable[..., Any]] = {}
         """Every function of the program, by the reference under which it is recorded."""
         self.folder = ""
         produced = _produced(stages, variables or {}, requests or {}, custom_times or {})
+        variables = {**_defaults(stages, produced), **(variables or {})}
+        produced |= variables.keys()
         models = tuple(self._stage(each, produced) for each in stages)
         asked: dict[str, Json] = {name: {} for name in _unproduced(stages, produced)}
         self.model = model.Program(
@@ -47,7 +58,7 @@ class FunctionProgram:
                 for time, (base, offset) in (custom_times or {}).items()
             ),
             maintain_sequence=maintain_sequence,
-            variables=dict(variables or {}),
+            variables=variables,
             requests={**asked, **(requests or {})},
             validate=tuple(validate),
         )
@@ -96,6 +107,29 @@ def _unproduced(
     return list(names)
 
 
+def _defaults(
+    stages: Sequence[StageFunction[..., Any] | model.Stage], produced: frozenset[str]
+) -> dict[str, Json]:
+    """The defaults of inputs that nothing produces. One that is no JSON, or that another stage needs without a
+    default or with another one, stays its function's own business."""
+    needed = set(_unproduced(stages, produced))
+    defaults: dict[str, Json] = {}
+    for stage in stages:
+        if not isinstance(stage, StageFunction):
+            continue
+        for name, value in default_values(stage.function).items():
+            if name in produced or name in needed or name in BUILT_IN_NAMES:
+                continue
+            try:
+                found = to_json(value, name)
+            except NotJson:
+                needed.add(name)
+                continue
+            if defaults.setdefault(name, found) != found:
+                needed.add(name)
+    return {name: value for name, value in defaults.items() if name not in needed}
+
+
 def _folder_of(function: Callable[..., Any]) -> str:
     """The folder from which the function's module was imported, so that it can be found again."""
     module = sys.modules.get(function.__module__)
@@ -103,6 +137,6 @@ def _folder_of(function: Callable[..., Any]) -> str:
     if path is None:
         return ""
     folder = os.path.dirname(os.path.abspath(path))
-    for _ in range(function.__module__.count(".")):
+    for _ in range(module_of(function).count(".")):
         folder = os.path.dirname(folder)
     return folder

@@ -63,7 +63,7 @@ def run(
     from clew.wiring import load_program, seal
 
     loaded = load_program(program, folder=os.getcwd())
-    values = check_request(loaded.program, given)
+    values = check_request(loaded.program, given, settings.buckets)
     origin = Origin(loaded.folder, given_buckets(settings, buckets))
     progress = new_progress(output)
     try:

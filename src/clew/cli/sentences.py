@@ -110,7 +110,14 @@ def _rollback_started(body: kinds.RollbackStarted, program: SealedProgram, said:
 
 
 def _ended(outcome: str) -> str:
-    return {"unknown": "ended, nobody knows how", "not_begun": "not begun", "": "begun"}.get(outcome, outcome)
+    said = {
+        "unknown": "ended, nobody knows how",
+        "not_begun": "not begun",
+        "cancelled": "been cancelled",
+        "timed_out": "run out of time",
+        "": "begun",
+    }
+    return said.get(outcome, outcome)
 
 
 def _rollback_ended(body: kinds.RollbackEnded, program: SealedProgram, said: Said) -> str:

@@ -291,13 +291,6 @@ def _functions_of(items: Sequence[Any]) -> list[str]:
 def _digest_of(reference: str, folder: str, function: Function | None) -> str:
     from clew.executors.code_digest import code_digest
 
-    module, _, name = reference.partition(":")
-    if function is not None and module == "__main__":
-        path = function.__code__.co_filename
-        folder, reference = (
-            os.path.dirname(os.path.abspath(path)),
-            f"{os.path.basename(path).removesuffix('.py')}:{name}",
-        )
     try:
         return code_digest(reference, folder) or NO_SOURCE
     except LookupError:
