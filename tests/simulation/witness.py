@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.simulation.outside import Attempt, Outside
-from tests.simulation.programs import PretendProgram, PretendStage
+from tests.simulation.programs import PretendProgram
+from tests.simulation.seen import SeenRun, SeenStage
 from tests.simulation.timeline import Life
 
 from clew.buckets.memory import MemoryBucket
 from clew.core.running import statuses
 from clew.core.running.sealed_program import SealedProgram
-from clew.core.running.state import INTERRUPTED, RunState
+from clew.core.running.state import INTERRUPTED
 from clew.core.sealing.journal import read_entry
 from clew.orchestrator.driven_run import run_row, stage_row
 from clew.ports import PayloadRow, RunRecord
@@ -25,52 +26,6 @@ from clew.stores.sqlite import SqliteStore
 
 INTERRUPTIONS_FREE = 5
 """So many lost orchestrators do not count against a stage's `retry`."""
-
-
-class SeenStage:
-    """One stage as its committed entries tell it."""
-
-    def __init__(self, pretend: PretendStage) -> None:
-        self.pretend = pretend
-        self.done = ""
-        self.is_over = False
-        self.in_flight = 0
-        self.ordered_by: Life | None = None
-        self.outcomes: list[str] = []
-        self.counted = 0
-        self.interruptions = 0
-        self.retry_at = 0
-        self.completed_attempt = 0
-        self.rollback_in_flight = 0
-        self.rollback_attempts = 0
-        self.is_undone = False
-
-    @property
-    def may_have_acted(self) -> bool:
-        return any(outcome != "not_begun" for outcome in self.outcomes)
-
-    @property
-    def told(self) -> str:
-        """The case its rollback is to be told: how its last attempt ended that may have acted."""
-        return [outcome for outcome in self.outcomes if outcome != "not_begun"][-1]
-
-
-class SeenRun:
-    """One run as its committed entries tell it."""
-
-    def __init__(self, run_id: str, pretend: PretendProgram, sealed: SealedProgram) -> None:
-        self.run_id, self.pretend = run_id, pretend
-        self.stages = {name: SeenStage(stage) for name, stage in pretend.stages.items()}
-        self.shadow = RunState(sealed)
-        self.entry_count = 0
-        self.at = self.epoch = 0
-        self.names: dict[str, Any] = {}
-        self.held = self.failing = self.settled = ""
-        self.validated: set[int] = set()
-        self.planned: dict[str, tuple[int, str]] | None = None
-        self.residue: set[str] = set()
-        self.outputs: dict[str, dict[str, Any]] = {}
-        """By attempt id, what it gave."""
 
 
 class Witness:

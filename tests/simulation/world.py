@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from tests.simulation.faulty_store import FaultyStore
 from tests.simulation.odds import Odds
-from tests.simulation.outside import Outside, PretendBucket, PretendExecutor, PretendSearcher
+from tests.simulation.outside import Outside
+from tests.simulation.posts import Post, PretendClock, assemble
 from tests.simulation.programs import PretendProgram, random_program
 from tests.simulation.reckoning import reckon
 from tests.simulation.timeline import Life, Stuck, Timeline
@@ -20,23 +20,11 @@ from tests.simulation.witness import Witness
 from clew.buckets.memory import MemoryBucket
 from clew.commands import SIGNATURES
 from clew.conditions import SIGNATURES as CONDITIONS
-from clew.conditions.pure import test_pure
 from clew.core.program.model import Stage
-from clew.core.program.parse import parse
 from clew.core.running.sealed_program import SealedProgram, seal_program
 from clew.orchestrator.driven_run import DrivenRun, Origin
-from clew.orchestrator.driver import Driver
-from clew.orchestrator.orchestrator import Orchestrator
-from clew.orchestrator.payloads import PayloadKeeper
-from clew.orchestrator.performing import Performer
-from clew.orchestrator.programs import ProgramBook
-from clew.orchestrator.real_world import LoopTasks
-from clew.orchestrator.requests import Surroundings
 from clew.ports import Fenced, RunExists, StoreError
 from clew.stores.sqlite import SqliteStore
-
-BEGINNING = 1_767_225_600_000
-"""The pretend clocks start at 2026-01-01."""
 
 FAULTY_EVENTS_MAX = 3_000
 """How long faults go on at most. Most histories are over by then."""
@@ -49,39 +37,6 @@ RELEASES_MAX = 6
 
 AFTERMATH_EVENTS = 200
 """What still happens when all is at rest: late and duplicate reports that must change nothing."""
-
-
-class PretendClock:
-    """Wall time, which jumps."""
-
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
-        self.offset = 0
-
-    def now(self) -> int:
-        return BEGINNING + self._timeline.now + self.offset
-
-
-class PretendChance:
-    def __init__(self, random: Random) -> None:
-        self._random = random
-
-    def token(self, size: int) -> bytes:
-        return self._random.randbytes(size)
-
-    def permille(self) -> int:
-        return self._random.randrange(1001)
-
-
-@dataclass
-class Post:
-    """One orchestrator at its post: its process, and what the world holds of it."""
-
-    life: Life
-    orchestrator: Orchestrator
-    tasks: LoopTasks
-    runs: dict[str, DrivenRun] = field(default_factory=dict)
-    is_closing: bool = False
 
 
 @dataclass(frozen=True)
@@ -318,45 +273,13 @@ class World:
         """A new orchestrator, which takes up whatever is unfinished."""
         self.lives += 1
         life = Life(self.timeline, f"life-{self.lives}")
-        post = self.timeline.within(life, lambda: self._assemble(life))
+        post = self.timeline.within(life, lambda: assemble(self, life))
         self.post = post
         self.posts.append(post)
         self.tell(f"{life} starts")
         self._adopt(post)
 
-    def _assemble(self, life: Life) -> Post:
-        tasks = LoopTasks(life)
-        tasks.failed.add_done_callback(lambda failed: self._stopped_loudly(life, failed.exception()))
-        chance = PretendChance(Random(f"{self.seed}/{life.name}"))
-        store = FaultyStore(self.store, self.odds, life, self.witness.committed)
-        store.taken = self.witness.taken
-        executor = PretendExecutor(self.outside, life)
-        bucket = PretendBucket(self.bucket, self.odds)
-        payloads = PayloadKeeper(chance=chance, bucket=bucket, stored_size_max=self.stored_size_max)
-        performer = Performer(
-            executors={"local": executor},
-            searcher=PretendSearcher(self.outside),
-            tasks=tasks,
-            around=Surroundings(buckets={}, secrets={}, log_path=lambda run_id, stage, number: ""),
-            code_of=self._code_of,
-            test_pure=lambda condition, scope: test_pure(condition.name, condition.params, scope),
-            is_pure=lambda name: CONDITIONS[name].is_pure,
-        )
-        driver = Driver(
-            store=store, clock=self.clock, chance=chance, tasks=tasks, performer=performer, payloads=payloads,
-            name=life.name,
-        )  # fmt: skip
-        programs = ProgramBook(
-            store=store, clock=self.clock, signatures=SIGNATURES, conditions=CONDITIONS,
-            read=lambda document: parse(document, SIGNATURES, CONDITIONS),
-        )  # fmt: skip
-        orchestrator = Orchestrator(
-            store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket,
-            executors=[executor], clock=self.clock, chance=chance, failed=tasks.failed, release=lambda: None,
-        )  # fmt: skip
-        return Post(life, orchestrator, tasks)
-
-    def _code_of(self, stage: Stage, folder: str) -> dict[str, str]:
+    def code_of(self, stage: Stage, folder: str) -> dict[str, str]:
         parts = {"execute": "1", "rollback": "1", "validate": "1"}
         for part in list(parts):
             changed = self.code.get(f"{stage.name}/{part}")
@@ -434,7 +357,7 @@ class World:
         elif self.post is None:
             self._start()
 
-    def _stopped_loudly(self, life: Life, error: BaseException | None) -> None:
+    def stopped_loudly(self, life: Life, error: BaseException | None) -> None:
         """The orchestrator said that it can't go on; whoever runs it closes it, and starts another."""
         self.tell(f"{life} stops: {error}")
         if not isinstance(error, StoreError):

@@ -1,0 +1,97 @@
+"""Orchestrators of the pretend world: the real parts, put together with pretend ports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+from tests.simulation.faulty_store import FaultyStore
+from tests.simulation.outside import PretendBucket, PretendExecutor, PretendSearcher
+from tests.simulation.timeline import Life, Timeline
+
+from clew.commands import SIGNATURES
+from clew.conditions import SIGNATURES as CONDITIONS
+from clew.conditions.pure import test_pure
+from clew.core.program.parse import parse
+from clew.orchestrator.driven_run import DrivenRun
+from clew.orchestrator.driver import Driver
+from clew.orchestrator.orchestrator import Orchestrator
+from clew.orchestrator.payloads import PayloadKeeper
+from clew.orchestrator.performing import Performer
+from clew.orchestrator.programs import ProgramBook
+from clew.orchestrator.real_world import LoopTasks
+from clew.orchestrator.requests import Surroundings
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+BEGINNING = 1_767_225_600_000
+"""The pretend clocks start at 2026-01-01."""
+
+
+class PretendClock:
+    """Wall time, which jumps."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self.offset = 0
+
+    def now(self) -> int:
+        return BEGINNING + self._timeline.now + self.offset
+
+
+class PretendChance:
+    def __init__(self, random: Random) -> None:
+        self._random = random
+
+    def token(self, size: int) -> bytes:
+        return self._random.randbytes(size)
+
+    def permille(self) -> int:
+        return self._random.randrange(1001)
+
+
+@dataclass
+class Post:
+    """One orchestrator at its post: its process, and what the world holds of it."""
+
+    life: Life
+    orchestrator: Orchestrator
+    tasks: LoopTasks
+    runs: dict[str, DrivenRun] = field(default_factory=dict)
+    is_closing: bool = False
+
+
+def assemble(world: World, life: Life) -> Post:
+    """An orchestrator as `wiring` makes one, with the pretend world in all its ports."""
+    tasks = LoopTasks(life)
+    tasks.failed.add_done_callback(lambda failed: world.stopped_loudly(life, failed.exception()))
+    chance = PretendChance(Random(f"{world.seed}/{life.name}"))
+    store = FaultyStore(world.store, world.odds, life, world.witness.committed)
+    store.taken = world.witness.taken
+    executor = PretendExecutor(world.outside, life)
+    bucket = PretendBucket(world.bucket, world.odds)
+    payloads = PayloadKeeper(chance=chance, bucket=bucket, stored_size_max=world.stored_size_max)
+    performer = Performer(
+        executors={"local": executor},
+        searcher=PretendSearcher(world.outside),
+        tasks=tasks,
+        around=Surroundings(buckets={}, secrets={}, log_path=lambda run_id, stage, number: ""),
+        code_of=world.code_of,
+        test_pure=lambda condition, scope: test_pure(condition.name, condition.params, scope),
+        is_pure=lambda name: CONDITIONS[name].is_pure,
+    )
+    driver = Driver(
+        store=store, clock=world.clock, chance=chance, tasks=tasks, performer=performer, payloads=payloads,
+        name=life.name,
+    )  # fmt: skip
+    programs = ProgramBook(
+        store=store, clock=world.clock, signatures=SIGNATURES, conditions=CONDITIONS,
+        read=lambda document: parse(document, SIGNATURES, CONDITIONS),
+    )  # fmt: skip
+    orchestrator = Orchestrator(
+        store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket,
+        executors=[executor], clock=world.clock, chance=chance, failed=tasks.failed, release=lambda: None,
+    )  # fmt: skip
+    return Post(life, orchestrator, tasks)
