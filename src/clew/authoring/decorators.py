@@ -6,7 +6,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from clew.core.program.durations import read_duration
 from clew.core.program.model import HOUR, SECOND, Command, Condition, Json, Output, Retry, Rollback, Stage
@@ -14,6 +14,10 @@ from clew.core.program.variables import BUILT_IN_NAMES, ROLLBACK_NAMES
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+Function = Callable[..., Any]
+Retries = Retry | Mapping[str, Any] | int | None
+"""A retry policy, a mapping as in a file, or just the number of attempts."""
 
 
 class StageFunction(Generic[P, R]):
@@ -38,30 +42,44 @@ class StageFunction(Generic[P, R]):
         """The stage's name: the function's, unless another was given."""
         return str(self.said.get("name") or self.function.__name__)
 
+    @overload
+    def rollback(self, function: F) -> F: ...
+
+    @overload
+    def rollback(self, *, retry: Retries = None, timeout: str | None = None) -> Callable[[F], F]: ...
+
     def rollback(
-        self, function: Callable[..., Any] | None = None, *, retry: Any = None, timeout: Any = None
-    ) -> Any:
+        self, function: Function | None = None, *, retry: Retries = None, timeout: str | None = None
+    ) -> Function:
         """Undo the stage by this function; its parameters are inputs, the stage's own outputs (None where it
         wrote none), `outcome`, `attempts`, and what is built in."""
 
-        def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        def add(function: Function) -> Function:
             self.rollback_function = function
             self.rollback_said = {"retry": retry, "timeout": timeout}
             return function
 
         return add if function is None else add(function)
 
+    @overload
+    def validate(self, function: F) -> F: ...
+
+    @overload
+    def validate(
+        self, *, maximum_time: str | None = None, interval: str | None = None, reexecute: bool = False
+    ) -> Callable[[F], F]: ...
+
     def validate(
         self,
-        function: Callable[..., Any] | None = None,
+        function: Function | None = None,
         *,
-        maximum_time: Any = None,
-        interval: Any = None,
+        maximum_time: str | None = None,
+        interval: str | None = None,
         reexecute: bool = False,
-    ) -> Any:
+    ) -> Function:
         """Check the stage by this function: false, an exception or a text (why not) is not held."""
 
-        def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        def add(function: Function) -> Function:
             said = {"maximum_time": maximum_time, "interval": interval, "reexecute": reexecute}
             self.conditions.append((function, said))
             return function
@@ -82,16 +100,34 @@ class StageFunction(Generic[P, R]):
         return tuple(Output(name) for name in said)
 
 
+@overload
+def stage(function: Callable[P, R], /) -> StageFunction[P, R]: ...
+
+
+@overload
 def stage(
-    function: Callable[P, R] | None = None,
     *,
     name: str | None = None,
     outputs: Sequence[str] | Mapping[str, Mapping[str, Json]] | None = None,
     after: Sequence[Any] = (),
     when: str | None = None,
-    retry: Retry | Mapping[str, Any] | int | None = None,
+    retry: Retries = None,
     timeout: str | None = None,
-    rollback: str | None = None,
+    rollback: Literal["none"] | None = None,
+    executor: str = "local",
+) -> Callable[[Callable[P, R]], StageFunction[P, R]]: ...
+
+
+def stage(
+    function: Function | None = None,
+    *,
+    name: str | None = None,
+    outputs: Sequence[str] | Mapping[str, Mapping[str, Json]] | None = None,
+    after: Sequence[Any] = (),
+    when: str | None = None,
+    retry: Retries = None,
+    timeout: str | None = None,
+    rollback: Literal["none"] | None = None,
     executor: str = "local",
 ) -> Any:
     """Make a function a stage of a program.
@@ -106,7 +142,7 @@ def stage(
         "rollback": rollback, "executor": executor,
     }  # fmt: skip
 
-    def make(function: Callable[P, R]) -> StageFunction[P, R]:
+    def make(function: Function) -> StageFunction[Any, Any]:
         return StageFunction(function, said)
 
     return make if function is None else make(function)
