@@ -60,7 +60,7 @@ def logs(
     if format_ == "json":
         output.document([_document(log) for log in found])
         return 0
-    shown = [log for log in found if os.path.exists(log.path)]
+    shown = [log for log in found if _size(log)]
     for log in shown:
         if len(shown) > 1:
             output.talk(
@@ -90,12 +90,17 @@ def _logs(history: History, settings: Settings) -> Iterator[Log]:
 
 
 def _document(log: Log) -> dict[str, object]:
-    try:
-        size = os.stat(log.path).st_size
-    except FileNotFoundError:
-        size = 0
+    size = _size(log)
     path = log.path if size else None
     return {"stage": log.stage, "work": log.work, "attempt": log.attempt, "path": path, "size": size}
+
+
+def _size(log: Log) -> int:
+    """Bytes of the log; an attempt that wrote nothing need not have one, and logs may be deleted."""
+    try:
+        return os.stat(log.path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _print(log: Log) -> None:

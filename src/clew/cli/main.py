@@ -132,5 +132,5 @@ def _told(error: Exception) -> str | None:
     if isinstance(error, (RequestError, StoreError, SettingsError, BucketError)):
         from clew.cli.output import escaped
 
-        return f"clew: {escaped(str(error))}"
+        return "\n".join(f"clew: {escaped(line)}" for line in str(error).splitlines())
     return None

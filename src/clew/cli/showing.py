@@ -114,7 +114,7 @@ def _show_run(records: Records, history: History, format_: str, output: Output) 
     print_residue(run_row_document(row)["residue"], output)
     short = row["run_id"][:16]
     if row["status"] == "completed":
-        output.talk(f"next: `clew show {short} --stage NAME` shows a stage, `--journal` what happened when")
+        output.talk(f"next: `clew show {short} --stage NAME` shows one of its stages")
     else:
         output.talk(next_step(row["run_id"], row["status"]))
 

@@ -192,14 +192,14 @@ def _changes(before: Json, after: Json) -> Iterator[dict[str, Json]]:
     yield from _changed_keys("", before, after)
     stages_before = {stage["name"]: stage for stage in before["stages"]}
     stages_after = {stage["name"]: stage for stage in after["stages"]}
-    for name, stage in stages_before.items():
-        if name not in stages_after:
-            yield {"stage": name, "key": None, "change": "removed", "before": stage, "after": None}
     for name, stage in stages_after.items():
         if name in stages_before:
             yield from _changed_keys(name, stages_before[name], stage)
         else:
             yield {"stage": name, "key": None, "change": "added", "before": None, "after": stage}
+    for name, stage in stages_before.items():
+        if name not in stages_after:
+            yield {"stage": name, "key": None, "change": "removed", "before": stage, "after": None}
     order = [[name for name in one if name in stages_before and name in stages_after]
              for one in (stages_before, stages_after)]  # fmt: skip
     if order[0] != order[1]:
