@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 from tests.surfaces.calling import Person, line_from, line_into
@@ -272,3 +274,44 @@ def test_resuming_beside_a_run_waits_for_it(person: Person) -> None:
     assert person.end(first).code == 0
     resumed = person.end(second)
     assert (resumed.code, resumed.document) == (0, [])
+
+
+# ---- a store that is lost on the way ---------------------------------------------------------------------
+
+LOSES_THE_STORE = """
+import os, sqlite3
+
+FOLDER = os.path.dirname(__file__)
+
+def act():
+    if not os.path.exists(f"{FOLDER}/lost"):
+        open(f"{FOLDER}/lost", "w").close()
+        with sqlite3.connect(f"{FOLDER}/.clew/clew.db") as store:
+            store.execute("ALTER TABLE journal RENAME TO elsewhere")
+"""
+
+LOSING = """
+name: losing
+stages:
+  - name: Act
+    execute: {command: python, params: ["losing:act"]}
+    rollback: none
+  - name: Go on
+    after: [Act]
+    execute: {command: shell, params: [echo, done]}
+    rollback: none
+"""
+
+
+def test_a_store_that_is_lost_on_the_way(person: Person) -> None:
+    """Code 5: the run is not finished. Once the store is back, `resume` goes on with it."""
+    person.write("losing.py", LOSES_THE_STORE)
+    done = person.clew("run", person.write("losing.yaml", LOSING), code=5)
+    assert "is not finished" in done.err
+    assert "Traceback" not in done.err
+    assert done.err.splitlines()[-1].startswith("next: `clew resume ")
+    with closing(sqlite3.connect(person.folder / ".clew" / "clew.db")) as store:
+        store.execute("ALTER TABLE elsewhere RENAME TO journal")
+    [run] = person.clew("resume", "--format", "json").document
+    assert run["status"] == "completed"
+    person.clew("verify", "--all")
