@@ -104,8 +104,6 @@ class DrivenRun:
         """All that this turn wrote, for one transaction."""
         state = self.state
         stages = state.stages
-        row = run_row(state)
-        changed, self.row = (None if row == self.row else row), row
         return RunRecord(
             state.run_id,
             self.epoch,
@@ -113,10 +111,21 @@ class DrivenRun:
             self.rows,
             self.payloads,
             Advanced(self.head.seq, self.head.hash),
-            changed,
+            self._changed_row(),
             [stage_row(stages[name]) for name in state.touched],
             self.created,
         )
+
+    def _changed_row(self) -> RunRow | None:
+        """The run's row of the tracker, if it is another than the one that was written last."""
+        state, known = self.state, self.row
+        if known is not None and state.undo is None and state.status == known.status and not state.ended_at:
+            return None
+        row = run_row(state)
+        if row == known:
+            return None
+        self.row = row
+        return row
 
     def recorded(self) -> list[Entry]:
         """The record is durable: forget it, and say what it held."""

@@ -64,6 +64,7 @@ class StageState:
 
     def __init__(self, sealed: SealedStage) -> None:
         self.sealed = sealed
+        self.name = sealed.stage.name
 
 
 class RunState:
@@ -127,7 +128,7 @@ class RunState:
         """Give a stage its new status, and keep the counts of the block that is under way."""
         before = stage.status
         stage.status = status
-        self.touched.add(stage.sealed.stage.name)
+        self.touched.add(stage.name)
         if before in _ACTIVE:
             self.active_stages -= 1
         elif before == statuses.WAITING:
