@@ -1,0 +1,52 @@
+"""Fork servers for all tests of a worker process, and what passes in each story when nothing strikes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from tests.crash.faults import Fault, Transaction
+from tests.crash.stories import ForkServer, Play, Story
+
+Players = Callable[..., Play]
+Passed = Callable[[Story], list[Transaction]]
+
+
+@pytest.fixture(scope="session")
+def server_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Story], ForkServer]]:
+    """The fork server that has what the story needs."""
+    servers: dict[tuple[str, ...], ForkServer] = {}
+
+    def server(story: Story) -> ForkServer:
+        if story.modules not in servers:
+            servers[story.modules] = ForkServer(tmp_path_factory.mktemp("killed"), *story.modules)
+        return servers[story.modules]
+
+    yield server
+    for each in servers.values():
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def play(server_of: Callable[[Story], ForkServer]) -> Players:
+    """Plays a story, struck by these faults."""
+
+    def played(story: Story, *faults: Fault, strike: str = "", bug: str = "", fresh: str = "") -> Play:
+        return Play(story, server_of(story), bug=bug, fresh=fresh).perform(*faults, strike=strike.split())
+
+    return played
+
+
+@pytest.fixture(scope="session")
+def passed(play: Players) -> Passed:
+    """The transactions that pass in the process of the story that is swept, when nothing strikes it."""
+    known: dict[str, list[Transaction]] = {}
+
+    def transactions(story: Story) -> list[Transaction]:
+        if story.name not in known:
+            unkilled = play(story)
+            assert unkilled.judge() == []
+            known[story.name] = unkilled.passed[1 if story.strikes_release else 0]
+        return known[story.name]
+
+    return transactions

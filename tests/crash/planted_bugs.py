@@ -1,0 +1,73 @@
+"""Bugs that the sweep must find: each is planted in a victim's process, in place of its store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.crash.faults import kinds_of
+
+from clew.ports import RunRecord
+from clew.stores.sqlite import SqliteStore
+
+Records = list[RunRecord]
+
+
+def plant(bug: str, store: type[SqliteStore]) -> None:
+    """Have this process' stores say that records are durable, and commit them when the next ones come."""
+    is_held_back, record = BUGS[bug], store.record
+    held: Records = []
+
+    def buggy_record(self: SqliteStore, records: Sequence[RunRecord]) -> list[str]:
+        late = list(held)
+        held.clear()
+        if not is_held_back(records) or _rests(records):
+            return record(self, _merged(late, records))
+        held.extend(map(_kept, records))
+        return record(self, late) if late else []
+
+    store.record = buggy_record  # type: ignore[method-assign]
+
+
+def _all(records: Sequence[RunRecord]) -> bool:
+    """Acknowledging, and acting, before the commit."""
+    return True
+
+
+def _starts(records: Sequence[RunRecord]) -> bool:
+    """Registering what may have to be undone when its effect is there, and not before."""
+    return "attempt_started" in kinds_of(records) and all(record.created is None for record in records)
+
+
+def _rests(records: Sequence[RunRecord]) -> bool:
+    return bool({"run_settled", "run_held"} & set(kinds_of(records)))
+
+
+def _merged(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> Records:
+    """Both, as one record a run."""
+    merged = {record.run_id: record for record in first}
+    for record in second:
+        before = merged.get(record.run_id)
+        merged[record.run_id] = record if before is None else _joined(before, record)
+    return list(merged.values())
+
+
+def _kept(record: RunRecord) -> RunRecord:
+    """The record as it is now; its lists are the driver's, who goes on with them."""
+    return record._replace(
+        entries=list(record.entries), payloads=list(record.payloads), stages=list(record.stages)
+    )
+
+
+def _joined(first: RunRecord, second: RunRecord) -> RunRecord:
+    stages = {row.position: row for row in (*first.stages, *second.stages)}
+    return second._replace(
+        entry_count=first.entry_count,
+        entries=[*first.entries, *second.entries],
+        payloads=[*first.payloads, *second.payloads],
+        run=second.run or first.run,
+        stages=list(stages.values()),
+        created=first.created,
+    )
+
+
+BUGS = {"acts_before_the_commit": _all, "starts_recorded_with_ends": _starts}

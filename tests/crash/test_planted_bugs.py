@@ -1,0 +1,28 @@
+"""The sweep finds what it is there to find: bugs planted on purpose make it fail, each by what it does outside."""
+
+from __future__ import annotations
+
+import pytest
+from tests.crash.conftest import Passed, Players
+from tests.crash.faults import Fault
+from tests.crash.stories import STORIES, points_of
+
+BACKWARD = next(story for story in STORIES if story.name == "backward")
+
+
+@pytest.mark.parametrize(
+    ("bug", "told"),
+    [
+        ("acts_before_the_commit", {"is lost", "has acted 2 times", "stands"}),
+        ("starts_recorded_with_ends", {"has acted 2 times", "stands"}),
+    ],
+    ids=["acts-before-the-commit", "starts-recorded-with-ends"],
+)
+def test_a_planted_bug_is_found(bug: str, told: set[str], play: Players, passed: Passed) -> None:
+    """With the bug, kills before this one story's commits, a fraction of the sweep, show all that it can do."""
+    assert play(BACKWARD, bug=bug).judge() == [], "without a kill it does no harm"
+    for point in points_of(passed(BACKWARD)):
+        if point.moment == "before" and told:
+            broken = play(BACKWARD, Fault(point), bug=bug).judge()
+            told = {each for each in told if not any(each in line for line in broken)}
+    assert not told, "no kill has shown this"
