@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 CLEW = (sys.executable, "-m", "clew")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""A process that may not keep compiled modules spends half of its time compiling them."""
+
 SECONDS_MAX = 50
 """A verb takes a second or two; one that takes so long hangs."""
 
@@ -48,7 +51,7 @@ class Person:
         done = subprocess.run(
             [*CLEW, *words],
             cwd=self.folder,
-            env={**os.environ, **(environment or {})},
+            env={**ENVIRONMENT, **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -65,6 +68,7 @@ class Person:
         return subprocess.Popen(
             [*CLEW, *words],
             cwd=self.folder,
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -229,7 +229,7 @@ def test_others_that_are_unfinished_are_told_of(person: Person) -> None:
     process.kill()
     person.end(process)
     done = person.clew("run", person.write("hello.yaml", HELLO))
-    assert "1 other run is unfinished; `clew resume` takes them up" in done.err
+    assert "1 other run is unfinished; `clew resume` takes it up" in done.err
     statuses = [run["status"] for run in person.clew("runs", "--format", "json").document]
     assert statuses == ["completed", "running"]
 

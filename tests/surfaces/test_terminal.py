@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.surfaces.calling import CLEW, Person, line_from, line_into
+from tests.surfaces.calling import CLEW, ENVIRONMENT, Person, line_from, line_into
 
 from clew.cli.output import Output, escaped, escaped_text, took_text, value_text
 
@@ -45,7 +45,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         unset = {"NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR"}
-        kept = {name: value for name, value in os.environ.items() if name not in unset}
+        kept = {name: value for name, value in ENVIRONMENT.items() if name not in unset}
         self._process = subprocess.Popen(
             [*CLEW, *words],
             cwd=person.folder,

@@ -38,8 +38,8 @@ class Progress:
         self._output.talk(escaped(f"{why}; this run goes on as soon as nobody does"))
 
     def others(self, count: int) -> None:
-        verb = "is" if count == 1 else "are"
-        self._output.talk(f"{counted(count, 'other run')} {verb} unfinished; `clew resume` takes them up")
+        verb, them = ("is", "it") if count == 1 else ("are", "them")
+        self._output.talk(f"{counted(count, 'other run')} {verb} unfinished; `clew resume` takes {them} up")
 
     async def during(self, work: Awaitable[Result]) -> Result:
         """The result of the work, with whatever is shown meanwhile."""

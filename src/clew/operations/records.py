@@ -69,12 +69,14 @@ class Records:
 
     def find(self, text: str) -> Row:
         """The row of the run whose id begins with the text, or whose name it is. Raises RequestError."""
+        row = self.store.run(text)
+        if row is not None:
+            return row
         found = self.store.run_ids_like(text) if text else []
-        exact = [run_id for run_id in found if run_id == text]
-        if len(exact or found) > 1:
+        if len(found) > 1:
             listed = ", ".join(found)
             raise RequestError(f"'{text}' may be any of the runs {listed}; give more of the id")
-        row = self.store.run((exact or found)[0]) if found else None
+        row = self.store.run(found[0]) if found else None
         if row is None:
             raise RequestError(f"there is no run '{text}' in this store; `clew runs` lists them")
         return row
