@@ -119,6 +119,13 @@ def test_what_changes_something_carries_the_idempotency_key(around, address):
     assert "idempotency-key" not in do(around, address)["json"]["headers"]
 
 
+def test_what_undoes_carries_a_key_of_its_own(around, address):
+    """A rollback's request carries the rollback's key: the stage's would make it the stage's request come again."""
+    with around.context(rollback_idempotency_key="undo-1") as context:
+        said = perform("http", {"url": f"{address}/x", "method": "DELETE"}, context, {}).value
+    assert said["json"]["headers"]["idempotency-key"] == "undo-1"
+
+
 def test_a_text_body_goes_as_it_stands(around, address):
     """`body` is sent as it is, without a type of its own; an own type is kept for json too."""
     assert do(around, address, method="POST", body="é=1")["json"]["body"] == "é=1"

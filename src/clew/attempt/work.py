@@ -63,6 +63,7 @@ class _Work:
             captures_stdout=any(output.source == STDOUT for output in request.outputs),
             outcome=request.scope.get("outcome") if is_rollback else None,
             attempts=request.scope.get("attempts") if is_rollback else None,
+            rollback_idempotency_key=request.scope.get("rollback_idempotency_key") if is_rollback else None,
         )
 
     def _bucket(self, name_or_url: str) -> Bucket:

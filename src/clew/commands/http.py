@@ -50,7 +50,8 @@ def http(context: CommandContext, params: Mapping[str, Json]) -> Json:
     Fails with `status` on another status than the expected ones, with `connection` when no answer came, with
     `output` when it is larger than an output may be.
     """
-    request = read_request(params, context.idempotency_key)
+    # A target that knows the stage's key would take the undoing for the same request come again.
+    request = read_request(params, context.rollback_idempotency_key or context.idempotency_key)
     status, headers, content = _answer(request, context.output_size_max)
     if not _is_expected(status, request):
         wanted = ", ".join(str(one) for one in request.expected) or "200 to 299"

@@ -71,6 +71,8 @@ class CommandContext:
     """For a rollback: how the stage ended. None otherwise."""
     attempts: Json = None
     """For a rollback: the stage's attempts."""
+    rollback_idempotency_key: str | None = None
+    """For a rollback: a key of its own, the same in every try. `idempotency_key` is the stage's there too."""
 
 
 def command(

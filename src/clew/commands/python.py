@@ -72,6 +72,7 @@ def _given_to_all(context: CommandContext) -> dict[str, Json]:
         "idempotency_key": context.idempotency_key,
         "outcome": context.outcome,
         "attempts": context.attempts,
+        "rollback_idempotency_key": context.rollback_idempotency_key,
     }
 
 
