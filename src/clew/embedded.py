@@ -41,8 +41,17 @@ class Program(FunctionProgram):
 
         Raises RequestError for variables that the program does not take, ProgramError for mistakes in it,
         StoreError when the store can't be used. A run that fails is a result, not an exception.
+
+        Raises RuntimeError on a thread whose event loop runs: there, `open_session` is what to use.
         """
-        return asyncio.run(self._run_alone(variables))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self._run_alone(variables))
+        raise RuntimeError(
+            "Program.run waits for the run, and would stop the event loop that runs on this thread; write "
+            "`async with clew.open_session(program) as session: await session.run(program, variables)`"
+        )
 
     async def _run_alone(self, variables: Mapping[str, Json]) -> RunResult:
         async with open_session(self, wait=True) as session:

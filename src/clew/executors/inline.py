@@ -157,7 +157,8 @@ class InlineExecutor:
             loaded = self._loaded[reference] = _Loaded(self._function_of(reference, request.folder))
         given = params.get("with")
         if given is None:
-            return loaded, {name: request.scope[name] for name in request.inputs}
+            taken = inspect.signature(loaded.function).parameters
+            return loaded, {name: request.scope[name] for name in request.inputs if name in taken}
         return loaded, {name: render(value, request.scope) for name, value in given.items()}
 
     def _in_thread(self, loaded: _Loaded, values: dict[str, Json]) -> asyncio.Future[Any]:
@@ -190,14 +191,14 @@ class InlineExecutor:
 class _Loaded:
     """A function, and whether it is `async`: asked once, not once an attempt."""
 
-    __slots__ = ("_function", "is_async")
+    __slots__ = ("function", "is_async")
 
     def __init__(self, function: Function) -> None:
-        self._function = function
+        self.function = function
         self.is_async = inspect.iscoroutinefunction(function)
 
     def __call__(self, **values: Json) -> Any:
-        return self._function(**values)
+        return self.function(**values)
 
 
 def _completed(request: AttemptRequest, result: Any) -> AttemptReport:

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from clew.core.program.model import Command, Condition, Stage
+from clew.core.running import statuses
 from clew.core.running.state import RunState, StageState
 from clew.core.sealing.canonical import KEY_TAG, ROLLBACK_KEY_TAG
 from clew.orchestrator.driven_run import DrivenRun
@@ -56,6 +57,7 @@ def _unchanging(
     """A request with what every run says alike; the rest is filled in when it is made."""
     timeout = stage.rollback.timeout_milliseconds if work == "rollback" else stage.timeout_milliseconds
     outputs = stage.outputs if work == "execute" else ()
+    made = () if work == "execute" else tuple(output.name for output in stage.outputs)
     return AttemptRequest(
         attempt_id="",
         work=work,
@@ -66,7 +68,7 @@ def _unchanging(
         idempotency_key="",
         items=tuple(WorkItem(each.name, each.params) for each in items),
         scope={},
-        inputs=stage.inputs,
+        inputs=(*stage.inputs, *(one.name for one in stage.dependencies), *made),
         outputs=tuple(OutputItem(each.name, each.source) for each in outputs),
         environment=stage.environment,
         timeout_milliseconds=timeout,
@@ -130,9 +132,15 @@ def block_test_request(
 
 
 def block_scope(run: DrivenRun) -> dict[str, Json]:
-    """What a block's own conditions see: the whole map, and the run's own built-in names."""
-    names = ("program_name", "run_name", "run_id", "run_time", "launch_time")
-    return {**run.values, **{name: _built_in(name, run.state, None) for name in names}}
+    """What a block's own conditions see: the whole map, in which the outputs of skipped stages are null, and the
+    run's own built-in names. Their `now` is when the block's last stage was done."""
+    state = run.state
+    names = ["program_name", "run_name", "run_id", "run_time", "launch_time", "now"]
+    names += [custom.name for custom in state.program.program.custom_times]
+    told = {name: _built_in(name, state, None, state.block_done_at) for name in names}
+    skipped = [stage for stage in state.stages.values() if stage.status == statuses.SKIPPED]
+    nulls = {output.name: None for stage in skipped for output in stage.sealed.stage.outputs}
+    return {**nulls, **run.values, **told}
 
 
 def _filled(
@@ -199,23 +207,26 @@ def _built_in(name: str, state: RunState, stage: StageState | None, now: int = 0
             return written_moment(state.run_time, zone)
         case "launch_time":
             return written_moment(state.created_at, zone)
-    if stage is None:
-        return None
-    now = stage.now_at or now
-    match name:
         case "now":
-            return written_moment(now, zone)
-        case "stage_name":
-            return stage.sealed.stage.name
-        case "attempt":
-            return stage.attempts
-        case "idempotency_key":
-            return idempotency_key(state.run_id, stage, KEY_TAG)
+            return written_moment(_now_of(stage, now), zone)
+    if stage is not None:
+        match name:
+            case "stage_name":
+                return stage.sealed.stage.name
+            case "attempt":
+                return stage.attempts
+            case "idempotency_key":
+                return idempotency_key(state.run_id, stage, KEY_TAG)
     for custom in program.custom_times:
         if custom.name == name:
-            base = now if custom.base == "now" else state.run_time
+            base = _now_of(stage, now) if custom.base == "now" else state.run_time
             return written_moment(base + custom.offset_milliseconds, zone)
     return None
+
+
+def _now_of(stage: StageState | None, now: int) -> int:
+    """The stage's `now` as the journal has fixed it, else the one given."""
+    return stage.now_at or now if stage is not None else now
 
 
 def written_moment(at: int, zone: tzinfo) -> str:

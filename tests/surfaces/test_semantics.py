@@ -1,0 +1,76 @@
+"""What stages, their conditions and their rollbacks are told, as whoever writes them sees it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.surfaces.calling import Person
+
+import clew
+
+TELLING = """
+name: telling
+stages:
+  - name: Make
+    outputs: [made]
+    execute: {command: python, params: ["telling:make"]}
+    validate: [{condition: python, params: ["telling:is_known"]}]
+    rollback: {command: python, params: ["telling:undo"]}
+  - {name: Break, after: [Make], execute: {command: shell, params: ["false"]}, rollback: none}
+"""
+
+TELLING_CODE = """
+from pathlib import Path
+
+TOLD = Path(__file__).with_name("told")
+
+def make():
+    return {"made": 5}
+
+def is_known(made):
+    return made == 5
+
+def undo(made, outcome, idempotency_key, rollback_idempotency_key):
+    TOLD.write_text(f"{made} {outcome} {idempotency_key[:4]} {rollback_idempotency_key[:4]}")
+"""
+
+
+def test_functions_of_a_file_are_given_the_stages_own_outputs(person: Person) -> None:
+    """A condition's function and a rollback's have parameters for the stage's outputs, as in Python."""
+    person.write("telling.py", TELLING_CODE)
+    person.clew("run", person.write("telling.yaml", TELLING), code=3)
+    assert (person.folder / "told").read_text() == "5 completed ck1_ cr1_"
+
+
+BLOCK = """
+name: block
+custom_times: {later: [now, 1 hour], before: [run, -1 day]}
+stages:
+  - {name: A, outputs: {a: {from: stdout}}, execute: {command: shell, params: [echo, x]}, rollback: none}
+  - {name: B, outputs: [b], when: "false", execute: {command: shell, params: ["true"]}, rollback: none}
+validate:
+  - {condition: expression, params: {expression: "EXPRESSION"}}
+"""
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["a == 'x' && b == null", "a == 'x' && before < now && now < later && run_time <= now"],
+)
+def test_a_blocks_own_conditions_know_every_name_they_may_use(person: Person, expression: str) -> None:
+    """The program's own conditions see its times, and null where a stage was skipped."""
+    person.clew("run", person.write("block.yaml", BLOCK.replace("EXPRESSION", expression)))
+
+
+def test_running_inside_an_event_loop_says_what_to_write() -> None:
+    """`Program.run` can't wait inside a running event loop, and names what can."""
+
+    @clew.stage
+    def nothing() -> None: ...
+
+    async def inside() -> None:
+        with pytest.raises(RuntimeError, match="open_session"):
+            clew.Program("inside", stages=[nothing]).run()
+
+    asyncio.run(inside())
