@@ -74,3 +74,18 @@ def test_running_inside_an_event_loop_says_what_to_write() -> None:
             clew.Program("inside", stages=[nothing]).run()
 
     asyncio.run(inside())
+
+
+SECRET = """
+name: secret
+environment: {TOKEN: "secret:API_TOKEN"}
+stages:
+  - {name: A, execute: {command: shell, params: ["true"]}, rollback: {command: shell, params: ["true"]}}
+"""
+
+
+def test_a_secret_that_no_setting_knows_is_told_before_anything_is_done(person: Person) -> None:
+    """Code 2, and no run: the stage could only fail, and so could its rollback."""
+    said = person.clew("run", person.write("secret.yaml", SECRET), code=2).err
+    assert "no setting says where the secret 'API_TOKEN' is" in said
+    assert not (person.folder / ".clew").exists()

@@ -60,10 +60,11 @@ def run(
     settings = settings_of(store, settings_file, buckets)
     given = variables_of(variables, variables_file)
     from clew.driving import NotFinished, Origin, run_to_rest
-    from clew.wiring import load_program, seal
+    from clew.wiring import load_program, seal, unknown_secrets
 
     loaded = load_program(program, folder=os.getcwd())
-    values = check_request(loaded.program, given, settings.buckets)
+    unknown = unknown_secrets(loaded.program, settings.secrets)
+    values = check_request(loaded.program, given, settings.buckets, unknown)
     origin = Origin(loaded.folder, given_buckets(settings, buckets))
     progress = new_progress(output)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from clew.core.program.model import Command, Json, Program
@@ -17,12 +17,17 @@ class RequestError(Exception):
 
 
 def check_request(
-    program: Program, variables: Mapping[str, Json], buckets: Container[str]
+    program: Program,
+    variables: Mapping[str, Json],
+    buckets: Container[str],
+    unknown_secrets: Iterable[str] = (),
 ) -> dict[str, Json]:
     """The variables map that a run begins with: the program's, overridden by the request's.
 
-    `buckets` are the names that the settings know. Raises RequestError with everything that is wrong: names the
-    program does not take, values that are missing, no JSON, or against their schema, buckets nobody knows.
+    `buckets` are the names that the settings know, `unknown_secrets` those of the program's that they do not:
+    a stage would fail for want of one, and so would its rollback. Raises RequestError with everything that is
+    wrong: names the program does not take, values that are missing, no JSON, or against their schema, buckets
+    and secrets nobody knows.
     """
     takes = {*program.variables, *program.requests}
     problems = [_not_taken(name, takes) for name in variables if name not in takes]
@@ -39,6 +44,11 @@ def check_request(
             problems.append(
                 f"no setting says where the bucket '{bucket}' is; name it in clew.toml, or with --bucket {bucket}=URL"
             )
+    for secret in unknown_secrets:
+        problems.append(
+            f"no setting says where the secret '{secret}' is; name it in clew.toml, under [secrets], "
+            f'as {secret} = {{environment = "VARIABLE"}} or {{file = "/path"}}'
+        )
     if problems:
         raise RequestError("\n".join(f"{program.name}: {problem}" for problem in problems))
     return values

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clew.wiring.orchestrators import open_orchestrator, queue_run
-    from clew.wiring.programs import describe_plan, load_program, program_schema, read_document, seal
+    from clew.wiring.programs import (
+        describe_plan,
+        load_program,
+        program_schema,
+        read_document,
+        seal,
+        unknown_secrets,
+    )
     from clew.wiring.records import log_path, open_records, open_store, probe
 
 _HOME = {
@@ -24,6 +31,7 @@ _HOME = {
     "queue_run": "clew.wiring.orchestrators",
     "read_document": "clew.wiring.programs",
     "seal": "clew.wiring.programs",
+    "unknown_secrets": "clew.wiring.programs",
 }
 
 __all__ = [
@@ -38,6 +46,7 @@ __all__ = [
     "queue_run",
     "read_document",
     "seal",
+    "unknown_secrets",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import NamedTuple
 
 from clew.commands import SIGNATURES
@@ -94,3 +94,13 @@ def _last(name: str, settings: Settings) -> tuple[str, Json] | None:
         return None if version is None or text is None else (version, json.loads(text))
     finally:
         store.close()
+
+
+def unknown_secrets(program: Program, known: Container[str]) -> list[str]:
+    """The secrets that the program refers to and the settings do not know, in order."""
+    from clew.core.program.content import content
+    from clew.trust.secrets import find_references
+
+    document = content(program)
+    named = find_references(document["stages"]) | find_references(document.get("validate", []))
+    return sorted(name for name in named if name not in known)
