@@ -145,12 +145,8 @@ class Witness:
         return not self.has_struck and self._moment().startswith("write-")
 
     def _lasts(self, kind: str) -> bool:
-        return (
-            self.has_struck
-            and self._fault is not None
-            and self._fault.is_lasting
-            and self._fault.kind == kind
-        )
+        fault = self._fault
+        return self.has_struck and fault is not None and fault.is_lasting and fault.kind == kind
 
     def _is_at(self, moment: str) -> bool:
         return self._is_aimed_at and not self.has_struck and self._moment() == moment

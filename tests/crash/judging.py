@@ -243,7 +243,10 @@ def _does_not_verify(kept: Kept) -> Iterator[str]:
             found = payload and payload_digest(payload["salt"], payload["content"].encode())
             if (found or "") != entry.payload:
                 yield f"the payload of entry {entry.seq} of run {run_id} is not what the entry names"
-        state = RunState(sealed_program(kept.programs[row["version"]]))
+        sealed = sealed_program(kept.programs[row["version"]])
+        if (sealed.version, sealed.plan_hash) != (row["version"], entries[0].prev):
+            yield f"the journal of run {run_id} does not link to the plan of its program"
+        state = RunState(sealed)
         for entry in entries:
             state.apply(entry)
         yield from _tracker_differs(state, row, kept.stages[run_id])

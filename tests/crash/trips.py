@@ -23,13 +23,15 @@ STAGE_OF = {
     "excursions": "book_excursion",
 }
 
+MODULES = ("jsonschema_rs", "trip", "urllib.request")
+
 BY_FILE = (
-    Story("trip", "trip.yaml", "completed"),
-    Story("trip-sold-out", "trip.yaml", "rolled_back"),
+    Story("trip", "trip.yaml", "completed", modules=MODULES),
+    Story("trip-sold-out", "trip.yaml", "rolled_back", modules=MODULES),
 )
 IN_PYTHON = (
-    Story("trip-in-python", "trip:trip", "completed"),
-    Story("trip-in-python-sold-out", "trip:trip", "rolled_back"),
+    Story("trip-in-python", "trip:trip", "completed", modules=MODULES),
+    Story("trip-in-python-sold-out", "trip:trip", "rolled_back", modules=MODULES),
 )
 
 
