@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from clew.operations import check_request, run_document
 from clew.orchestrator.driven_run import DrivenRun, Observer, Origin
 from clew.orchestrator.orchestrator import Orchestrator
 from clew.settings import Settings, read_settings
-from clew.wiring import open_orchestrator, read_document
+from clew.wiring import open_orchestrator, read_document, unknown_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,11 @@ class Program(FunctionProgram):
 class Session:
     """Runs programs of this process, many at a time, on one store."""
 
-    def __init__(self, orchestrator: Orchestrator, buckets: Container[str]) -> None:
+    def __init__(self, orchestrator: Orchestrator, settings: Settings) -> None:
         self._orchestrator = orchestrator
-        self._buckets = buckets
+        self._settings = settings
         self._sealed: dict[int, SealedProgram] = {}
+        self._unknown_secrets: dict[int, Sequence[str]] = {}
 
     @property
     def flush_count(self) -> int:
@@ -82,7 +83,9 @@ class Session:
         sealed = self._sealed.get(id(program))
         if sealed is None:
             sealed = self._sealed[id(program)] = seal(program, self._orchestrator)
-        values = check_request(sealed.program, variables or {}, self._buckets)
+            self._unknown_secrets[id(program)] = unknown_secrets(sealed.program, self._settings.secrets)
+        unknown = self._unknown_secrets[id(program)]
+        values = check_request(sealed.program, variables or {}, self._settings.buckets, unknown)
         run = self._orchestrator.create(
             sealed, values, requested_by="python", origin=Origin(program.folder), observer=observer
         )
@@ -116,4 +119,4 @@ async def open_session(
         reference: function for program in programs for reference, function in program.functions.items()
     }
     async with open_orchestrator(settings, functions=functions, wait=wait) as orchestrator:
-        yield Session(orchestrator, settings.buckets)
+        yield Session(orchestrator, settings)

@@ -327,6 +327,8 @@ class Driver:
 
     def _validate_stage(self, run: DrivenRun, action: actions.ValidateStage, at: int) -> None:
         stage = run.state.stages[action.stage]
+        if action.stage not in run.rounds and self._is_held_by_code(run, stage, "attempt", at):
+            return
         if not self._validator.stage(run, stage, at, self.notice, self._is_early) or self._is_draining:
             return
         if not self._is_held_by_code(run, stage, "attempt", at):
