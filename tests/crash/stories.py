@@ -211,8 +211,6 @@ class Play:
         """Whether the process has ended of a failing disk, as it should have if that failed."""
         if fault is None or fault.kind == "kill" or self.struck() is None:
             return False
-        if fault.point.transaction == "close":
-            return False  # what was to be closed was durable already
         if status in NOTHING_LEFT:
             self.broken.append(f"the disk failed, and all the same the process ended with {status}")
         return True
