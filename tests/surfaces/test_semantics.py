@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.surfaces.calling import Person
+from tests.surfaces.calling import Person, line_from
 
 import clew
 
@@ -89,3 +89,34 @@ def test_a_secret_that_no_setting_knows_is_told_before_anything_is_done(person: 
     said = person.clew("run", person.write("secret.yaml", SECRET), code=2).err
     assert "no setting says where the secret 'API_TOKEN' is" in said
     assert not (person.folder / ".clew").exists()
+
+
+WAITING_TO_BE_VALID = """
+name: waiting
+stages:
+  - name: A
+    execute: {command: shell, params: ["true"]}
+    validate:
+      - {condition: python, params: {function: "checks:holds"}, maximum_time: 1 hour, interval: 1 hour}
+    rollback: none
+"""
+
+CHECKS = """
+def holds():
+    with open("BEGUN", "w") as begun:
+        begun.write("tested")
+    return False
+"""
+
+
+def test_a_condition_that_changed_while_nobody_ran_it_holds_the_run(person: Person) -> None:
+    """A run that is taken up amid a stage's validation goes on under the code that was pinned, or not at all."""
+    begun = person.fifo("begun")
+    person.write("checks.py", CHECKS.replace("BEGUN", str(begun)))
+    process = person.begin("run", person.write("waiting.yaml", WAITING_TO_BE_VALID))
+    assert line_from(begun) == "tested"
+    process.kill()
+    person.end(process)
+    person.write("checks.py", "def holds():\n    return True\n")
+    assert "the code" in person.clew("resume", code=4).err
+    person.clew("verify", "--all")
