@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,6 +29,11 @@ class Done(NamedTuple):
     @property
     def document(self) -> Any:
         return json.loads(self.out)
+
+
+def heed_interrupts() -> None:
+    """Be as at a terminal: a shell has what it starts in the background ignore Ctrl-C, tests among it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Person:
@@ -73,6 +79,7 @@ class Person:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=heed_interrupts,
         )
 
     def end(self, process: subprocess.Popen[str]) -> Done:
