@@ -7,7 +7,7 @@ process or cluster can be the other end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -87,8 +87,16 @@ class Bucket(Protocol):
     def read(self, key: str, size_max: int) -> bytes:
         """The object's bytes. Raises FileNotFoundError, or BucketError when it is larger than `size_max`."""
 
+    def read_pieces(self, key: str) -> Iterator[bytes]:
+        """The object's bytes, however many, in pieces that memory holds easily. Whatever it raises, as `read`
+        does, comes when the first piece is asked for, or a later one."""
+
     def write(self, key: str, content: bytes) -> ObjectFacts:
         """Put an object whole: it is there with all its bytes, durably, or not at all."""
+
+    def write_pieces(self, key: str, pieces: Iterable[bytes]) -> ObjectFacts:
+        """As `write`, without ever holding more than a piece. What the pieces raise comes through, and then
+        nothing has changed: the object that was there is there still."""
 
     def copy(self, key: str, target: str) -> ObjectFacts:
         """Copy within the bucket. Raises FileNotFoundError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -64,7 +65,10 @@ def test_a_missing_object_is_no_error_of_the_bucket(bucket):
         with pytest.raises(FileNotFoundError):
             bucket.read(key, 10)
         with pytest.raises(FileNotFoundError):
-            bucket.copy(key, "b")
+            bucket.copy(key, "new/b")
+        with pytest.raises(FileNotFoundError):
+            next(bucket.read_pieces(key))
+    assert listed(bucket) == ["there/"]
     assert listed(bucket, "nowhere/") == []
     assert listed(bucket, "there/x/") == []
 
@@ -118,7 +122,9 @@ def test_no_key_leads_out_of_the_bucket(bucket, key):
     for act in (
         lambda: bucket.facts(key),
         lambda: bucket.read(key, 1),
+        lambda: next(bucket.read_pieces(key)),
         lambda: bucket.write(key, b""),
+        lambda: bucket.write_pieces(key, never()),
         lambda: bucket.copy(key, "b"),
         lambda: bucket.copy("a", key),
         lambda: bucket.delete(key),
@@ -157,6 +163,88 @@ def test_a_search_reads_as_many_pages_as_there_are(bucket):
         Search([Dependency("file", "x", (Element(r"f\d+", "regex", "max"),))], {}), lambda name: memory
     )
     assert outcome.values["file"]["key"] == f"f{PAGE_SIZE * 2 - 1}"
+
+
+# ---- in pieces -------------------------------------------------------------------------------------------
+
+
+def never():
+    """Pieces that nobody may ask for."""
+    pytest.fail("pieces were asked for")
+    yield b""
+
+
+def torn(*pieces, by):
+    """Pieces, and then an error instead of the rest."""
+    yield from pieces
+    raise by
+
+
+def test_pieces_make_one_object(bucket):
+    """What is written in pieces is read whole, and what is written whole comes in pieces."""
+    facts = bucket.write_pieces("a/b", iter([b"one", b"", b"two"]))
+    assert facts == bucket.facts("a/b")
+    assert bucket.read("a/b", 6) == b"onetwo"
+    bucket.write("c", b"x" * 3_000_000)
+    assert b"".join(bucket.read_pieces("c")) == b"x" * 3_000_000
+    for key in ("d", "e"):
+        bucket.write_pieces(key, ())
+        assert b"".join(bucket.read_pieces(key)) == b""
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("no source"), BucketError("no answer"), ValueError("no")]
+)
+def test_pieces_that_fail_change_nothing(bucket, error):
+    """When the pieces break off, their error comes through; the old object stays, and nothing is beside it."""
+    bucket.write("a", b"old")
+    for key in ("a", "new/folder/b"):
+        with pytest.raises(type(error)) as raised:
+            bucket.write_pieces(key, torn(b"n", b"e", by=error))
+        assert raised.value is error
+    assert bucket.read("a", 9) == b"old"
+    assert listed(bucket) == ["a"]
+
+
+def test_an_object_may_be_written_over_itself(bucket):
+    """Reading goes on with what it began with, whatever happens to the object meanwhile."""
+    bucket.write("a", b"x" * 3_000_000)
+    bucket.write_pieces("a", bucket.read_pieces("a"))
+    assert bucket.read("a", 3_000_000) == b"x" * 3_000_000
+    pieces = bucket.read_pieces("a")
+    first = next(pieces)
+    bucket.write("a", b"other")
+    assert first + b"".join(pieces) == b"x" * 3_000_000
+
+
+def test_a_folder_that_is_gone_when_the_pieces_have_come_is_made_again(bucket):
+    """A delete that empties the folder while an object is written there costs the object nothing."""
+    bucket.write("folder/only", b"")
+
+    def pieces():
+        yield b"one"
+        assert bucket.delete("folder/only")
+        yield b"two"
+
+    bucket.write_pieces("folder/new", pieces())
+    assert bucket.read("folder/new", 6) == b"onetwo"
+    assert listed(bucket, "folder/") == ["folder/new"]
+
+
+def test_any_size_takes_the_memory_of_a_piece(tmp_path):
+    """An object that memory could not hold is copied within a bucket and to another."""
+    one, other = FileBucket(str(tmp_path / "one")), FileBucket(str(tmp_path / "other"))
+    piece = b"x" * 1_000_000
+    tracemalloc.start()
+    try:
+        one.write_pieces("a", (piece for _ in range(32)))
+        one.copy("a", "b")
+        other.write_pieces("c", one.read_pieces("b"))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert other.facts("c").size == 32_000_000
+    assert most < 8_000_000
 
 
 segments = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=8)

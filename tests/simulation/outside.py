@@ -6,7 +6,7 @@ ignore for a while that it is to end; and it dies with the orchestrator that sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
@@ -351,3 +351,11 @@ class PretendBucket(MemoryBucket):
         if self._odds.strike("payload bucket out of order", 0.02):
             raise BucketError("pretended")
         return self._kept.read(key, size_max)
+
+    def write_pieces(self, key: str, pieces: Iterable[bytes]) -> ObjectFacts:
+        return self.write(key, b"".join(pieces))
+
+    def read_pieces(self, key: str) -> Iterator[bytes]:
+        if self._odds.strike("payload bucket out of order", 0.02):
+            raise BucketError("pretended")
+        yield from self._kept.read_pieces(key)

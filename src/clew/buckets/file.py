@@ -12,8 +12,10 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from clew.buckets.keys import check_folder, check_key
@@ -22,7 +24,7 @@ from clew.ports import BucketError, ObjectFacts
 _WRITING = ".clew-writing-"
 """How the names of files begin that are not whole yet; they are not listed."""
 
-_CHUNK_SIZE = 1024 * 1024
+_PIECE_SIZE = 1024 * 1024
 """Bytes read at a time when copying: large enough that the calls cost nothing beside the disk."""
 
 _TRIES_MAX = 100
@@ -32,6 +34,8 @@ pause: while the system removes a folder, it is there for some calls and gone fo
 
 # A file without a name until it is whole: what a killed process was writing leaves nothing. Linux only.
 _UNNAMED: int | None = getattr(os, "O_TMPFILE", None)
+
+_Given = TypeVar("_Given")
 
 
 def folder_of(url: str) -> str:
@@ -122,6 +126,12 @@ class FileBucket:
             raise BucketError(f"'{key}' has {size} bytes; {size_max} is the most that is read here")
         return content
 
+    def read_pieces(self, key: str) -> Iterator[bytes]:
+        check_key(key)
+        with self._answering(key), self._opened(key) as file:
+            while piece := os.read(file, _PIECE_SIZE):
+                yield piece
+
     @contextmanager
     def _opened(self, key: str) -> Iterator[int]:
         path = self._path(key)
@@ -144,34 +154,48 @@ class FileBucket:
     # ---- writing ----
 
     def write(self, key: str, content: bytes) -> ObjectFacts:
-        return self._put(key, lambda file: _write(file, content))
+        return self.write_pieces(key, (content,))
 
     def copy(self, key: str, target: str) -> ObjectFacts:
-        check_key(key)
-        with self._answering(key), self._opened(key) as source:
+        return self.write_pieces(target, self.read_pieces(key))
 
-            def fill(file: int) -> None:
-                os.lseek(source, 0, os.SEEK_SET)
-                while chunk := os.read(source, _CHUNK_SIZE):
-                    _write(file, chunk)
-
-            return self._put(target, fill)
-
-    def _put(self, key: str, fill: Callable[[int], None]) -> ObjectFacts:
+    def write_pieces(self, key: str, pieces: Iterable[bytes]) -> ObjectFacts:
         check_key(key)
         if any(segment.startswith(_WRITING) for segment in key.split("/")):
             raise BucketError(f"'{key}' begins like a file that is being written; take another name")
-        path = self._path(key)
+        path, name = os.path.split(self._path(key))
         with self._answering(key):
-            for tries_left in reversed(range(_TRIES_MAX)):
-                try:
-                    self._make_folder(os.path.dirname(path))
-                    return _facts_of(key, _put_whole(path, fill))
-                except FileNotFoundError:
-                    if not tries_left:
-                        raise
-                    time.sleep(_PAUSE_SECONDS)
+            # The pieces come once. So a folder that is gone when they have come is made anew, and nothing else.
+            file, writing = self._in_folder(path, _new_file)
+            try:
+                _fill(file, pieces)
+                self._in_folder(path, partial(_give_name, file, writing, name))
+                return _facts_of(key, os.fstat(file))
+            except BaseException:
+                self._take_back(path, writing)
+                raise
+            finally:
+                os.close(file)
+
+    def _in_folder(self, path: str, act: Callable[[int], _Given]) -> _Given:
+        """Act in the folder, which is made if it isn't there, as often as a delete beside has just removed it."""
+        for tries_left in reversed(range(_TRIES_MAX)):
+            try:
+                self._make_folder(path)
+                with _opened_folder(path) as folder:
+                    return act(folder)
+            except FileNotFoundError:
+                if not tries_left:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
         raise AssertionError("the last try returns or raises")
+
+    def _take_back(self, path: str, writing: str) -> None:
+        """Leave nothing of a file that has not got its name, and no folder that was made for it."""
+        if writing:
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(path, writing))
+        self._without_empty_folders(path)
 
     def _make_folder(self, path: str) -> None:
         if os.path.isdir(path):
@@ -272,11 +296,11 @@ def _is_text(name: str) -> bool:
 
 
 def _read(file: int, size: int) -> bytes:
-    chunks = []
-    while size > 0 and (chunk := os.read(file, min(size, _CHUNK_SIZE))):
-        chunks.append(chunk)
-        size -= len(chunk)
-    return b"".join(chunks)
+    pieces = []
+    while size > 0 and (piece := os.read(file, min(size, _PIECE_SIZE))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def _write(file: int, content: bytes) -> None:
@@ -285,27 +309,10 @@ def _write(file: int, content: bytes) -> None:
         rest = rest[os.write(file, rest) :]
 
 
-def _put_whole(path: str, fill: Callable[[int], None]) -> os.stat_result:
-    """Write a file so that its name never stands for a part of it; what it is afterwards."""
-    path, name = os.path.split(path)
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        file, writing = _new_file(folder)
-        try:
-            fill(file)
-            os.fsync(file)
-        except BaseException:
-            if writing:
-                os.unlink(writing, dir_fd=folder)
-            raise
-        else:
-            _give_name(file, writing, name, folder)
-            os.fsync(folder)
-            return os.fstat(file)
-        finally:
-            os.close(file)
-    finally:
-        os.close(folder)
+def _fill(file: int, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        _write(file, piece)
+    os.fsync(file)
 
 
 def _new_file(folder: int) -> tuple[int, str]:
@@ -329,13 +336,24 @@ def _writing_name() -> str:
 
 
 def _give_name(file: int, writing: str, name: str, folder: int) -> None:
+    """Have the name stand for the whole file, durably: never for a part of it."""
+    if writing or not _is_linked(file, name, folder):
+        _replace(file, writing, name, folder)
+    os.fsync(folder)
+
+
+def _is_linked(file: int, name: str, folder: int) -> bool:
+    try:
+        _link(file, name, folder)
+    except FileExistsError:
+        return False  # what is there can't be replaced by a link, only by a name
+    return True
+
+
+def _replace(file: int, writing: str, name: str, folder: int) -> None:
     if not writing:
-        try:
-            return _link(file, name, folder)
-        except FileExistsError:
-            # What is there can't be replaced by a link, only by a name.
-            writing = _writing_name()
-            _link(file, writing, folder)
+        writing = _writing_name()
+        _link(file, writing, folder)
     try:
         os.replace(writing, name, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError:
@@ -350,8 +368,14 @@ def _link(file: int, name: str, folder: int) -> None:
 
 
 def _sync_folder(path: str) -> None:
+    with _opened_folder(path) as folder:
+        os.fsync(folder)
+
+
+@contextmanager
+def _opened_folder(path: str) -> Iterator[int]:
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        yield folder
     finally:
         os.close(folder)

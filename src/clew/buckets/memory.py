@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from clew.buckets.keys import check_folder, check_key
 from clew.ports import BucketError, ObjectFacts
@@ -46,12 +46,19 @@ class MemoryBucket:
         return found[0] if found else None
 
     def read(self, key: str, size_max: int) -> bytes:
+        content = self._content(key)
+        if len(content) > size_max:
+            raise BucketError(f"'{key}' has {len(content)} bytes; {size_max} is the most that is read here")
+        return content
+
+    def read_pieces(self, key: str) -> Iterator[bytes]:
+        yield self._content(key)
+
+    def _content(self, key: str) -> bytes:
         check_key(key)
         found = self._objects.get(key)
         if found is None:
             raise FileNotFoundError(f"{self._url}: there is no '{key}'")
-        if len(found[1]) > size_max:
-            raise BucketError(f"'{key}' has {len(found[1])} bytes; {size_max} is the most that is read here")
         return found[1]
 
     def write(self, key: str, content: bytes) -> ObjectFacts:
@@ -62,12 +69,12 @@ class MemoryBucket:
             self._objects[key] = (facts, bytes(content))
         return facts
 
-    def copy(self, key: str, target: str) -> ObjectFacts:
+    def write_pieces(self, key: str, pieces: Iterable[bytes]) -> ObjectFacts:
         check_key(key)
-        found = self._objects.get(key)
-        if found is None:
-            raise FileNotFoundError(f"{self._url}: there is no '{key}'")
-        return self.write(target, found[1])
+        return self.write(key, b"".join(pieces))
+
+    def copy(self, key: str, target: str) -> ObjectFacts:
+        return self.write(target, self._content(key))
 
     def delete(self, key: str) -> bool:
         check_key(key)

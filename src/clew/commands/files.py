@@ -9,9 +9,6 @@ from clew.commands.interface import CommandContext, CommandError
 from clew.core.planning.locations import located_value, split_location
 from clew.ports import Bucket, Json, ObjectFacts
 
-COPY_SIZE_MAX = 256 * 1024 * 1024
-"""Bytes copied from one bucket to another, which takes as much memory; within a bucket there is no limit."""
-
 
 def publish_file(context: CommandContext, params: Mapping[str, Json]) -> Json:
     """Gives back the location as a dependency would: url, bucket, key, name, size, etag, modified."""
@@ -42,7 +39,7 @@ def copy_file(context: CommandContext, params: Mapping[str, Json]) -> Json:
         if source_name == name:
             facts = target.copy(source_key, key)
         else:
-            facts = target.write(key, source.read(source_key, COPY_SIZE_MAX))
+            facts = target.write_pieces(key, source.read_pieces(source_key))
     except FileNotFoundError as error:
         raise CommandError("not_found", f"'{params['from']}' is not there") from error
     return _located(name, target, facts)

@@ -6,7 +6,7 @@ Nothing here drives a run, so nothing here loads what driving takes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -118,8 +118,14 @@ class LazyBucket:
     def read(self, key: str, size_max: int) -> bytes:
         return self._bucket().read(key, size_max)
 
+    def read_pieces(self, key: str) -> Iterator[bytes]:
+        return self._bucket().read_pieces(key)
+
     def write(self, key: str, content: bytes) -> Any:
         return self._bucket().write(key, content)
+
+    def write_pieces(self, key: str, pieces: Iterable[bytes]) -> Any:
+        return self._bucket().write_pieces(key, pieces)
 
     def copy(self, key: str, target: str) -> Any:
         return self._bucket().copy(key, target)
