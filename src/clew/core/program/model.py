@@ -76,6 +76,20 @@ class Dependency(Struct, frozen=True):
     prefix: tuple[Element, ...]
 
 
+class InputDependency(Struct, frozen=True):
+    """Something a person or a system must supply while the run goes on; its name is a variable.
+
+    `schema` is a JSON Schema, or None for any value. `deadline_milliseconds` counts from the stage's `now`.
+    """
+
+    name: str
+    schema: Json = None
+    deadline_milliseconds: int | None = None
+
+
+AnyDependency = Dependency | InputDependency
+
+
 class Output(Struct, frozen=True):
     """A name that a stage writes; `source` is None (from the result), `stdout`, or a name in the result."""
 
@@ -90,25 +104,41 @@ class Rollback(Struct, frozen=True):
 
     `undeclared`: nothing was said, so what the stage did is residue when the run goes wrong.
     `none`: the stage leaves nothing that would have to be undone.
-    `commands`: these, in order.
+    `commands`: these, in order; then the objects of `restore` are put back.
+    `impossible`: a point of no return.
+
+    `restore`: places (`bucket/key`, or URLs) whose objects are kept before a pass's first attempt. `to`: the
+    stage to whose block, inclusive, the run goes back when this one fails for good, and from where it goes on,
+    up to `attempts` times. `on_failure` is `hold` or `continue`: what becomes of the other rollbacks when this
+    one fails for good.
     """
 
     kind: str = "undeclared"
     commands: tuple[Command, ...] = ()
+    restore: tuple[str, ...] = ()
+    to: str | None = None
+    attempts: int = 1
+    on_failure: str = "hold"
     retry: Retry = Retry()
     timeout_milliseconds: int = HOUR
 
 
 class Stage(Struct, frozen=True):
-    """The unit of work: what it needs, what it does, how that is checked and undone."""
+    """The unit of work: what it needs, what it does, how that is checked and undone.
+
+    `for_each`: a template that gives a list, or a list; the stage is then done once for each of its values, at
+    most `max_parallel` of these items at the same time.
+    """
 
     name: str
     execute: tuple[Command, ...]
-    dependencies: tuple[Dependency, ...] = ()
+    dependencies: tuple[AnyDependency, ...] = ()
     inputs: tuple[str, ...] = ()
     outputs: tuple[Output, ...] = ()
     after: tuple[str, ...] = ()
     when: str | None = None
+    for_each: Json = None
+    max_parallel: int | None = None
     validate: tuple[Condition, ...] = ()
     rollback: Rollback = Rollback()
     retry: Retry = Retry()
