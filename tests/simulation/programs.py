@@ -180,8 +180,8 @@ def _random_rollback(chance: Random) -> Rollback:
     return Rollback(
         "commands",
         (Command("python", {"function": UNDO}),),
-        _random_retry(chance),
-        chance.choice((10_000, 60_000)),
+        retry=_random_retry(chance),
+        timeout_milliseconds=chance.choice((10_000, 60_000)),
     )
 
 

@@ -81,7 +81,8 @@ def named_buckets(program: Program) -> list[str]:
     """The buckets that the program names outright, each once: not those it gives as URLs or refers to."""
     names: dict[str, None] = {}
     for stage in program.stages:
-        places: list[Json] = [dependency.bucket for dependency in stage.dependencies]
+        places: list[Json] = [dependency.bucket for dependency in stage.file_dependencies]
+        places += _buckets_in(stage.rollback.restore)
         for command in (*stage.execute, *stage.rollback.commands):
             places += _buckets_of(command, BUCKET_PARAMS.get(command.name, ()))
         for condition in (*stage.validate, *program.validate):
@@ -99,10 +100,17 @@ def _buckets_of(command: Command, params: Sequence[str]) -> list[Json]:
     found: list[Json] = []
     for param in params:
         given = command.params.get(param) if isinstance(command.params, Mapping) else None
-        for place in given if isinstance(given, list) else [given]:
-            if isinstance(place, str) and "/" in place and not place.startswith("/"):
-                found.append(place.split("/", 1)[0])
+        found += _buckets_in(given if isinstance(given, list) else [given])
     return found
+
+
+def _buckets_in(places: Iterable[Json]) -> list[Json]:
+    """What stands where a bucket does in each of the places."""
+    return [
+        place.split("/", 1)[0]
+        for place in places
+        if isinstance(place, str) and "/" in place and not place.startswith("/")
+    ]
 
 
 def _is_plain(place: Json) -> bool:

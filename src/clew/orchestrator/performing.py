@@ -156,7 +156,7 @@ class Performer:
         now = stage.now_at or at
         scope = scope_of(run, stage, stage.sealed.reads, now=now)
         buckets = {**self._around.buckets, **run.origin.buckets}
-        name, dependencies = stage.sealed.stage.name, stage.sealed.stage.dependencies
+        name, dependencies = stage.sealed.stage.name, stage.sealed.stage.file_dependencies
 
         async def look() -> None:
             answer = await self._tasks.outside(lambda: self._search(dependencies, scope, buckets))

@@ -148,7 +148,7 @@ def probe(records: Records, row: Mapping[str, Any], settings: Settings) -> dict[
     buckets = {**settings.buckets, **origin.buckets}
     return {
         name: search_dependencies(
-            stage.sealed.stage.dependencies,
+            stage.sealed.stage.file_dependencies,
             scope_of(run, stage, stage.sealed.reads, now=stage.now_at),
             buckets,
         )

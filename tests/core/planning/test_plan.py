@@ -12,6 +12,7 @@ from clew.core.program.model import (
     CustomTime,
     Dependency,
     Element,
+    InputDependency,
     Output,
     Program,
     Rollback,
@@ -70,9 +71,12 @@ def test_whatever_part_of_a_stage_refers_to_a_name_needs_it() -> None:
         stage("execute", ["{a_out.x}"]),
         stage("validate", validate=(Condition("holds", {"expression": "a_out == 1"}),)),
         stage("rollback", rollback=Rollback("commands", (Command("note", {"text": "{a_out}"}),))),
+        stage("restore", rollback=Rollback("commands", restore=("b/{a_out}",))),
+        stage("for_each", for_each="{a_out.files}"),
+        stage("one_each", for_each=["x", {"y": "{a_out}"}]),
         stage("after", after=("a",)),
     )
-    assert [len(block.stages) for block in planned.blocks] == [1, 9]
+    assert [len(block.stages) for block in planned.blocks] == [1, 12]
     assert all(one.needed_stages == ("a",) for one in planned.blocks[1].stages)
     assert planned.blocks[1].stages[-1].needs == (Need("a", AFTER),)
 
@@ -170,6 +174,51 @@ def test_what_a_named_command_reads_depends_on_what_it_may_be() -> None:
             "'region' has two producers: it is a variable of the program and",
         ),
         (
+            stage("a", rollback=Rollback("commands", restore=("b/{a_out}",))),
+            "stages[0].rollback.restore[0]: 'a_out' is an output of the stage 'a' itself; the places of restore",
+        ),
+        (
+            stage("a", rollback=Rollback("commands", restore=("b/{outcome}",))),
+            "'outcome' is not told to the places of restore; they are kept once, before the first attempt",
+        ),
+        (
+            stage("a", rollback=Rollback("commands", restore=("b/{attempt}",))),
+            "'attempt' is not told to the places of restore",
+        ),
+        (
+            stage("a", rollback=Rollback("commands", restore=("b/{item}",))),
+            "'item' is told to the items of a stage with for_each only; say in the stage's for_each what",
+        ),
+        (stage("a", "{index}"), "stages[0].execute[0].params.text: 'index' is told to the items of a stage"),
+        (stage("a", inputs=("item",)), "stages[0].inputs[0]: 'item' is told to the items of a stage with"),
+        (
+            stage("a", for_each=[1], when="index > 1"),
+            "stages[0].when: 'index' is not told to when, which is read before there are items; it can be",
+        ),
+        (stage("a", for_each="{item}"), "stages[0].for_each: 'item' is not told to for_each, which is read"),
+        (
+            stage("a", for_each=[1], dependencies=(Dependency("f", "{item}", (Element("x"),)),)),
+            "stages[0].dependencies.f.bucket: 'item' is not told to dependencies, which is read",
+        ),
+        (stage("a", for_each="{a_out}"), "stages[0].for_each: 'a_out' is an output of the stage 'a' itself"),
+        (stage("a", for_each="region"), "stages[0].for_each: 'region' is no list; write {region}, or a list"),
+        (
+            stage("a", for_each=[1], outputs=(Output("item"),)),
+            "stages[0].outputs.item: 'item' is a name that clew gives the items of the stage 'a'; rename it",
+        ),
+        (
+            stage("a", when="f == ''", dependencies=(InputDependency("f"),)),
+            "stages[0].when: 'f' is an input of the stage 'a' itself; when is tested before",
+        ),
+        (
+            stage("a", rollback=Rollback(to="b")),
+            "stages[0].rollback.to: there is no stage 'b'",
+        ),
+        (
+            stage("load", rollback=Rollback("none", to="laod")),
+            "stages[0].rollback.to: there is no stage 'laod'; did you mean 'load'?",
+        ),
+        (
             stage("a", outputs=(Output("run_id"),)),
             "stages[0].outputs.run_id: 'run_id' is a name that clew gives",
         ),
@@ -190,6 +239,80 @@ def test_a_mistake_in_names_is_one_problem_that_says_where(one: Stage, says: str
     found = problems(one, variables={"region": "note"}, requests={"free": {"type": "string"}})
     assert len({problem.partition(": ")[0] for problem in found}) == 1
     assert any(says in problem for problem in found), found
+
+
+def test_items_have_names_of_their_own() -> None:
+    """`item` and `index` are told to all that an item does, and are nothing that the stage reads from others."""
+    one = stage(
+        "a",
+        "{item.key}",
+        for_each="{files}",
+        inputs=("item", "region"),
+        dependencies=(Dependency("files", "b", (Element("x", multiple="all"),)),),
+        environment={"N": "{index}"},
+        validate=(Condition("holds", {"expression": "item == region && index > 0"}),),
+        rollback=Rollback(
+            "commands",
+            (Command("note", {"text": "{item}{outcome}"}),),
+            restore=("b/{item.key}{run_id}{files}",),
+        ),
+    )
+    assert plan(one, variables={"region": ""}).blocks[0].stages[0].needs == ()
+    reads = stage_reads(one, COMMANDS, CONDITIONS)
+    assert reads.forward == {"region", "run_id"}
+    assert reads.validate == {"region"}
+    assert reads.rollback == frozenset()
+
+
+def test_without_items_their_names_are_free() -> None:
+    """Where no stage has items, `item` and `index` are names like any other."""
+    planned = plan(stage("a", outputs=(Output("item"),)), stage("b", "{item}{index}"), variables={"index": 1})
+    assert planned.blocks[1].stages[0].needs == (Need("a", "item"),)
+    assert stage_reads(stage("b", "{item}"), COMMANDS, CONDITIONS).forward == {"item"}
+
+
+def test_a_name_of_items_that_is_taken_is_told_once() -> None:
+    """A producer of `item` beside a stage with items is one problem, and those who read it are none."""
+    (said,) = problems(
+        stage("a", "{item}", for_each=[1]), stage("b", "{item}", when="item == 1"), requests={"item": {}}
+    )
+    assert said == ("requests.item: 'item' is a name that clew gives the items of the stage 'a'; rename it")
+
+
+def test_an_input_has_a_name_like_a_file() -> None:
+    """What somebody supplies is read by the stage's other dependencies, by itself, and by later stages."""
+    file = Dependency("file", "b", (Element("{approval.path}"),))
+    one = stage("a", "{approval}", dependencies=(file, InputDependency("approval", {"type": "object"})))
+    planned = plan(one, stage("b", "{approval}"))
+    assert planned.blocks[1].stages[0].needs == (Need("a", "approval"),)
+    assert stage_reads(one, COMMANDS, CONDITIONS).names == frozenset()
+    assert [each.name for each in ordered_dependencies(one)] == ["approval", "file"]
+    assert (one.file_dependencies, one.input_dependencies) == (one.dependencies[:1], one.dependencies[1:])
+
+
+def back(target: str) -> Rollback:
+    return Rollback("none", to=target)
+
+
+def test_a_run_goes_back_to_a_stage_that_comes_no_later() -> None:
+    """A stage may name itself, one of its own block or an earlier one; one that comes later is a problem."""
+    a, b, c = stage("a"), stage("b", "{a_out}", rollback=back("a")), stage("c", "{a_out}", rollback=back("b"))
+    assert plan(a, b, c, stage("d", rollback=back("d"))).blocks
+    (said,) = problems(stage("a", rollback=back("b")), b)
+    assert said == (
+        "stages[0].rollback.to: 'b' is in block 2, after block 1 of 'a'; "
+        "name a stage of the same block or an earlier one, or the stage itself"
+    )
+    (in_sequence,) = problems(stage("x", rollback=back("y")), stage("y"), maintain_sequence=True)
+    assert "'y' is in block 2, after block 1 of 'x'" in in_sequence
+
+
+def test_a_circle_has_no_block_to_go_back_to() -> None:
+    """Of stages in a circle no problem is told that only follows from the circle."""
+    (said,) = problems(
+        stage("a", "{b_out}", rollback=back("c")), stage("b", "{a_out}"), stage("c", rollback=back("a"))
+    )
+    assert "wait for each other" in said
 
 
 def test_two_producers_of_a_name_are_both_named() -> None:

@@ -10,7 +10,9 @@ from tests.core.program.tables import COMMANDS, CONDITIONS
 
 from clew.core.program.content import canonical_bytes, content, version
 from clew.core.program.durations import DURATION_MILLISECONDS_MAX, written_duration
+from clew.core.program.model import Command, Program, Retry, Rollback, Stage
 from clew.core.program.parse import parse
+from clew.core.program.problems import ProgramError
 
 _JSON = st.recursive(
     st.none()
@@ -59,12 +61,37 @@ _FILE = _some(
         ),
     }
 )
-_ROLLBACK = st.one_of(
-    st.just("none"),
-    _COMMAND,
-    st.lists(_COMMAND, min_size=1, max_size=2),
-    _some({"commands": st.lists(_COMMAND, min_size=1, max_size=2)}, retry=_RETRY, timeout=_LENGTH),
+_INPUT = _some(
+    {"kind": st.just("input")}, schema=st.just({"type": "boolean"}) | st.booleans(), deadline=_LENGTH
 )
+_COMMANDS = st.lists(_COMMAND, min_size=1, max_size=2)
+_PLACES = st.lists(st.sampled_from(["b/k", "b/{region}", "file:/f/k"]), min_size=1, max_size=2)
+_FOR_EACH = st.just({}) | _some(
+    {"for_each": st.sampled_from(["{region}", [], ["x", "{region}", {"y": ["{region}"]}]])},
+    max_parallel=st.integers(1, 9),
+)
+
+
+def _rollbacks(*targets: str) -> st.SearchStrategy[Any]:
+    """Rollbacks in any of the ways to say them; those that go back go to one of the targets."""
+    how = {"retry": _RETRY, "timeout": _LENGTH, "on_failure": st.sampled_from(["hold", "continue"])}
+    undoing = st.one_of(
+        _some({"commands": _COMMANDS}, restore=_PLACES, **how),
+        _some({"command": st.just("plug")}, params=st.just({"a": 1}), restore=_PLACES, **how),
+        _some({"restore": _PLACES}, **how),
+    )
+    back = _some({"to": st.sampled_from(targets)}, attempts=st.integers(1, 9))
+    return st.one_of(
+        st.sampled_from(["none", "impossible", {"command": "none"}]),
+        _COMMAND,
+        _COMMANDS,
+        undoing,
+        back,
+        back.map(lambda said: {"command": "none", **said}),
+        st.tuples(undoing, back).map(lambda both: both[0] | both[1]),
+    )
+
+
 _FOR_ALL = {
     "retry": _RETRY,
     "timeout": _LENGTH,
@@ -82,18 +109,21 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         outputs = draw(
             st.sampled_from([[f"x{at}"], {f"x{at}": {"from": "stdout"}}, {f"x{at}": {"default": None}}])
         )
-        stages[f"s{at}"] = draw(
+        stages[f"s{at}"] = draw(_FOR_EACH) | draw(
             _some(
                 {
                     "execute": _COMMAND | st.lists(_COMMAND, min_size=1, max_size=2),
                     "outputs": st.just(outputs),
                 },
-                dependencies=_FILE.map(lambda file, at=at: {f"f{at}": file, f"e{at}": file}),
+                dependencies=st.tuples(_FILE, _INPUT).map(
+                    lambda both, at=at: {f"f{at}": both[0], f"i{at}": both[1], f"e{at}": both[0]}
+                ),
                 when=st.just("true"),
                 inputs=st.just(["region"]),
                 after=st.just([f"s{at - 1}"] if at else []),
                 validate=_CONDITION | st.lists(_CONDITION, max_size=2),
-                rollback=_ROLLBACK,
+                # The first stage is in the first block, whatever else there is.
+                rollback=_rollbacks("s0", f"s{at}"),
                 **_FOR_ALL,
             )
         )
@@ -154,6 +184,47 @@ def test_what_means_the_same_is_one_version() -> None:
         ],
     }
     assert version(parse(short, COMMANDS, CONDITIONS)) == version(parse(long, COMMANDS, CONDITIONS))
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ({"command": "none"}, "none"),
+        ({"command": "none", "to": "a"}, {"command": "none", "to": "a", "attempts": 1}),
+        ({"restore": ["b/k"]}, {"restore": ["b/k"], "on_failure": "hold", "retry": {}, "timeout": "1 hour"}),
+    ],
+)
+def test_a_rollback_that_means_the_same_is_one_version(short: Any, long: Any) -> None:
+    """What a rollback does not say has defaults, which make no other version."""
+    one, other = (
+        parse(
+            {"name": "p", "stages": {"a": {"execute": {"command": "note"}, "rollback": said}}},
+            COMMANDS,
+            CONDITIONS,
+        )
+        for said in (short, long)
+    )
+    assert version(one) == version(other)
+
+
+@pytest.mark.parametrize(
+    "rollback",
+    [
+        Rollback("impossible", to="a"),
+        Rollback(attempts=2),
+        Rollback("none", attempts=2),
+        Rollback(on_failure="continue"),
+        Rollback("none", retry=Retry(2)),
+        Rollback(timeout_milliseconds=1),
+        Rollback("commands"),
+    ],
+)
+def test_the_content_hides_nothing_that_may_not_be_said(rollback: Rollback) -> None:
+    """A model that no document can describe has a content that its reader refuses."""
+    with pytest.raises(ProgramError):
+        parse(
+            content(Program("p", (Stage("a", (Command("note"),), rollback=rollback),))), COMMANDS, CONDITIONS
+        )
 
 
 def test_a_version_is_the_digest_of_the_canonical_content() -> None:

@@ -18,6 +18,7 @@ from clew.core.program.model import (
     Delay,
     Dependency,
     Element,
+    InputDependency,
     Output,
     Program,
     Retry,
@@ -50,6 +51,19 @@ def staged(**more: Any) -> dict[str, Any]:
     document = deepcopy(SMALL)
     document["stages"][0].update(more)
     return document
+
+
+def like_the_fifth(name: str, **more: Any) -> Stage:
+    """A stage of the whole program with what the program says for all its stages."""
+    return Stage(
+        name=name,
+        **{"execute": (Command("note", {}),), **more},
+        retry=Retry(attempts=3, delay_milliseconds=10 * MINUTE, maximum_delay_milliseconds=10 * MINUTE),
+        timeout_milliseconds=2 * HOUR,
+        delay=Delay(MINUTE),
+        executor="inline",
+        environment={"A": "{region}", "B": "1"},
+    )
 
 
 def test_a_program_is_read_whole() -> None:
@@ -123,6 +137,24 @@ def test_a_program_is_read_whole() -> None:
                     "rollback": {"commands": [{"command": "note"}]},
                 },
                 "Fifth": {"execute": {"command": "note"}, "rollback": "none"},
+                "Sixth": {
+                    "execute": {"command": "note", "params": ["{item.key}"]},
+                    "dependencies": {
+                        "approval": {"kind": "input", "schema": {"type": "boolean"}, "deadline": "2 hours"},
+                        "remark": {"kind": "input"},
+                    },
+                    "for_each": ["{approval}", 1],
+                    "max_parallel": 4,
+                    "rollback": {
+                        "restore": ["b/{item.key}", "file:/f/x"],
+                        "to": "Third",
+                        "attempts": 2,
+                        "on_failure": "continue",
+                    },
+                },
+                "Seventh": {"execute": {"command": "note"}, "rollback": "impossible", "for_each": "{day}"},
+                "Eighth": {"execute": {"command": "note"}, "rollback": {"command": "none", "to": "Fifth"}},
+                "Ninth": {"execute": {"command": "note"}, "rollback": {"to": "Fifth"}},
             },
         }
     )
@@ -155,7 +187,10 @@ def test_a_program_is_read_whole() -> None:
                     Condition("matches", {"value": "{total}", "pattern": r"\d{2}"}, None, 2 * SECOND, True),
                 ),
                 rollback=Rollback(
-                    "commands", (Command("note", {"text": "{outcome}"}),), Retry(attempts=2), MINUTE
+                    "commands",
+                    (Command("note", {"text": "{outcome}"}),),
+                    retry=Retry(attempts=2),
+                    timeout_milliseconds=MINUTE,
                 ),
                 retry=Retry(
                     attempts=3, delay_milliseconds=10 * MINUTE, maximum_delay_milliseconds=10 * MINUTE
@@ -210,6 +245,26 @@ def test_a_program_is_read_whole() -> None:
                 executor="inline",
                 environment={"A": "{region}", "B": "1"},
             ),
+            like_the_fifth(
+                "Sixth",
+                execute=(Command("note", {"text": "{item.key}"}),),
+                dependencies=(
+                    InputDependency("approval", {"type": "boolean"}, 2 * HOUR),
+                    InputDependency("remark"),
+                ),
+                for_each=["{approval}", 1],
+                max_parallel=4,
+                rollback=Rollback(
+                    "commands",
+                    restore=("b/{item.key}", "file:/f/x"),
+                    to="Third",
+                    attempts=2,
+                    on_failure="continue",
+                ),
+            ),
+            like_the_fifth("Seventh", rollback=Rollback("impossible"), for_each="{day}"),
+            like_the_fifth("Eighth", rollback=Rollback("none", to="Fifth")),
+            like_the_fifth("Ninth", rollback=Rollback(to="Fifth")),
         ),
     )
 
@@ -282,7 +337,17 @@ FILE = {"bucket": "b", "prefix": [{"match": "x"}]}
         (staged(name="a b "), "stages[0].name: 'a b ' can't be used here"),
         (staged(name="../x"), "stages[0].name: '../x' can't be used here"),
         (staged(exec={}), "stages[0].exec: there is no key 'exec' here"),
-        (staged(for_each="{x}"), "stages[0].for_each: 'for_each' is not available in this version of clew"),
+        (staged(pool="x"), "stages[0].pool: 'pool' is not available in this version of clew"),
+        (staged(for_each=3), "stages[0].for_each: this is a text, not 3"),
+        (staged(for_each={}), "stages[0].for_each: this is a text, not a mapping"),
+        (staged(for_each=[0] * 10_001), "for_each: a list of 10001 items; at most 10000 are allowed"),
+        (staged(for_each=["x", ["{zz}"]]), "stages[0].for_each[1][0]: nothing produces 'zz'"),
+        (small(variables={"x": []}, stages={"a": {"for_each": "x"}}), "for_each: 'x' is no list; write {x}"),
+        (staged(for_each="{run_id}s"), "'{run_id}s' is no list; write a single {reference}, or a list"),
+        (staged(for_each="{run_time:%Y}"), "'{run_time:%Y}' is no list; write a single {reference}"),
+        (staged(for_each="{"), "stages[0].for_each: the brace"),
+        (staged(for_each=[], max_parallel=0), "max_parallel: 0 is out of bounds; write 1 to 10000"),
+        (staged(max_parallel=2), "stages[0].max_parallel: 'max_parallel' counts the items of for_each, and"),
         (
             staged(executor="ray"),
             "stages[0].executor: 'ray' is not available in this version of clew; there is local",
@@ -325,7 +390,22 @@ FILE = {"bucket": "b", "prefix": [{"match": "x"}]}
         # dependencies
         (
             staged(dependencies={"f": {**FILE, "kind": "program"}}),
-            "dependencies.f.kind: 'kind: program' is not available",
+            "dependencies.f.kind: 'kind: program' is not available in this version of clew; it is a file",
+        ),
+        (staged(dependencies={"f": {"kind": "inptu"}}), "there is no kind 'inptu'; did you mean 'input'?"),
+        (staged(dependencies={"f": {"kind": "files"}}), "f.kind: there is no kind 'files'; it is a file ("),
+        (staged(dependencies={"f": {"kind": []}}), "dependencies.f.kind: there is no kind a list; it is a"),
+        (
+            staged(dependencies={"f": {"kind": "input", "bucket": "b"}}),
+            "dependencies.f.bucket: there is no key 'bucket' here; there are kind, schema, deadline",
+        ),
+        (
+            staged(dependencies={"f": {"kind": "input", "schema": 3}}),
+            "f.schema: this is a JSON Schema, not 3",
+        ),
+        (
+            staged(dependencies=[{"name": "f", "kind": "input", "deadline": "0 s"}]),
+            "dependencies[0].deadline: '0 s' is too short",
         ),
         (
             staged(dependencies={"f": {"bucket": "b"}}),
@@ -471,17 +551,47 @@ FILE = {"bucket": "b", "prefix": [{"match": "x"}]}
             "validate.params[0]: nothing produces 'zz'",
         ),
         # rollbacks
-        (
-            staged(rollback="impossible"),
-            "stages[0].rollback: 'impossible' is not available in this version of clew",
-        ),
+        (staged(rollback="imposible"), "rollback: this can't be 'imposible'; did you mean 'impossible'?"),
         (staged(rollback="nothing"), "stages[0].rollback: this can't be 'nothing'"),
         (staged(rollback=None), "stages[0].rollback: this can't be nothing (null); write none"),
-        (staged(rollback={"command": "note", "to": "a"}), "stages[0].rollback.to: 'to' is not available"),
         (
             staged(rollback={"retry": {}}),
-            "stages[0].rollback: the key 'command' is missing; give one of command and",
+            "stages[0].rollback: the key 'command' is missing; give one of command, commands, restore and to",
         ),
+        (staged(rollback={"command": "note", "to": "b"}), "stages[0].rollback.to: there is no stage 'b'"),
+        (staged(rollback={"to": 3}), "stages[0].rollback.to: this is a text, not 3"),
+        (staged(rollback={"to": "a", "attempts": 0}), "rollback.attempts: 0 is out of bounds; write 1 to"),
+        (
+            staged(rollback={"command": "note", "attempts": 2}),
+            "rollback.attempts: 'attempts' says how often the run goes back to a stage, and none is named",
+        ),
+        (
+            staged(rollback={"command": "note", "on_failure": "stop"}),
+            "rollback.on_failure: this can't be 'stop'; write hold or continue",
+        ),
+        (staged(rollback={"to": "a", "params": []}), "rollback.params: there is no command to take them"),
+        (
+            staged(rollback={"command": "none", "params": [], "to": "a"}),
+            "rollback.params: there is no command to take them; name it in command, or leave out params",
+        ),
+        (
+            staged(rollback={"to": "a", "on_failure": "hold"}),
+            "rollback.on_failure: nothing is undone here, so 'on_failure' has no meaning; leave it out",
+        ),
+        (staged(rollback={"command": "none", "retry": {}}), "rollback.retry: nothing is undone here, so"),
+        (
+            staged(rollback={"command": "none", "restore": ["b/k"]}),
+            "rollback.restore: a stage that leaves nothing to undo has nothing to put back; leave out",
+        ),
+        (staged(rollback={"restore": []}), "rollback.restore: this list is empty; at least 1 is needed"),
+        (staged(rollback={"restore": ["b/k"] * 101}), "rollback.restore: a list of 101 items; at most 100"),
+        (staged(rollback={"restore": ["k"]}), "rollback.restore[0]: 'k' is no location; write `bucket/key`"),
+        (
+            staged(rollback={"restore": ["b/k/"]}),
+            "rollback.restore[0]: 'b/k/' is a folder, and objects alone",
+        ),
+        (staged(rollback={"restore": ["b/{zz}"]}), "rollback.restore[0]: nothing produces 'zz'"),
+        (staged(rollback=[{"command": "none"}]), "rollback[0].command: there is no command 'none'"),
         (
             staged(rollback={"command": "note", "commands": [{"command": "note"}]}),
             "stages[0].rollback: both command and commands are given",

@@ -22,7 +22,7 @@ COMMANDS = by_name(
 )
 CONDITIONS = by_name((Signature("look", "looks", open_params=True),))
 
-UNDO = Rollback("commands", (Command("undo"),), Retry(attempts=2, delay_milliseconds=100, jitter=False))
+UNDO = Rollback("commands", (Command("undo"),), retry=Retry(attempts=2, delay_milliseconds=100, jitter=False))
 LOOK = Condition("look")
 
 

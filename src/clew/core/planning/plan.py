@@ -89,13 +89,15 @@ def plan_of(program: Program, surveyed: Survey) -> Plan:
 
 
 def order_problems(program: Program, surveyed: Survey) -> Iterator[Problem]:
-    """Needs that no order satisfies, or not the order that `maintain_sequence` keeps."""
+    """Needs that no order satisfies, or not the order that `maintain_sequence` keeps; ways back that are none."""
     positions = _positions(program)
     if program.maintain_sequence:
         yield from _sequence_problems(program, surveyed, positions)
+        yield from _target_problems(program, positions, _sequence(program))
         return
     needed = _needed(surveyed, positions)
     levels = _levels(needed)
+    yield from _target_problems(program, positions, levels)
     stuck = {at for at, level in enumerate(levels) if level == 0}
     while stuck:
         circle = _circle(stuck, needed)
@@ -170,6 +172,22 @@ def _circle_problem(circle: Sequence[int], program: Program, surveyed: Survey) -
     return Problem(
         ("stages", circle[0]), f"stages wait for each other: {', '.join(steps)}", "one of these needs must go"
     )
+
+
+def _target_problems(
+    program: Program, positions: Mapping[str, int], levels: Sequence[int]
+) -> Iterator[Problem]:
+    """Stages from which the run would go back to one that comes after them."""
+    for at, stage in enumerate(program.stages):
+        target = positions.get(stage.rollback.to) if stage.rollback.to is not None else None
+        if target is None or not levels[at] or levels[at] >= levels[target]:
+            # A stage in a circle has no block yet, and a target that is none is told with the names.
+            continue
+        yield Problem(
+            ("stages", at, "rollback", "to"),
+            f"'{stage.rollback.to}' is in block {levels[target]}, after block {levels[at]} of '{stage.name}'",
+            "name a stage of the same block or an earlier one, or the stage itself",
+        )
 
 
 def _labels(labels: Sequence[str]) -> str:

@@ -7,23 +7,21 @@ author wrote it: `author_path` leads from a path in the model to the one in the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from clew.core.planning.patterns import prefix_problems
 from clew.core.program.grammar import PREFIX
 from clew.core.program.model import (
     HOUR,
+    AnyDependency,
     Command,
     Condition,
     CustomTime,
-    Delay,
-    Dependency,
     Element,
     Json,
     Output,
     Program,
-    Retry,
     Rollback,
     Stage,
 )
@@ -31,15 +29,22 @@ from clew.core.program.params import by_name, name_reference, params_problems, p
 from clew.core.program.problems import Path, nearest
 from clew.core.program.shapes import UNREADABLE, Found
 from clew.core.program.signatures import Signature, Signatures
+from clew.core.program.stage_parts import (
+    Parts,
+    Placed,
+    delay_of,
+    dependency_of,
+    element_of,
+    retry_of,
+    rollback_commands,
+    rollback_of,
+)
 from clew.core.program.templates import TemplateError
 
 # More would be a program that nobody can oversee, and each stage has its rows in every run.
 STAGE_COUNT_MAX = 10_000
 
 _FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-
-Parts = Mapping[str, Any]
-Placed = Sequence[tuple[Path, Any]]
 
 
 class Building:
@@ -124,6 +129,10 @@ class Building:
         for variable in defaults.get("environment", {}):
             if variable not in parts.get("environment", {}):
                 self._author_paths[(*path, "environment", variable)] = ("environment", variable)
+        if "max_parallel" in parts and "for_each" not in parts:
+            what = "'max_parallel' counts the items of for_each, and there is no for_each"
+            hint = "say in for_each what the stage is done for, or leave it out"
+            self.found.problem((*self.author_path(path), "max_parallel"), what, hint)
         return Stage(
             name=name,
             execute=execute,
@@ -132,11 +141,13 @@ class Building:
             outputs=self._outputs(parts.get("outputs", ()), path),
             after=self._items(parts.get("after", ()), (*path, "after")),
             when=parts.get("when"),
+            for_each=parts.get("for_each"),
+            max_parallel=parts.get("max_parallel"),
             validate=self._conditions_of(parts.get("validate", ()), (*path, "validate")),
-            rollback=self._rollback(parts.get("rollback"), execute, (*path, "rollback", "commands")),
-            retry=_retry({**defaults.get("retry", {}), **parts.get("retry", {})}),
+            rollback=self._rollback(parts.get("rollback"), execute, (*path, "rollback")),
+            retry=retry_of({**defaults.get("retry", {}), **parts.get("retry", {})}),
             timeout_milliseconds=parts.get("timeout", defaults.get("timeout", HOUR)),
-            delay=_delay(parts.get("delay", defaults.get("delay", {}))),
+            delay=delay_of(parts.get("delay", defaults.get("delay", {}))),
             executor=parts.get("executor", defaults.get("executor", "local")),
             environment={**defaults.get("environment", {}), **parts.get("environment", {})},
         )
@@ -154,23 +165,22 @@ class Building:
             outputs.append(Output(name, known.get("from"), "default" in known, known.get("default")))
         return tuple(outputs)
 
-    def _dependencies(self, placed: Sequence[tuple[Path, str, Any]], path: Path) -> tuple[Dependency, ...]:
+    def _dependencies(self, placed: Sequence[tuple[Path, str, Any]], path: Path) -> tuple[AnyDependency, ...]:
         dependencies = []
         for written, name, parts in placed:
             its_path = (*path, "dependencies", name)
             self._author_paths[its_path] = written
             known = {} if parts is UNREADABLE else parts
-            prefix = self._prefix(known.get("prefix", ()), (*its_path, "prefix"))
-            dependencies.append(Dependency(name, known.get("bucket", ""), prefix))
+            self._note_prefix(known.get("prefix", ()), (*its_path, "prefix"))
+            dependencies.append(dependency_of(name, known))
         return tuple(dependencies)
 
-    def _prefix(self, placed: Placed, path: Path) -> tuple[Element, ...]:
+    def _note_prefix(self, placed: Placed, path: Path) -> None:
         for at, (written, _) in enumerate(placed):
             self._author_paths[(*path, at)] = written
-        elements = [_element(parts) for _, parts in placed]
+        elements = [element_of(parts) for _, parts in placed]
         if elements and None not in elements:
             self._check_prefix([one for one in elements if one is not None], path)
-        return tuple(one for one in elements if one is not None)
 
     def _check_prefix(self, elements: Sequence[Element], path: Path) -> None:
         for at, what in prefix_problems(elements):
@@ -178,29 +188,15 @@ class Building:
             self.found.problem(self.author_path((*path, at)), f"this element {what}", hint)
 
     def _rollback(self, read: Any, execute: tuple[Command, ...], path: Path) -> Rollback:
-        if isinstance(read, dict):
-            return self._rollback_record(read, path)
-        if isinstance(read, list):
-            return Rollback("commands", self._commands(read, path))
         leaves_nothing = execute and all(self._leaves_nothing(command) for command in execute)
-        return Rollback("none" if read == "none" or leaves_nothing else "undeclared")
-
-    def _rollback_record(self, read: Parts, path: Path) -> Rollback:
-        written = self._author_paths[path[:2]] + ("rollback",)
-        placed = read.get("commands", ())
-        if "command" in read:
-            placed = [(written, {key: read[key] for key in ("command", "params") if key in read})]
-        if ("command" in read) == ("commands" in read):
-            what = (
-                "both command and commands are given" if "command" in read else "the key 'command' is missing"
-            )
-            self.found.problem(written, what, "give one of command and commands")
-        return Rollback(
-            "commands",
-            self._commands(placed, path),
-            _retry(read.get("retry", {})),
-            read.get("timeout", HOUR),
-        )
+        implied = "none" if leaves_nothing else "undeclared"
+        if read is None or isinstance(read, str):
+            return Rollback(read or implied)
+        if isinstance(read, list):
+            return Rollback("commands", self._commands(read, (*path, "commands")))
+        written = self.author_path(path)
+        commands = self._commands(rollback_commands(read, written), (*path, "commands"))
+        return rollback_of(read, commands, implied, written, self.found)
 
     def _leaves_nothing(self, command: Command) -> bool:
         signature = self._signatures.get(command.name)
@@ -297,36 +293,6 @@ class Building:
         if "prefix" not in signature.params or "prefix" not in params:
             return
         read = PREFIX.read(params["prefix"], self.author_path((*path, "prefix")), self.found)
-        elements = [_element(parts) for _, parts in read] if read is not UNREADABLE else []
+        elements = [element_of(parts) for _, parts in read] if read is not UNREADABLE else []
         if elements and None not in elements and len(elements) == len(params["prefix"]):
             self._check_prefix([one for one in elements if one is not None], (*path, "prefix"))
-
-
-def _element(parts: Parts) -> Element | None:
-    if "match" not in parts:
-        return None
-    return Element(parts["match"], parts.get("type", "exact"), parts.get("multiple"))
-
-
-def _retry(parts: Parts) -> Retry:
-    default = Retry()
-    delay = parts.get("delay", default.delay_milliseconds)
-    on = parts.get("on", list(default.on))
-    return Retry(
-        attempts=parts.get("attempts", default.attempts),
-        delay_milliseconds=delay,
-        growth=parts.get("growth", default.growth),
-        # Who asks for a longer first delay than the usual longest one has not asked for it to be cut.
-        maximum_delay_milliseconds=parts.get("maximum_delay", max(delay, default.maximum_delay_milliseconds)),
-        jitter=parts.get("jitter", default.jitter),
-        on=(on,) if isinstance(on, str) else tuple(on),
-    )
-
-
-def _delay(read: Any) -> Delay:
-    if isinstance(read, int):
-        return Delay(read)
-    default = Delay()
-    return Delay(
-        read.get("first", default.first_milliseconds), read.get("growth", default.growth), read.get("maximum")
-    )

@@ -2,6 +2,9 @@
 
 The content is itself a program document: reading it gives the same program. What has an order is written as a
 list, since canonical JSON sorts the keys of mappings.
+
+A key that clew came to know after it first kept versions is left out where it says what was so before: the
+versions that stores and journals hold stay what they are.
 """
 
 from __future__ import annotations
@@ -11,10 +14,11 @@ from typing import Any
 
 from clew.core.program.durations import written_duration
 from clew.core.program.model import (
+    AnyDependency,
     Command,
     Condition,
     Delay,
-    Dependency,
+    InputDependency,
     Output,
     Program,
     Retry,
@@ -64,6 +68,8 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "outputs": [_output(one) for one in stage.outputs],
         "after": list(stage.after),
         **_said("when", stage.when),
+        **_said("for_each", stage.for_each),
+        **_said("max_parallel", stage.max_parallel),
         "validate": [_condition(one) for one in stage.validate],
         **_rollback(stage.rollback),
         "retry": _retry(stage.retry),
@@ -88,7 +94,14 @@ def _condition(condition: Condition) -> dict[str, Any]:
     }
 
 
-def _dependency(dependency: Dependency) -> dict[str, Any]:
+def _dependency(dependency: AnyDependency) -> dict[str, Any]:
+    if isinstance(dependency, InputDependency):
+        return {
+            "name": dependency.name,
+            "kind": "input",
+            **_said("schema", dependency.schema),
+            **_said_duration("deadline", dependency.deadline_milliseconds),
+        }
     return {
         "name": dependency.name,
         "bucket": dependency.bucket,
@@ -105,17 +118,27 @@ def _output(output: Output) -> dict[str, Any]:
 
 
 def _rollback(rollback: Rollback) -> dict[str, Any]:
-    if rollback.kind == "undeclared":
-        return {}
-    if rollback.kind == "none":
-        return {"rollback": "none"}
-    return {
-        "rollback": {
-            "commands": [_command(one) for one in rollback.commands],
-            "retry": _retry(rollback.retry),
-            "timeout": written_duration(rollback.timeout_milliseconds),
-        }
-    }
+    """All that the rollback says; also what it may not say, so that its reader can tell."""
+    default = Rollback()
+    undoes = rollback.kind == "commands"
+    said: dict[str, Any] = {}
+    if rollback.commands:
+        said["commands"] = [_command(one) for one in rollback.commands]
+    if rollback.restore:
+        said["restore"] = list(rollback.restore)
+    if rollback.to is not None:
+        said["to"] = rollback.to
+    if rollback.to is not None or rollback.attempts != default.attempts:
+        said["attempts"] = rollback.attempts
+    if rollback.on_failure != default.on_failure:
+        said["on_failure"] = rollback.on_failure
+    if undoes or rollback.retry != default.retry:
+        said["retry"] = _retry(rollback.retry)
+    if undoes or rollback.timeout_milliseconds != default.timeout_milliseconds:
+        said["timeout"] = written_duration(rollback.timeout_milliseconds)
+    if rollback.kind in ("none", "impossible"):
+        return {"rollback": {"command": rollback.kind, **said} if said else rollback.kind}
+    return {"rollback": said} if said else {}
 
 
 def _retry(retry: Retry) -> dict[str, Any]:

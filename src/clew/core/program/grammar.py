@@ -5,7 +5,7 @@ Both the reading of programs and the published JSON Schema come from here, and f
 
 from __future__ import annotations
 
-from clew.core.program.model import Json
+from clew.core.program.model import ITEM_COUNT_MAX, Json
 from clew.core.program.records import (
     BySort,
     Defined,
@@ -13,6 +13,7 @@ from clew.core.program.records import (
     ListOf,
     MappingOf,
     NamedItems,
+    OfKind,
     OneOrMore,
     Pair,
     Record,
@@ -25,6 +26,8 @@ from clew.core.program.templates import NAME
 _ATTEMPTS_MAX = 1_000
 # Beyond this factor the second wait is already the longest.
 _GROWTH_MAX = 1_000
+# Each is read and kept before the stage begins. Who overwrites more of them wants a folder of its own.
+_PLACES_MAX = 100
 
 # Names become parts of paths, of table rows and of lines on a terminal: a hundred characters fit them all.
 # Said by what may not be in a name, so that Python and editors agree about letters beyond ASCII.
@@ -67,13 +70,30 @@ _ELEMENT = Record(
     },
 )
 PREFIX = ListOf(_ELEMENT, about="the elements that follow each other in the path", least=1, placed=True)
-_DEPENDENCY = Record(
-    about="only files of a bucket, found by bucket and prefix, can be waited for so far",
+_FILE = Record(
+    about="a file of a bucket",
     keys={
         "bucket": Key(Text(about="a bucket's name in the settings, or a URL"), required=True),
         "prefix": Key(PREFIX, required=True),
     },
-    other_sorts=("kind",),
+)
+_INPUT = Record(
+    about="something that a person or a system supplies while the run goes on",
+    keys={
+        "kind": Key(Choice(("input",)), required=True),
+        "schema": Key(Schema(about="what it must be; anything if not given")),
+        "deadline": Key(Duration(about="how long it is waited for; no limit if not given", least=1)),
+    },
+)
+DEPENDENCIES = NamedItems(
+    OfKind(
+        _FILE,
+        {"input": _INPUT},
+        later=("variable", "program", "resource", "infrastructure"),
+        about="it is a file (bucket and prefix), or something supplied (kind: input)",
+    ),
+    VARIABLE_NAME,
+    about="what it waits for, by name",
 )
 _OUTPUT = Record(
     about="an output",
@@ -106,7 +126,7 @@ RETRY = Defined(
         },
     ),
 )
-_DELAY = BySort(
+DELAY = BySort(
     Duration(least=1),
     mapping=Record(
         about="growing delays",
@@ -135,7 +155,7 @@ _NAMES = ListOf(VARIABLE_NAME, placed=True)
 _FOR_ALL_STAGES = {
     "retry": Key(RETRY),
     "timeout": Key(_TIMEOUT),
-    "delay": Key(_DELAY),
+    "delay": Key(DELAY),
     "executor": Key(_EXECUTOR),
     "environment": Key(_ENVIRONMENT),
 }
@@ -234,7 +254,7 @@ def _stage(signatures: Signatures, condition: Defined) -> Record:
             "execute": Key(
                 OneOrMore(command, about="the command that does the work, or several in order"), required=True
             ),
-            "dependencies": Key(NamedItems(_DEPENDENCY, VARIABLE_NAME, about="files it waits for, by name")),
+            "dependencies": Key(DEPENDENCIES),
             "inputs": Key(
                 ListOf(VARIABLE_NAME, about="names it reads besides those it refers to", placed=True)
             ),
@@ -243,45 +263,72 @@ def _stage(signatures: Signatures, condition: Defined) -> Record:
                 ListOf(Text(), about="stages that come before it without giving it data", placed=True)
             ),
             "when": Key(Text(about="an expression; where it is false the stage is skipped")),
+            "for_each": Key(
+                BySort(
+                    Text(),
+                    items=ListOf(Anything(), most=ITEM_COUNT_MAX),
+                    about="the values for each of which the stage is done: a {reference} to a list, or a list",
+                )
+            ),
+            "max_parallel": Key(
+                Whole(1, ITEM_COUNT_MAX, about="how many items at the same time; no limit if not given")
+            ),
             "validate": Key(OneOrMore(condition, least=0, about="what must hold when it has executed")),
-            "rollback": Key(_rollback(signatures)),
+            "rollback": Key(rollback_shape(signatures)),
             **_FOR_ALL_STAGES,
         },
-        later=(
-            "for_each",
-            "max_parallel",
-            "heartbeat",
-            "backfill",
-            "monitor",
-            "resources",
-            "pool",
-            "source",
-            "type",
-        ),
+        later=("heartbeat", "backfill", "monitor", "resources", "pool", "source", "type"),
         naming=("dependencies", "outputs"),
+        extra=lambda: {"dependentRequired": {"max_parallel": ["for_each"]}},
     )
 
 
-def _rollback(signatures: Signatures) -> Shape:
+def rollback_shape(signatures: Signatures) -> Shape:
+    """The shape of a stage's rollback, in any of the ways to say it."""
     command = _command(signatures)
-    either = {"oneOf": [{"required": ["command"]}, {"required": ["commands"]}]}
+    said: dict[str, Json] = {
+        "anyOf": [{"required": [key]} for key in ("command", "commands", "restore", "to")],
+        "not": {"required": ["command", "commands"]},
+        "dependentRequired": {"params": ["command"], "attempts": ["to"]},
+    }
     return BySort(
-        Choice(("none",), about="it leaves nothing to undo", later=("impossible",)),
+        Choice(
+            ("none", "impossible"), about="none: it leaves nothing to undo; impossible: a point of no return"
+        ),
         mapping=Record(
-            about="the command that undoes it",
+            about="the command that undoes it, what is put back, where the run goes on from",
             keys={
-                **{key: Key(one.shape) for key, one in _COMMAND_KEYS.items()},
+                "command": Key(Text(about="the command's name; none if it leaves nothing to undo")),
+                "params": _COMMAND_KEYS["params"],
                 "commands": Key(OneOrMore(command, about="several commands, in order")),
+                "restore": Key(
+                    ListOf(
+                        Text(),
+                        about="places (bucket/key, or URLs) that are kept before it begins, and put back",
+                        least=1,
+                        most=_PLACES_MAX,
+                        placed=True,
+                    )
+                ),
+                "to": Key(Text(about="the stage back to which the run goes when this one fails for good")),
+                "attempts": Key(
+                    Whole(1, _ATTEMPTS_MAX, about="how often it goes back to that stage; 1 if not given")
+                ),
+                "on_failure": Key(
+                    Choice(
+                        ("hold", "continue"),
+                        about="what becomes of the other rollbacks when this one fails; hold if not given",
+                    )
+                ),
                 "retry": Key(RETRY),
                 "timeout": Key(
                     Duration(about="for one attempt of the rollback; 1 hour if not given", least=1)
                 ),
             },
-            later=("to", "attempts", "restore", "impossible", "on_failure"),
-            extra=lambda: {**_params_by_name("command", signatures), **either},
+            extra=lambda: {**_params_by_name("command", signatures), **said},
         ),
         items=OneOrMore(command),
-        about="how it is undone: none, a command, or several in order",
+        about="how it is undone: none, impossible, a command, several in order, or a mapping that says more",
     )
 
 

@@ -19,6 +19,9 @@ SECOND = 1_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
+ITEM_COUNT_MAX = 10_000
+"""Items of a stage: each has its attempts and its row, and as many stages as a program may have fit a run."""
+
 
 class Command(Struct, frozen=True):
     """A named piece of work: a registered name (or a `{reference}` to one) and what it is given."""
@@ -146,6 +149,16 @@ class Stage(Struct, frozen=True):
     delay: Delay = Delay()
     executor: str = "local"
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def file_dependencies(self) -> tuple[Dependency, ...]:
+        """The dependencies that are searched in buckets."""
+        return tuple(one for one in self.dependencies if isinstance(one, Dependency))
+
+    @property
+    def input_dependencies(self) -> tuple[InputDependency, ...]:
+        """The dependencies that somebody must supply."""
+        return tuple(one for one in self.dependencies if isinstance(one, InputDependency))
 
 
 class CustomTime(Struct, frozen=True):

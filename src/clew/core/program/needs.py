@@ -7,16 +7,25 @@ form. Paths are those of a program whose parts are all lists, as `content.py` wr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
 from clew.core.program import expressions
-from clew.core.program.model import Command, Condition, Dependency, Program, Stage
+from clew.core.program.model import AnyDependency, Command, Condition, InputDependency, Json, Program, Stage
 from clew.core.program.params import name_reference, possible_names, signature_of, templates_of
 from clew.core.program.problems import Path, Problem, nearest
 from clew.core.program.signatures import EXPRESSION, REGEX, TEXT, Signatures
-from clew.core.program.variables import BUILT_IN_NAMES, ROLLBACK_NAMES, TemplateError, references
+from clew.core.program.templates import NAME, Reference, pieces_of
+from clew.core.program.variables import (
+    BUILT_IN_NAMES,
+    ITEM_NAMES,
+    ROLLBACK_NAMES,
+    TemplateError,
+    references,
+    templates_in,
+)
 
 # A suggestion compares a name with every known one. Beyond this many comparisons (a second's worth) a file
 # has so many mistakes of one sort that suggestions would not help.
@@ -24,6 +33,12 @@ _COMPARISONS_MAX = 50_000
 
 STAGE_ONLY_NAMES = frozenset({"stage_name", "attempt", "idempotency_key"})
 """Built-in names that only a stage has, and a condition over several stages has not."""
+
+BEFORE_ITEMS = frozenset({"when", "dependencies", "for_each"})
+"""The parts of a stage that are read before there are items, and read no `item` or `index`."""
+
+CHANGING_NAMES = ROLLBACK_NAMES | {"attempt"}
+"""What is not known, or not for good, when the places of `restore` are kept: before the first attempt."""
 
 AFTER = "after"
 """The label of a need that is order without data."""
@@ -47,8 +62,9 @@ class Use(Struct, frozen=True):
 class StageReads(Struct, frozen=True):
     """The names that a stage reads and does not make itself, by when it reads them.
 
-    `forward`: its inputs, `when`, dependencies, environment and `execute`. A rollback's `outcome` and
-    `attempts` are left out, names that clew gives every stage (`run_name`, ...) are not.
+    `forward`: its inputs, `when`, dependencies, `for_each`, environment, `execute`, and the places that its
+    rollback restores. A rollback's `outcome` and `attempts` and an item's `item` and `index` are left out,
+    names that clew gives every stage (`run_name`, ...) are not.
     """
 
     forward: frozenset[str]
@@ -85,7 +101,8 @@ def stage_reads(
 
     With the program it is also known what a command whose name is a reference may stand for.
     """
-    own = {output.name for output in stage.outputs} | {one.name for one in stage.dependencies}
+    given = {output.name for output in stage.outputs} | {one.name for one in stage.dependencies}
+    given |= ITEM_NAMES if stage.for_each is not None else set()
     names: dict[str, set[str]] = {}
     around = program or Program("", (stage,))
     for part, _, text, kind in _stage_templates(stage, around, signatures, conditions, ()):
@@ -93,7 +110,7 @@ def stage_reads(
     rollback = names.pop("rollback", set()) - ROLLBACK_NAMES
     validate = names.pop("validate", set())
     forward = set(stage.inputs).union(*names.values())
-    return StageReads(frozenset(forward - own), frozenset(validate - own), frozenset(rollback - own))
+    return StageReads(frozenset(forward - given), frozenset(validate - given), frozenset(rollback - given))
 
 
 def survey(
@@ -110,6 +127,9 @@ def survey(
     for at, stage in enumerate(program.stages):
         uses = _stage_uses(at, stage, program, signatures, conditions, found)
         _check_dependency_order(stage, uses, ("stages", at), found)
+        _check_for_each(stage.for_each, ("stages", at, "for_each"), found)
+        if names_are_complete:
+            _check_target(stage, positions, ("stages", at, "rollback", "to"), found)
         data = [need for use in uses for need in _needed(use, at, program, found, names_are_complete)]
         order = list(_after(at, stage, positions, found, names_are_complete))
         unique = dict.fromkeys(data + order)
@@ -118,7 +138,7 @@ def survey(
     return found
 
 
-def ordered_dependencies(stage: Stage) -> tuple[Dependency, ...]:
+def ordered_dependencies(stage: Stage) -> tuple[AnyDependency, ...]:
     """The stage's dependencies so that each comes after those it refers to; circles are left out."""
     names = {one.name for one in stage.dependencies}
     waiting = {
@@ -126,7 +146,7 @@ def ordered_dependencies(stage: Stage) -> tuple[Dependency, ...]:
         & names
         for one in stage.dependencies
     }
-    ordered: list[Dependency] = []
+    ordered: list[AnyDependency] = []
     while True:
         ready = [
             one
@@ -144,6 +164,15 @@ def ordered_dependencies(stage: Stage) -> tuple[Dependency, ...]:
 
 
 def _register_producers(program: Program, found: Survey) -> None:
+    """Who makes which name. What can't be made under a name is told once, here, and not at each use."""
+    _register_all(program, found)
+    each = next((stage.name for stage in program.stages if stage.for_each is not None), None)
+    for name in sorted(ITEM_NAMES & found.producers.keys()) if each is not None else ():
+        what = f"'{name}' is a name that clew gives the items of the stage '{each}'"
+        found.problems.append(Problem(found.producers[name].path, what, "rename it"))
+
+
+def _register_all(program: Program, found: Survey) -> None:
     for name in program.variables:
         _register(name, Producer(None, "a variable of the program", ("variables", name)), program, found)
     for name in program.requests:
@@ -154,7 +183,8 @@ def _register_producers(program: Program, found: Survey) -> None:
     for at, stage in enumerate(program.stages):
         for dependency in stage.dependencies:
             path = ("stages", at, "dependencies", dependency.name)
-            _register(dependency.name, Producer(at, "a dependency", path), program, found)
+            sort = "an input" if isinstance(dependency, InputDependency) else "a dependency"
+            _register(dependency.name, Producer(at, sort, path), program, found)
         for output in stage.outputs:
             path = ("stages", at, "outputs", output.name)
             _register(output.name, Producer(at, "an output", path), program, found)
@@ -190,6 +220,8 @@ def _stage_templates(
     for dependency in stage.dependencies:
         its_path = (*path, "dependencies", dependency.name)
         yield from (("dependencies", *one) for one in _dependency_templates(dependency, its_path))
+    for its_path, text, kind in templates_in(stage.for_each, TEXT, (*path, "for_each")):
+        yield "for_each", its_path, text, kind
     for name, text in stage.environment.items():
         yield "environment", (*path, "environment", name), text, TEXT
     for part, commands, its_path in (
@@ -200,6 +232,8 @@ def _stage_templates(
             yield from (
                 (part, *one) for one in _command_templates(command, program, signatures, (*its_path, at))
             )
+    for at, place in enumerate(stage.rollback.restore):
+        yield "restore", (*path, "rollback", "restore", at), place, TEXT
     for at, condition in enumerate(stage.validate):
         yield from (
             ("validate", *one) for one in _condition_templates(condition, conditions, (*path, "validate", at))
@@ -219,7 +253,9 @@ def _condition_templates(
     yield from templates_of(condition, conditions.get(condition.name), (*path, "params"))
 
 
-def _dependency_templates(dependency: Dependency, path: Path) -> Iterator[tuple[Path, str, str]]:
+def _dependency_templates(dependency: AnyDependency, path: Path) -> Iterator[tuple[Path, str, str]]:
+    if isinstance(dependency, InputDependency):
+        return
     yield (*path, "bucket"), dependency.bucket, TEXT
     for at, element in enumerate(dependency.prefix):
         yield (*path, "prefix", at, "match"), element.match, REGEX if element.kind == "regex" else TEXT
@@ -274,6 +310,27 @@ def _check_dependency_order(stage: Stage, uses: list[Use], path: Path, found: Su
         )
 
 
+def _check_for_each(values: Json, path: Path, found: Survey) -> None:
+    """A text that is no single reference stays a text, and has no items."""
+    if not isinstance(values, str):
+        return
+    try:
+        pieces = pieces_of(values, TEXT)
+    except TemplateError:
+        # It is told with the other mistakes in templates.
+        return
+    if len(pieces) == 1 and isinstance(pieces[0], Reference) and pieces[0].format is None:
+        return
+    meant = f"{{{values}}}" if re.fullmatch(NAME, values) else "a single {reference}"
+    found.problems.append(Problem(path, f"'{values}' is no list", f"write {meant}, or a list"))
+
+
+def _check_target(stage: Stage, positions: Mapping[str, int], path: Path, found: Survey) -> None:
+    target = stage.rollback.to
+    if target is not None and target not in positions:
+        found.problems.append(Problem(path, f"there is no stage '{target}'", nearest(target, positions)))
+
+
 def _names(text: str, kind: str) -> frozenset[str]:
     try:
         return frozenset(one.name for one in references(text, kind))
@@ -286,7 +343,7 @@ def _names(text: str, kind: str) -> frozenset[str]:
 
 def _needed(use: Use, at: int, program: Program, found: Survey, names_are_complete: bool) -> Iterator[Need]:
     """The need behind a use, if it is one; a use that can't be is a problem."""
-    told = BUILT_IN_NAMES | ROLLBACK_NAMES if use.part == "rollback" else BUILT_IN_NAMES
+    told = _told_to(use.part, program.stages[at])
     producer = found.producers.get(use.name)
     if use.name in told:
         return
@@ -301,10 +358,22 @@ def _needed(use: Use, at: int, program: Program, found: Survey, names_are_comple
         found.problems.append(problem)
 
 
+def _told_to(part: str, stage: Stage) -> frozenset[str]:
+    """The names that clew gives that part of the stage."""
+    told = BUILT_IN_NAMES
+    if part == "rollback":
+        told = BUILT_IN_NAMES | ROLLBACK_NAMES
+    elif part == "restore":
+        told = BUILT_IN_NAMES - CHANGING_NAMES
+    return told | ITEM_NAMES if stage.for_each is not None and part not in BEFORE_ITEMS else told
+
+
 def _own_problem(use: Use, producer: Producer, stage: Stage) -> Problem | None:
     if use.part in ("validate", "rollback"):
         return None
     what = f"'{use.name}' is {producer.sort} of the stage '{stage.name}' itself"
+    if use.part == "restore" and producer.sort == "an output":
+        return Problem(use.path, what, "the places of restore are kept before its first attempt")
     if producer.sort == "an output":
         return Problem(use.path, what, "a stage can read its outputs in validate and rollback only")
     if use.part == "when":
@@ -313,8 +382,17 @@ def _own_problem(use: Use, producer: Producer, stage: Stage) -> Problem | None:
 
 
 def _unknown(use: Use, told: frozenset[str], found: Survey) -> Problem:
+    if use.part == "restore" and use.name in CHANGING_NAMES:
+        hint = "they are kept once, before the first attempt"
+        return Problem(use.path, f"'{use.name}' is not told to the places of restore", hint)
     if use.name in ROLLBACK_NAMES:
         return Problem(use.path, f"'{use.name}' is told to rollbacks only")
+    if use.name in ITEM_NAMES and use.part in BEFORE_ITEMS:
+        what = f"'{use.name}' is not told to {use.part}, which is read before there are items"
+        return Problem(use.path, what, "it can be used in environment, execute, validate and rollback")
+    if use.name in ITEM_NAMES:
+        what = f"'{use.name}' is told to the items of a stage with for_each only"
+        return Problem(use.path, what, "say in the stage's for_each what it is done for")
     known = [*found.producers, *sorted(told)]
     found.comparisons_left -= len(known)
     suggestion = nearest(use.name, known) if found.comparisons_left > 0 else ""

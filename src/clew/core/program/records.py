@@ -13,7 +13,7 @@ from clew.core.program.shapes import NOT_AVAILABLE, UNREADABLE, Found, Shape, Te
 
 
 class ListOf(Struct, frozen=True):
-    """A list of one shape; items that can't be read are left out.
+    """A list of one shape, of `most` items where that is given; items that can't be read are left out.
 
     `placed`: each item as (path, value) once read, so that problems found later know their place.
     """
@@ -21,6 +21,7 @@ class ListOf(Struct, frozen=True):
     item: Shape
     about: str = ""
     least: int = 0
+    most: int | None = None
     placed: bool = False
 
     def read(self, value: Json, path: Path, found: Found) -> Any:
@@ -28,6 +29,8 @@ class ListOf(Struct, frozen=True):
             return found.problem(path, f"this is a list, not {said(value)}", "write it as [...]")
         if len(value) < self.least:
             return found.problem(path, "this list is empty", f"at least {self.least} is needed")
+        if self.most is not None and len(value) > self.most:
+            return found.problem(path, f"a list of {len(value)} items", f"at most {self.most} are allowed")
         items = [((*path, at), self.item.read(item, (*path, at), found)) for at, item in enumerate(value)]
         return [
             (its_path, item) if self.placed else item for its_path, item in items if item is not UNREADABLE
@@ -35,7 +38,8 @@ class ListOf(Struct, frozen=True):
 
     def schema(self) -> dict[str, Json]:
         least = {"minItems": self.least} if self.least else {}
-        return {"type": "array", "items": self.item.schema(), **least, **about_it(self.about)}
+        most = {} if self.most is None else {"maxItems": self.most}
+        return {"type": "array", "items": self.item.schema(), **least, **most, **about_it(self.about)}
 
 
 class OneOrMore(Struct, frozen=True):
@@ -92,7 +96,7 @@ class NamedItems(Struct, frozen=True):
     with UNREADABLE for its fields: others may refer to it. In a list, `bare` also allows a name alone.
     """
 
-    item: Record
+    item: Record | OfKind
     name: Text
     about: str = ""
     bare: bool = False
@@ -134,11 +138,7 @@ class NamedItems(Struct, frozen=True):
     def schema(self) -> dict[str, Json]:
         one = self.item.schema()
         mapping = {"type": "object", "additionalProperties": one, "propertyNames": self.name.schema()}
-        named = {
-            **one,
-            "properties": {"name": self.name.schema(), **one["properties"]},
-            "required": ["name", *one.get("required", [])],
-        }
+        named = self.item.named_schema(self.name)
         items = {"oneOf": [self.name.schema(), named]} if self.bare else named
         return {"oneOf": [mapping, {"type": "array", "items": items}], **about_it(self.about)}
 
@@ -153,15 +153,13 @@ class Key(Struct, frozen=True):
 class Record(Struct, frozen=True):
     """A mapping with known keys: once read, those that were given and could be read.
 
-    `later` are keys that this version does not know yet; one of `other_sorts` makes the whole a sort that it
-    does not know. `naming` are the keys whose loss makes names unknown. `extra` adds to the schema what keys
-    alone can't say.
+    `later` are keys that this version does not know yet. `naming` are the keys whose loss makes names unknown.
+    `extra` adds to the schema what keys alone can't say.
     """
 
     keys: Mapping[str, Key]
     about: str = ""
     later: tuple[str, ...] = ()
-    other_sorts: tuple[str, ...] = ()
     naming: tuple[str, ...] = ()
     extra: Callable[[], dict[str, Json]] | None = None
 
@@ -172,9 +170,6 @@ class Record(Struct, frozen=True):
             return found.problem(
                 path, f"this is a mapping, not {said(value)}", f"its keys are {', '.join(self.keys)}"
             )
-        for key in self.other_sorts:
-            if key in value:
-                return found.problem((*path, key), f"'{key}: {value[key]}' is {NOT_AVAILABLE}", self.about)
         for key in value:
             if key not in self.keys:
                 self._note_unknown(key, path, found)
@@ -211,6 +206,47 @@ class Record(Struct, frozen=True):
             **about_it(self.about),
             **(self.extra() if self.extra else {}),
         }
+
+    def named_schema(self, name: Text) -> dict[str, Json]:
+        """The schema of such a record in a list, where it says its name itself."""
+        one = self.schema()
+        return {
+            **one,
+            "properties": {"name": name.schema(), **one["properties"]},
+            "required": ["name", *one.get("required", [])],
+        }
+
+
+class OfKind(Struct, frozen=True):
+    """Records of several kinds: `kind` says which one it is, and the usual one says nothing.
+
+    `later` are the kinds that this version does not know yet.
+    """
+
+    usual: Record
+    kinds: Mapping[str, Record]
+    later: tuple[str, ...] = ()
+    about: str = ""
+
+    def read(self, value: Json, path: Path, found: Found) -> Any:
+        if not isinstance(value, dict) or "kind" not in value:
+            return self.usual.read(value, path, found)
+        kind = value["kind"]
+        if kind in self.later:
+            return found.problem((*path, "kind"), f"'kind: {kind}' is {NOT_AVAILABLE}", self.about)
+        if not isinstance(kind, str) or kind not in self.kinds:
+            hint = nearest(kind, (*self.kinds, *self.later)) if isinstance(kind, str) else ""
+            return found.problem((*path, "kind"), f"there is no kind {said(kind)}", hint or self.about)
+        return self.kinds[kind].read(value, path, found)
+
+    def schema(self) -> dict[str, Json]:
+        records = (self.usual, *self.kinds.values())
+        return {"oneOf": [one.schema() for one in records], **about_it(self.about)}
+
+    def named_schema(self, name: Text) -> dict[str, Json]:
+        """The schema of such a record in a list, where it says its name itself."""
+        records = (self.usual, *self.kinds.values())
+        return {"oneOf": [one.named_schema(name) for one in records], **about_it(self.about)}
 
 
 class Defined(Struct, frozen=True):

@@ -18,6 +18,7 @@ from clew.core.program.templates import NAME, Pieces, Reference, TemplateError, 
 
 __all__ = [
     "BUILT_IN_NAMES",
+    "ITEM_NAMES",
     "NAME",
     "ROLLBACK_NAMES",
     "Reference",
@@ -47,6 +48,9 @@ BUILT_IN_NAMES = frozenset(
 
 ROLLBACK_NAMES = frozenset({"outcome", "attempts", "rollback_idempotency_key"})
 """The names that only a rollback is told: how the stage ended, its attempts, and a key of its own."""
+
+ITEM_NAMES = frozenset({"item", "index"})
+"""The names that the items of a stage are told: the value that each is for, and its place, from 0."""
 
 # As much as an attempt may give out: a text put together should not be larger than what it is made of.
 RENDERED_SIZE_MAX = 16 * 1024 * 1024
