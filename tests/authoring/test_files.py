@@ -164,6 +164,66 @@ def test_mistakes_in_toml_and_json_have_their_lines_too(tmp_path: Path) -> None:
     ]
 
 
+BACK_YAML = """\
+name: p
+stages:
+  - name: Load
+    for_each: files
+    max_parallel: 0
+    execute: {command: wait, params: ["{item}"]}
+    dependencies:
+      ok:
+        kind: input
+        deadline: 5
+      no: {kind: inptu}
+    rollback:
+      command: none
+      to: Lod
+      on_failure: stop
+      restore:
+        - out
+  - name: Next
+    max_parallel: 2
+    execute: {command: wait, params: ["{index}"]}
+    rollback: {to: Load, attempts: 0}
+  - name: Last
+    execute: {command: wait, params: [1 second]}
+    rollback: imposible
+"""
+BACK_TOML = """\
+name = "p"
+[[stages]]
+name = "Load"
+for_each = "files"
+[stages.execute]
+command = "wait"
+params = ["{index.x}"]
+[stages.rollback]
+to = "Lod"
+restore = ["b/k",
+  "k"]
+[stages.dependencies.ok]
+kind = "input"
+deadline = 5
+"""
+
+
+def test_mistakes_in_ways_back_and_items_have_their_lines(tmp_path: Path) -> None:
+    """Mistakes in what a rollback, an input and items say are told at their lines, in each format."""
+    assert [one.partition(": ")[0] for one in problems(tmp_path, BACK_YAML)] == [
+        "p.yaml:4:5", "p.yaml:5:5", "p.yaml:10:9", "p.yaml:11:12", "p.yaml:14:7", "p.yaml:15:7", "p.yaml:16:7",
+        "p.yaml:17:11", "p.yaml:19:5", "p.yaml:20:39", "p.yaml:21:26", "p.yaml:24:5",
+    ]  # fmt: skip
+    assert [one.partition(": ")[0] for one in problems(tmp_path, BACK_TOML, "p.toml")] == [
+        "p.toml:4:1", "p.toml:9:1", "p.toml:11:3", "p.toml:14:1",
+    ]  # fmt: skip
+    text = json.dumps(load(BACK_TOML, "p.toml"), indent=1)
+    places = [one.partition(": ")[0] for one in problems(tmp_path, text, "p.json")]
+    lines = text.splitlines()
+    told = [lines[int(place.split(":")[1]) - 1].strip() for place in places]
+    assert told == ['"for_each": "files",', '"to": "Lod",', '"k"', '"deadline": 5']
+
+
 # ---- any text --------------------------------------------------------------------------------------------
 
 

@@ -347,7 +347,10 @@ FILE = {"bucket": "b", "prefix": [{"match": "x"}]}
         (staged(for_each="{run_time:%Y}"), "'{run_time:%Y}' is no list; write a single {reference}"),
         (staged(for_each="{"), "stages[0].for_each: the brace"),
         (staged(for_each=[], max_parallel=0), "max_parallel: 0 is out of bounds; write 1 to 10000"),
-        (staged(max_parallel=2), "stages[0].max_parallel: 'max_parallel' counts the items of for_each, and"),
+        (
+            staged(max_parallel=2),
+            "stages[0].max_parallel: 'max_parallel' goes with 'for_each', which is not here; give",
+        ),
         (
             staged(executor="ray"),
             "stages[0].executor: 'ray' is not available in this version of clew; there is local",
@@ -563,13 +566,16 @@ FILE = {"bucket": "b", "prefix": [{"match": "x"}]}
         (staged(rollback={"to": "a", "attempts": 0}), "rollback.attempts: 0 is out of bounds; write 1 to"),
         (
             staged(rollback={"command": "note", "attempts": 2}),
-            "rollback.attempts: 'attempts' says how often the run goes back to a stage, and none is named",
+            "stages[0].rollback.attempts: 'attempts' goes with 'to', which is not here; give to too, or",
         ),
         (
             staged(rollback={"command": "note", "on_failure": "stop"}),
             "rollback.on_failure: this can't be 'stop'; write hold or continue",
         ),
-        (staged(rollback={"to": "a", "params": []}), "rollback.params: there is no command to take them"),
+        (
+            staged(rollback={"to": "a", "params": []}),
+            "rollback.params: 'params' goes with 'command', which is",
+        ),
         (
             staged(rollback={"command": "none", "params": [], "to": "a"}),
             "rollback.params: there is no command to take them; name it in command, or leave out params",
@@ -674,6 +680,21 @@ def test_a_thing_that_can_t_be_read_keeps_its_name() -> None:
     assert [problem.partition(":")[0] for problem in problems(document)] == [
         "stages[0].dependencies.f",
         "stages[0].outputs.x",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rollback", "path"),
+    [
+        ({"command": 3, "params": [], "retry": {}}, "command"),
+        ({"to": 3, "attempts": 2, "timeout": "1 s"}, "to"),
+        ({"restore": []}, "restore"),
+    ],
+)
+def test_a_key_that_can_t_be_read_is_not_called_missing(rollback: Any, path: str) -> None:
+    """What a rollback says wrongly is told alone, and not what would be missing without it."""
+    assert [one.partition(": ")[0] for one in problems(staged(rollback=rollback))] == [
+        f"stages[0].rollback.{path}"
     ]
 
 

@@ -129,10 +129,6 @@ class Building:
         for variable in defaults.get("environment", {}):
             if variable not in parts.get("environment", {}):
                 self._author_paths[(*path, "environment", variable)] = ("environment", variable)
-        if "max_parallel" in parts and "for_each" not in parts:
-            what = "'max_parallel' counts the items of for_each, and there is no for_each"
-            hint = "say in for_each what the stage is done for, or leave it out"
-            self.found.problem((*self.author_path(path), "max_parallel"), what, hint)
         return Stage(
             name=name,
             execute=execute,

@@ -279,18 +279,13 @@ def _stage(signatures: Signatures, condition: Defined) -> Record:
         },
         later=("heartbeat", "backfill", "monitor", "resources", "pool", "source", "type"),
         naming=("dependencies", "outputs"),
-        extra=lambda: {"dependentRequired": {"max_parallel": ["for_each"]}},
+        goes_with={"max_parallel": "for_each"},
     )
 
 
 def rollback_shape(signatures: Signatures) -> Shape:
     """The shape of a stage's rollback, in any of the ways to say it."""
     command = _command(signatures)
-    said: dict[str, Json] = {
-        "anyOf": [{"required": [key]} for key in ("command", "commands", "restore", "to")],
-        "not": {"required": ["command", "commands"]},
-        "dependentRequired": {"params": ["command"], "attempts": ["to"]},
-    }
     return BySort(
         Choice(
             ("none", "impossible"), about="none: it leaves nothing to undo; impossible: a point of no return"
@@ -325,7 +320,12 @@ def rollback_shape(signatures: Signatures) -> Shape:
                     Duration(about="for one attempt of the rollback; 1 hour if not given", least=1)
                 ),
             },
-            extra=lambda: {**_params_by_name("command", signatures), **said},
+            one_of=("command", "commands", "restore", "to"),
+            goes_with={"params": "command", "attempts": "to"},
+            extra=lambda: {
+                **_params_by_name("command", signatures),
+                "not": {"required": ["command", "commands"]},
+            },
         ),
         items=OneOrMore(command),
         about="how it is undone: none, impossible, a command, several in order, or a mapping that says more",

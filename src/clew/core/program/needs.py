@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from clew.core.program import expressions
-from clew.core.program.model import AnyDependency, Command, Condition, InputDependency, Json, Program, Stage
-from clew.core.program.params import name_reference, possible_names, signature_of, templates_of
+from clew.core.program.model import AnyDependency, InputDependency, Json, Program, Stage
+from clew.core.program.params import name_reference, possible_names
 from clew.core.program.problems import Path, Problem, nearest
-from clew.core.program.signatures import EXPRESSION, REGEX, TEXT, Signatures
+from clew.core.program.signatures import EXPRESSION, TEXT, Signatures
+from clew.core.program.stage_templates import condition_templates, dependency_templates, stage_templates
 from clew.core.program.templates import NAME, Reference, pieces_of
 from clew.core.program.variables import (
     BUILT_IN_NAMES,
@@ -24,7 +25,6 @@ from clew.core.program.variables import (
     ROLLBACK_NAMES,
     TemplateError,
     references,
-    templates_in,
 )
 
 # A suggestion compares a name with every known one. Beyond this many comparisons (a second's worth) a file
@@ -105,7 +105,7 @@ def stage_reads(
     given |= ITEM_NAMES if stage.for_each is not None else set()
     names: dict[str, set[str]] = {}
     around = program or Program("", (stage,))
-    for part, _, text, kind in _stage_templates(stage, around, signatures, conditions, ()):
+    for part, _, text, kind in stage_templates(stage, around, signatures, conditions, ()):
         names.setdefault(part, set()).update(one.name for one in references(text, kind))
     rollback = names.pop("rollback", set()) - ROLLBACK_NAMES
     validate = names.pop("validate", set())
@@ -142,7 +142,7 @@ def ordered_dependencies(stage: Stage) -> tuple[AnyDependency, ...]:
     """The stage's dependencies so that each comes after those it refers to; circles are left out."""
     names = {one.name for one in stage.dependencies}
     waiting = {
-        one.name: {name for _, text, kind in _dependency_templates(one, ()) for name in _names(text, kind)}
+        one.name: {name for _, text, kind in dependency_templates(one, ()) for name in _names(text, kind)}
         & names
         for one in stage.dependencies
     }
@@ -211,62 +211,12 @@ def _told(producer: Producer, program: Program) -> str:
 # ---- uses ------------------------------------------------------------------------------------------------
 
 
-def _stage_templates(
-    stage: Stage, program: Program, signatures: Signatures, conditions: Signatures, path: Path
-) -> Iterator[tuple[str, Path, str, str]]:
-    """Every string of the stage that may hold references: its part, path, text and kind."""
-    if stage.when is not None:
-        yield "when", (*path, "when"), stage.when, EXPRESSION
-    for dependency in stage.dependencies:
-        its_path = (*path, "dependencies", dependency.name)
-        yield from (("dependencies", *one) for one in _dependency_templates(dependency, its_path))
-    for its_path, text, kind in templates_in(stage.for_each, TEXT, (*path, "for_each")):
-        yield "for_each", its_path, text, kind
-    for name, text in stage.environment.items():
-        yield "environment", (*path, "environment", name), text, TEXT
-    for part, commands, its_path in (
-        ("execute", stage.execute, (*path, "execute")),
-        ("rollback", stage.rollback.commands, (*path, "rollback", "commands")),
-    ):
-        for at, command in enumerate(commands):
-            yield from (
-                (part, *one) for one in _command_templates(command, program, signatures, (*its_path, at))
-            )
-    for at, place in enumerate(stage.rollback.restore):
-        yield "restore", (*path, "rollback", "restore", at), place, TEXT
-    for at, condition in enumerate(stage.validate):
-        yield from (
-            ("validate", *one) for one in _condition_templates(condition, conditions, (*path, "validate", at))
-        )
-
-
-def _command_templates(
-    command: Command, program: Program, signatures: Signatures, path: Path
-) -> Iterator[tuple[Path, str, str]]:
-    yield (*path, "command"), command.name, TEXT
-    yield from templates_of(command, signature_of(command.name, program, signatures), (*path, "params"))
-
-
-def _condition_templates(
-    condition: Condition, conditions: Signatures, path: Path
-) -> Iterator[tuple[Path, str, str]]:
-    yield from templates_of(condition, conditions.get(condition.name), (*path, "params"))
-
-
-def _dependency_templates(dependency: AnyDependency, path: Path) -> Iterator[tuple[Path, str, str]]:
-    if isinstance(dependency, InputDependency):
-        return
-    yield (*path, "bucket"), dependency.bucket, TEXT
-    for at, element in enumerate(dependency.prefix):
-        yield (*path, "prefix", at, "match"), element.match, REGEX if element.kind == "regex" else TEXT
-
-
 def _stage_uses(
     at: int, stage: Stage, program: Program, signatures: Signatures, conditions: Signatures, found: Survey
 ) -> list[Use]:
     path: Path = ("stages", at)
     uses = [Use("inputs", name, (*path, "inputs", place)) for place, name in enumerate(stage.inputs)]
-    for part, its_path, text, kind in _stage_templates(stage, program, signatures, conditions, path):
+    for part, its_path, text, kind in stage_templates(stage, program, signatures, conditions, path):
         uses += (Use(part, name, its_path) for name in _checked_names(its_path, text, kind, found))
         if its_path[-1] == "command":
             _check_name_reference(its_path, text, program, found)
@@ -420,7 +370,7 @@ def _survey_conditions(
     told = BUILT_IN_NAMES - STAGE_ONLY_NAMES
     for at, condition in enumerate(program.validate):
         stages = set()
-        for path, text, kind in _condition_templates(condition, conditions, ("validate", at)):
+        for path, text, kind in condition_templates(condition, conditions, ("validate", at)):
             for name in _checked_names(path, text, kind, found):
                 producer = found.producers.get(name)
                 if producer is not None and producer.stage is not None:

@@ -153,12 +153,15 @@ class Key(Struct, frozen=True):
 class Record(Struct, frozen=True):
     """A mapping with known keys: once read, those that were given and could be read.
 
+    Of the keys of `one_of` at least one must be there; a key of `goes_with` only where the other one is.
     `later` are keys that this version does not know yet. `naming` are the keys whose loss makes names unknown.
     `extra` adds to the schema what keys alone can't say.
     """
 
     keys: Mapping[str, Key]
     about: str = ""
+    one_of: tuple[str, ...] = ()
+    goes_with: Mapping[str, str] = {}
     later: tuple[str, ...] = ()
     naming: tuple[str, ...] = ()
     extra: Callable[[], dict[str, Json]] | None = None
@@ -176,6 +179,7 @@ class Record(Struct, frozen=True):
         for key, one in self.keys.items():
             if one.required and key not in value:
                 found.problem(path, f"the key '{key}' is missing", one.shape.schema().get("description", ""))
+        self._note_missing(value, path, found)
         read = {
             key: one.shape.read(value[key], (*path, key), found)
             for key, one in self.keys.items()
@@ -184,6 +188,15 @@ class Record(Struct, frozen=True):
         if any(read.get(key) is UNREADABLE for key in self.naming):
             found.names_are_complete = False
         return {key: item for key, item in read.items() if item is not UNREADABLE}
+
+    def _note_missing(self, value: Mapping[str, Json], path: Path, found: Found) -> None:
+        if self.one_of and not value.keys() & set(self.one_of):
+            hint = f"give one of {', '.join(self.one_of[:-1])} and {self.one_of[-1]}"
+            found.problem(path, f"the key '{self.one_of[0]}' is missing", hint)
+        for key, other in self.goes_with.items():
+            if key in value and other not in value:
+                what = f"'{key}' goes with '{other}', which is not here"
+                found.problem((*path, key), what, f"give {other} too, or leave out {key}")
 
     def _note_unknown(self, key: str, path: Path, found: Found) -> None:
         if key in self.later:
@@ -198,10 +211,13 @@ class Record(Struct, frozen=True):
 
     def schema(self) -> dict[str, Json]:
         required = [key for key, one in self.keys.items() if one.required]
+        needed = {key: [other] for key, other in self.goes_with.items()}
         return {
             "type": "object",
             "properties": {key: one.shape.schema() for key, one in self.keys.items()},
             **({"required": required} if required else {}),
+            **({"anyOf": [{"required": [key]} for key in self.one_of]} if self.one_of else {}),
+            **({"dependentRequired": needed} if needed else {}),
             "additionalProperties": False,
             **about_it(self.about),
             **(self.extra() if self.extra else {}),

@@ -109,22 +109,16 @@ def _undoes(parts: Parts) -> bool:
 
 
 def _rollback_problems(parts: Parts, path: Path) -> Iterator[tuple[Path, str, str]]:
-    names_nothing = parts.get("command", NOTHING) == NOTHING
-    if not parts.keys() & {"command", "commands", "restore", "to"}:
-        yield path, "the key 'command' is missing", "give one of command, commands, restore and to"
-        return
+    names_nothing = parts.get("command") == NOTHING
     if "command" in parts and "commands" in parts:
         yield path, "both command and commands are given", "give one of command and commands"
     if "params" in parts and names_nothing:
         yield (*path, "params"), "there is no command to take them", "name it in command, or leave out params"
-    if parts.get("command") == NOTHING and "restore" in parts:
+    if names_nothing and "restore" in parts:
         what = "a stage that leaves nothing to undo has nothing to put back"
         yield (*path, "restore"), what, "leave out command: none, or restore"
-    if "attempts" in parts and "to" not in parts:
-        what = "'attempts' says how often the run goes back to a stage, and none is named"
-        yield (*path, "attempts"), what, "name it in to; how often the rollback is tried stands in retry"
     for key in ("on_failure", "retry", "timeout"):
-        if key in parts and not _undoes(parts):
+        if key in parts and not _undoes(parts) and (names_nothing or "to" in parts):
             yield (*path, key), f"nothing is undone here, so '{key}' has no meaning", "leave it out"
     for its_path, place in parts.get("restore", ()):
         yield from ((its_path, *one) for one in _place_problems(place))
