@@ -176,6 +176,90 @@ def test_a_plan_as_a_picture(person: Person) -> None:
     ]  # fmt: skip
 
 
+BACK = """
+name: settle
+variables: {region: east, files: [a.csv, b.csv]}
+stages:
+  - name: Load
+    for_each: "{files}"
+    max_parallel: 4
+    execute: {command: shell, params: [load, "{item}"]}
+    outputs: [loaded]
+    rollback: {command: shell, params: [unload, "{item}"], on_failure: continue}
+  - name: Write
+    dependencies:
+      approval: {kind: input, schema: {type: boolean}, deadline: 2 hours}
+      remark: {kind: input}
+    execute: {command: shell, params: [write, "{loaded}"]}
+    rollback: {restore: ["lines/out/{region}.csv", "lines/{run_id}"], to: Load, attempts: 3}
+  - name: Charge
+    after: [Write]
+    execute: {command: shell, params: [charge]}
+    rollback: impossible
+  - name: Wait
+    after: [Charge]
+    execute: {command: wait, params: [1 second]}
+    rollback: {to: Wait}
+"""
+
+
+def test_a_plan_with_ways_back(person: Person) -> None:
+    """Items, what is asked for, what is put back, how far back the run goes, and where there is no way back."""
+    plan = person.clew("plan", person.write("settle.yaml", BACK), "--format", "json").document
+    load, write, charge, wait = (block["stages"][0] for block in plan["blocks"])
+    assert (load["for_each"], load["max_parallel"]) == (["a.csv", "b.csv"], 4)
+    assert (load["on_failure"], load["back_to"], load["restore"]) == ("continue", None, [])
+    assert write["dependencies"] == [
+        {
+            "name": "approval",
+            "kind": "input",
+            "schema": {"type": "boolean"},
+            "deadline_milliseconds": 7_200_000,
+        },
+        {"name": "remark", "kind": "input", "schema": None, "deadline_milliseconds": None},
+    ]
+    assert (write["for_each"], write["max_parallel"]) == (None, None)
+    assert (write["rollback"], write["restore"]) == ([], ["lines/out/east.csv", "lines/{run_id}"])
+    assert (write["back_to"], write["on_failure"]) == ({"stage": "Load", "attempts": 3}, "hold")
+    assert (charge["rollback"], plan["point_of_no_return"]) == ("impossible", ["Charge"])
+    assert (wait["rollback"], wait["back_to"]) == ("none", {"stage": "Wait", "attempts": 1})
+    assert plan["undo"] == [{"index": 2, "stages": ["Write"]}, {"index": 1, "stages": ["Load"]}]
+    assert (plan["not_undone"], plan["warnings"]) == ([], [])
+
+
+def test_a_plan_with_ways_back_in_words(person: Person) -> None:
+    done = person.clew("plan", person.write("settle.yaml", BACK))
+    for words in (
+        'for each   ["a.csv", "b.csv"], at most 4 at the same time',
+        "if that fails, the other rollbacks go on all the same",
+        'asks for   approval: {"type": "boolean"}, within 2 h', "asks for   remark\n",
+        "puts back  lines/out/east.csv\n", "goes back  to Load when it fails, up to 3 times",
+        "undone by  nothing: it can't be undone, and is a point of no return",
+        "goes back  to Wait when it fails, once",
+        "when it fails, undone in this order: block 2 (Write), then block 1 (Load)",
+        "point of no return: Charge; once it has begun, the run goes forward or is held",
+    ):  # fmt: skip
+        assert words in done.out, words
+
+
+def test_a_plan_with_ways_back_as_a_picture(person: Person) -> None:
+    """Mermaid: stages with items and points of no return say so, and ways back are dotted."""
+    picture = person.clew("plan", person.write("settle.yaml", BACK), "--format", "mermaid").out
+    assert picture.splitlines()[2::3][:4] == [
+        '    s0["Load (for each)"]',
+        '    s1["Write"]',
+        '    s2{{"Charge (point of no return)"}}',
+        '    s3["Wait"]',
+    ]
+    assert picture.splitlines()[-2:] == ['  s1 -.->|"back"| s0', '  s3 -.->|"back"| s3']
+
+
+def test_a_place_to_be_put_back_needs_its_bucket(person: Person) -> None:
+    """The bucket of a place that is put back is one that the settings must know before anything runs."""
+    done = person.clew("run", person.write("settle.yaml", BACK), code=2)
+    assert done.err.count("no setting says where the bucket 'lines' is") == 1
+
+
 BEFORE = """
 name: changing
 stages:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from clew.cli.output import Output, escaped, shortened
+from clew.cli.output import Output, counted, escaped, shortened, took_text, value_text
 
 Json = Any
 
@@ -49,24 +49,50 @@ def _print_stage(stage: Mapping[str, Json], output: Output) -> None:
     if stage["when"] is not None:
         output.data(f"    only when  {escaped(stage['when'])}")
     for dependency in stage["dependencies"]:
-        path = "/".join(str(element["match"]) for element in dependency["prefix"])
-        text = f"{dependency['name']}: {dependency['bucket']} {path}"
-        output.data(f"    finds      {escaped(text)}")
+        _print_dependency(dependency, output)
+    if stage["for_each"] is not None:
+        most = "" if stage["max_parallel"] is None else f", at most {stage['max_parallel']} at the same time"
+        output.data(f"    for each   {escaped(shortened(_short(stage['for_each']), PARAMS_SIZE_MAX))}{most}")
     for command in stage["execute"]:
         output.data(f"    runs       {_work(command, 'command')}")
     if stage["outputs"]:
         output.data(f"    gives      {escaped(', '.join(stage['outputs']))}")
     for condition in stage["validate"]:
         output.data(f"    valid if   {_work(condition, 'condition')}")
+    _print_rollback(stage, output)
+
+
+def _print_dependency(dependency: Mapping[str, Json], output: Output) -> None:
+    if dependency.get("kind") == "input":
+        schema = "" if dependency["schema"] is None else f": {value_text(dependency['schema'])}"
+        deadline = dependency["deadline_milliseconds"]
+        within = "" if deadline is None else f", within {took_text(deadline)}"
+        output.data(f"    asks for   {escaped(dependency['name'])}{schema}{within}")
+        return
+    path = "/".join(str(element["match"]) for element in dependency["prefix"])
+    text = f"{dependency['name']}: {dependency['bucket']} {path}"
+    output.data(f"    finds      {escaped(text)}")
+
+
+def _print_rollback(stage: Mapping[str, Json], output: Output) -> None:
     rollback = stage["rollback"]
     if isinstance(rollback, str):
         output.data(f"    undone by  {_NO_ROLLBACK[rollback]}")
     else:
         for command in rollback:
             output.data(f"    undone by  {_work(command, 'command')}")
+    for place in stage["restore"]:
+        output.data(f"    puts back  {escaped(_short(place))}")
+    if stage["on_failure"] == "continue":
+        output.data("    if that fails, the other rollbacks go on all the same")
+    if stage["back_to"] is not None:
+        back = stage["back_to"]
+        often = "once" if back["attempts"] == 1 else f"up to {counted(back['attempts'], 'time')}"
+        output.data(f"    goes back  to {escaped(back['stage'])} when it fails, {often}")
 
 
 _NO_ROLLBACK = {
+    "impossible": "nothing: it can't be undone, and is a point of no return",
     "none": "nothing: it leaves nothing behind",
     "undeclared": "nothing: it declares no rollback, so what it does stays",
 }
@@ -93,6 +119,9 @@ def _print_way_back(plan: Mapping[str, Json], output: Output) -> None:
         output.data(f"when it fails, undone in this order: {escaped(', then '.join(steps))}")
     else:
         output.data("when it fails, nothing is undone")
+    if plan["point_of_no_return"]:
+        names = escaped(", ".join(plan["point_of_no_return"]))
+        output.data(f"point of no return: {names}; once it has begun, the run goes forward or is held")
     if plan["not_undone"]:
         output.data(f"left standing then: what is done by {escaped(', '.join(plan['not_undone']))}")
 
@@ -119,22 +148,30 @@ def _print_changes(changes: Mapping[str, Json] | None, output: Output) -> None:
 
 def mermaid(plan: Mapping[str, Json]) -> str:
     """A flowchart: blocks as boxes, stages in them, arrows from who makes a name to who reads it."""
-    numbers = {
-        stage["name"]: f"s{at}"
-        for at, stage in enumerate(stage for block in plan["blocks"] for stage in block["stages"])
-    }
+    stages = [stage for block in plan["blocks"] for stage in block["stages"]]
+    numbers = {stage["name"]: f"s{at}" for at, stage in enumerate(stages)}
     lines = ["flowchart LR"]
     for block in plan["blocks"]:
         lines.append(f'  subgraph b{block["index"]}["block {block["index"]}"]')
-        lines += [f'    {numbers[stage["name"]]}["{_label(stage["name"])}"]' for stage in block["stages"]]
+        lines += [f"    {numbers[stage['name']]}{_box(stage)}" for stage in block["stages"]]
         lines.append("  end")
-    for block in plan["blocks"]:
-        for stage in block["stages"]:
-            for need in stage["needs"]:
-                names = [read["name"] for read in stage["reads"] if read["from"] == need]
-                label = f'|"{_label(", ".join(names))}"|' if names else ""
-                lines.append(f"  {numbers[need]} -->{label} {numbers[stage['name']]}")
+    for stage in stages:
+        for need in stage["needs"]:
+            names = [read["name"] for read in stage["reads"] if read["from"] == need]
+            label = f'|"{_label(", ".join(names))}"|' if names else ""
+            lines.append(f"  {numbers[need]} -->{label} {numbers[stage['name']]}")
+    for stage in stages:
+        if stage["back_to"] is not None:
+            lines.append(f'  {numbers[stage["name"]]} -.->|"back"| {numbers[stage["back_to"]["stage"]]}')
     return "\n".join(lines)
+
+
+def _box(stage: Mapping[str, Json]) -> str:
+    """A stage as a node; one that can't be undone has a shape of its own, and words beside it."""
+    name = stage["name"] if stage["for_each"] is None else f"{stage['name']} (for each)"
+    if stage["rollback"] == "impossible":
+        return f'{{{{"{_label(f"{name} (point of no return)")}"}}}}'
+    return f'["{_label(name)}"]'
 
 
 def _label(text: str) -> str:

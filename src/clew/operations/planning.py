@@ -8,7 +8,7 @@ from typing import Any
 from clew.core.planning.plan import make_plan
 from clew.core.planning.warnings import plan_warnings
 from clew.core.program.content import content
-from clew.core.program.model import Command, Condition, Json, Program
+from clew.core.program.model import AnyDependency, Command, Condition, InputDependency, Json, Program
 from clew.core.program.params import by_name, kind_of, signature_of
 from clew.core.program.problems import written
 from clew.core.program.signatures import EXPRESSION, LITERAL, SQL, TEXT, Signatures
@@ -53,6 +53,7 @@ def plan_document(
         ],
         "undo": list(_undo(sealed)),
         "not_undone": [stage.name for stage in _in_order(sealed) if _way_back(stage) == "undeclared"],
+        "point_of_no_return": [stage.name for stage in _in_order(sealed) if _way_back(stage) == "impossible"],
         "requests": {
             name: {"required": name not in program.variables, "schema": schema}
             for name, schema in program.requests.items()
@@ -73,27 +74,27 @@ def _stage(stage: SealedStage, sealed: SealedProgram, fill: _Filling) -> dict[st
     feeds = [
         {"name": name, "from": need} for need in stage.needs for name in stage.needed_outputs.get(need, ())
     ]
-    way_back = _way_back(stage)
+    rollback, way_back = model.rollback, _way_back(stage)
     return {
         "name": model.name,
         "needs": list(stage.needs),
         "reads": feeds,
         "when": model.when,
-        "dependencies": [
-            {"name": one.name, "bucket": fill.text(one.bucket), "prefix": fill.prefix(one.prefix)}
-            for one in model.dependencies
-        ],
+        "dependencies": [fill.dependency(one) for one in model.dependencies],
+        "for_each": fill.value(model.for_each),
+        "max_parallel": model.max_parallel,
         "execute": [fill.command(one) for one in model.execute],
         "outputs": [output.name for output in model.outputs],
         "validate": [fill.condition(one) for one in model.validate],
-        "rollback": [fill.command(one) for one in model.rollback.commands]
-        if way_back == "commands"
-        else way_back,
+        "rollback": [fill.command(one) for one in rollback.commands] if way_back == "commands" else way_back,
+        "restore": [fill.text(place) for place in rollback.restore],
+        "back_to": None if rollback.to is None else {"stage": rollback.to, "attempts": rollback.attempts},
+        "on_failure": rollback.on_failure,
     }
 
 
 def _way_back(stage: SealedStage) -> str:
-    """`commands`, `none` (there is nothing to undo) or `undeclared` (what it did stays)."""
+    """`commands`, `none` (there is nothing to undo), `undeclared` (what it did stays) or `impossible`."""
     return "none" if stage.leaves_nothing else stage.stage.rollback.kind
 
 
@@ -127,6 +128,20 @@ class _Filling:
             "maximum_time_milliseconds": condition.maximum_time_milliseconds,
         }
 
+    def dependency(self, dependency: AnyDependency) -> dict[str, Json]:
+        if isinstance(dependency, InputDependency):
+            return {
+                "name": dependency.name,
+                "kind": "input",
+                "schema": dependency.schema,
+                "deadline_milliseconds": dependency.deadline_milliseconds,
+            }
+        return {
+            "name": dependency.name,
+            "bucket": self.text(dependency.bucket),
+            "prefix": self.prefix(dependency.prefix),
+        }
+
     def prefix(self, prefix: Iterable[Any]) -> list[dict[str, Json]]:
         return [
             {
@@ -140,19 +155,19 @@ class _Filling:
     def _params(self, work: Command | Condition, signatures: Signatures) -> Json:
         signature = signature_of(work.name, self._program, signatures)
         if signature is None:
-            return self._value(work.params, TEXT)
+            return self.value(work.params)
         params = by_name(work.params, signature)
         if not isinstance(params, dict):
-            return self._value(params, TEXT)
-        return {name: self._value(value, kind_of(name, value, signature)) for name, value in params.items()}
+            return self.value(params)
+        return {name: self.value(value, kind_of(name, value, signature)) for name, value in params.items()}
 
-    def _value(self, value: Json, kind: str) -> Json:
+    def value(self, value: Json, kind: str = TEXT) -> Json:
         if isinstance(value, str):
             return self.text(value, kind)
         if isinstance(value, dict):
-            return {key: self._value(item, kind) for key, item in value.items()}
+            return {key: self.value(item, kind) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self._value(item, kind) for item in value]
+            return [self.value(item, kind) for item in value]
         return value
 
     def text(self, text: str, kind: str = TEXT) -> Json:
