@@ -9,18 +9,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from clew.authoring.decorators import (
-    StageFunction,
-    default_values,
-    module_of,
-    reference_of,
-    required_names,
-    stage_model,
-)
+from clew.authoring.decorators import StageFunction
+from clew.authoring.functions import default_values, module_of, reference_of
+from clew.authoring.stages_of_functions import stage_model
 from clew.core.program import model
 from clew.core.program.durations import read_duration
 from clew.core.program.model import Json
-from clew.core.program.variables import BUILT_IN_NAMES
+from clew.core.program.problems import ProgramError
+from clew.core.program.shapes import Found
 from clew.core.running.json_values import NotJson, to_json
 
 
@@ -40,14 +36,18 @@ class FunctionProgram:
         validate: Sequence[model.Condition] = (),
     ) -> None:
         """Builds the model. An input that nothing produces becomes a variable of the request: required, unless
-        its parameter has a default, which then is the program's."""
+        its parameter has a default, which then is the program's. Raises ProgramError with every mistake in what
+        is said as in a file; names and order are looked at when the program is read to be run."""
         self.functions: dict[str, Callable[..., Any]] = {}
         """Every function of the program, by the reference under which it is recorded."""
         self.folder = ""
         produced = _produced(stages, variables or {}, requests or {}, custom_times or {})
         variables = {**_defaults(stages, produced), **(variables or {})}
         produced |= variables.keys()
-        models = tuple(self._stage(each, produced) for each in stages)
+        found = Found()
+        models = tuple(self._stage(each, produced, found) for each in stages)
+        if found.problems:
+            raise ProgramError(found.problems)
         asked: dict[str, Json] = {name: {} for name in _unproduced(stages, produced)}
         self.model = model.Program(
             name,
@@ -67,7 +67,9 @@ class FunctionProgram:
     def name(self) -> str:
         return self.model.name
 
-    def _stage(self, stage: StageFunction[..., Any] | model.Stage, produced: frozenset[str]) -> model.Stage:
+    def _stage(
+        self, stage: StageFunction[..., Any] | model.Stage, produced: frozenset[str], found: Found
+    ) -> model.Stage:
         if isinstance(stage, model.Stage):
             return stage
         conditions = [condition for condition, _ in stage.conditions]
@@ -75,7 +77,7 @@ class FunctionProgram:
             if function is not None:
                 self.functions[reference_of(function)] = function
         self.folder = self.folder or _folder_of(stage.function)
-        return stage_model(stage, produced)
+        return stage_model(stage, produced, found)
 
     def with_executor(self, executor: str) -> model.Program:
         """The model with every stage on that executor."""
@@ -92,6 +94,8 @@ def _produced(
         names.update(output.name for output in stage.outputs)
         if isinstance(stage, model.Stage):
             names.update(dependency.name for dependency in stage.dependencies)
+        else:
+            names.update(stage.dependency_names)
     return frozenset(names)
 
 
@@ -101,9 +105,7 @@ def _unproduced(
     names: dict[str, None] = {}
     for stage in stages:
         if isinstance(stage, StageFunction):
-            for name in required_names(stage.function):
-                if name not in produced and name not in BUILT_IN_NAMES:
-                    names[name] = None
+            names.update(dict.fromkeys(name for name in stage.names_asked if name not in produced))
     return list(names)
 
 
@@ -118,7 +120,7 @@ def _defaults(
         if not isinstance(stage, StageFunction):
             continue
         for name, value in default_values(stage.function).items():
-            if name in produced or name in needed or name in BUILT_IN_NAMES:
+            if name in produced or name in needed or name in stage.names_given:
                 continue
             try:
                 found = to_json(value, name)
