@@ -105,6 +105,17 @@ class Bucket(Protocol):
         """Remove an object; False if there was none."""
 
 
+class KeptObject(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What stood at a place (`bucket/key`, or a URL) before a stage began: nothing, or an object of that size and
+    SHA-256, of which a copy stands at the key `location` of the bucket for kept objects."""
+
+    place: str
+    existed: bool
+    digest: str = ""
+    size: int = 0
+    location: str = ""
+
+
 # ---- attempts --------------------------------------------------------------------------------------------
 
 
@@ -158,6 +169,13 @@ class AttemptRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The file that takes standard output and error; empty for none."""
     log_size_max: int = 16 * 1024 * 1024
     output_size_max: int = 16 * 1024 * 1024
+    kept: Sequence[Mapping[str, Json]] = ()
+    """For a rollback that puts objects back: each `KeptObject`, as plain JSON."""
+    left: Mapping[str, str | None] | None = None
+    """The SHA-256 of what the stage left at each place of `kept`, None where it left nothing. Without the
+    mapping nobody knows."""
+    kept_bucket: str = ""
+    """The URL of the bucket in which the copies stand."""
 
 
 class AttemptError(msgspec.Struct, frozen=True, omit_defaults=True):

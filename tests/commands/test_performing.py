@@ -8,9 +8,11 @@ import sys
 import pytest
 from tests.commands.surroundings import Surroundings
 
-from clew.commands import SIGNATURES
+from clew.commands import OWN_SIGNATURES, SIGNATURES
 from clew.commands.interface import SIGNATURE, CommandError, CommandResult, command, limited
 from clew.commands.performing import COMMANDS, find, perform
+from clew.core.program.parse import parse
+from clew.core.program.problems import ProgramError
 from clew.core.program.signatures import Param
 
 
@@ -35,11 +37,21 @@ def around(tmp_path, monkeypatch):
 
 def test_every_signature_has_its_function():
     """All that is built in can be found, under its name and its synonyms, and nothing else is."""
-    for name, signature in SIGNATURES.items():
+    signatures = {**SIGNATURES, **OWN_SIGNATURES}
+    for name, signature in signatures.items():
         found, function = find(name)
         assert found is signature
         assert callable(function)
-    assert COMMANDS.keys() == {signature.name for signature in SIGNATURES.values()}
+    assert COMMANDS.keys() == {signature.name for signature in signatures.values()}
+
+
+def test_no_program_names_a_command_that_clew_alone_orders():
+    """What clew orders by itself is, for a program, no command, and no hint leads there."""
+    for name in OWN_SIGNATURES:
+        assert name not in SIGNATURES
+        stages = {"a": {"execute": {"command": name}}}
+        with pytest.raises(ProgramError, match=f"there is no command '{name}'"):
+            parse({"name": "p", "stages": stages}, SIGNATURES, {})
 
 
 def test_a_project_brings_its_own(around):

@@ -7,13 +7,16 @@ import os
 import signal
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 from tests.executors.attempts import Signal, calls, local, report_of, request, runs, stages, submit
 
+from clew.buckets import open_bucket
+from clew.buckets.keeping import keep, look
 from clew.executors.local import LocalExecutor
 from clew.orchestrator.real_world import LoopTasks
-from clew.ports import SecretSource, WorkItem
+from clew.ports import Bucket, SecretSource, WorkItem
 
 
 def test_a_function_gives_its_outputs(tmp_path: Path) -> None:
@@ -130,6 +133,33 @@ def test_conditions_give_findings(tmp_path: Path) -> None:
     report = report_of(tmp_path, request(tmp_path, items, work="test", scope={"total": 4}))
     assert report.outcome == "completed"
     assert [finding.verdict for finding in report.findings] == ["not_held", "not_held", "error"]
+
+
+def test_a_rollback_puts_back_what_was_kept(tmp_path: Path) -> None:
+    """What was kept, how the stage left it, and where the copies stand reach the command that puts it back."""
+    buckets = {"lines": str(tmp_path / "lines")}
+
+    def open_one(name: str) -> Bucket:
+        return open_bucket(name, buckets)
+
+    copies = open_bucket(str(tmp_path / "copies"), {})
+    open_one("lines").write("a", b"before")
+    kept = keep(["lines/a", "lines/b"], open_one, copies, "run-1")
+    open_one("lines").write("a", b"after")
+    open_one("lines").write("b", b"after")
+    one = request(
+        tmp_path,
+        [WorkItem("restore_files")],
+        work="rollback",
+        buckets=buckets,
+        kept=msgspec.to_builtins(kept),
+        left=look(["lines/a", "lines/b"], open_one),
+        kept_bucket=copies.url,
+    )
+    report = report_of(tmp_path, one)
+    assert report.outcome == "completed", report.error
+    assert report.result == {"restored": 1, "deleted": 1, "as_before": 0}
+    assert open_one("lines").read("a", 9) == b"before"
 
 
 def test_user_code_sees_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

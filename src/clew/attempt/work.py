@@ -64,6 +64,9 @@ class _Work:
             outcome=request.scope.get("outcome") if is_rollback else None,
             attempts=request.scope.get("attempts") if is_rollback else None,
             rollback_idempotency_key=request.scope.get("rollback_idempotency_key") if is_rollback else None,
+            kept=request.kept,
+            left=request.left,
+            kept_bucket=request.kept_bucket,
         )
 
     def _bucket(self, name_or_url: str) -> Bucket:

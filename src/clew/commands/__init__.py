@@ -103,7 +103,15 @@ _SQL = Signature(
     positional=("database", "statement"),
 )
 
+_RESTORE_FILES = Signature(
+    name="restore_files",
+    about="Put back the objects that were kept before the stage began.",
+)
+
 SIGNATURES: dict[str, Signature] = by_name(
     (_SHELL, _PYTHON, _PUBLISH_FILE, _COPY_FILE, _DELETE_FILE, _WAIT, _HTTP, _SQL)
 )
 """The commands built in, under their names and synonyms."""
+
+OWN_SIGNATURES: dict[str, Signature] = by_name((_RESTORE_FILES,))
+"""The commands that clew alone orders: for a program there are none of these names."""

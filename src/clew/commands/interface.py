@@ -9,7 +9,7 @@ commands by entry points of the group `clew.commands`; a project's own are named
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -73,6 +73,11 @@ class CommandContext:
     """For a rollback: the stage's attempts."""
     rollback_idempotency_key: str | None = None
     """For a rollback: a key of its own, the same in every try. `idempotency_key` is the stage's there too."""
+    kept: Sequence[Mapping[str, Json]] = ()
+    left: Mapping[str, str | None] | None = None
+    kept_bucket: str = ""
+    """For a rollback that puts objects back: what is kept, how the stage left it, and where. As in
+    `ports.AttemptRequest`."""
 
 
 def command(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from clew.commands import SIGNATURES
+from clew.commands import OWN_SIGNATURES, SIGNATURES
 from clew.commands.interface import SIGNATURE, CommandContext, CommandError, CommandResult
 from clew.core.program.preparing import ParamsError, prepare
 from clew.core.program.problems import nearest
@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "wait": "clew.commands.wait:wait",
     "http": "clew.commands.http:http",
     "sql": "clew.commands.sql:sql",
+    "restore_files": "clew.commands.restoring:restore_files",
 }
 """Where each command built in is found: its module is imported when it is first performed."""
 
@@ -36,7 +37,7 @@ def find(name: str) -> tuple[Signature, Perform]:
 
     Raises CommandError (`unknown_command`) if there is none.
     """
-    signature = SIGNATURES.get(name)
+    signature = SIGNATURES.get(name) or OWN_SIGNATURES.get(name)
     if signature is not None:
         return signature, _load(COMMANDS[signature.name])
     function = _load(name) if ":" in name else _plugged_in(name)
