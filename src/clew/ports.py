@@ -208,7 +208,11 @@ class AttemptReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Executor(Protocol):
-    """Where work runs. An attempt ends in exactly one call of `ended`, whatever happens to it."""
+    """Where work runs. An attempt ends in exactly one call of `ended`, whatever happens to it, and has ended by
+    then with all that it had started. Only where that call says `unknown` nobody can tell: then, from an executor
+    that goes on waiting, one late call may follow, which says how it ended after all. It changes nothing any more
+    of what was decided meanwhile; of a test there is none.
+    """
 
     def submit(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
         """Begin the work; `ended` is called later, from the event loop, never from within `submit`."""
@@ -217,10 +221,11 @@ class Executor(Protocol):
         """Begin the work of one turn together."""
 
     def cancel(self, attempt_id: str) -> None:
-        """Ask it to end, then kill it as a group; it still ends in `ended` (`cancelled`, or `unknown`)."""
+        """Ask it to end, then kill it as a group; it still ends in `ended`. That says `cancelled`, or `unknown`
+        if it can't be shown to have ended, or how it ended by itself if it did so first."""
 
     async def close(self) -> None:
-        """Kill what still runs, wait for its end, and release everything."""
+        """End what still runs as `cancel` does, wait for that, within a limit, and release everything."""
 
 
 # ---- searches --------------------------------------------------------------------------------------------

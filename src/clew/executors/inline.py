@@ -1,5 +1,8 @@
-"""Runs attempts in the caller's own process: for `Program.run` and for `async` stages. No isolation: a plain
-function that runs too long can't be killed, and its attempt then ends `unknown`.
+"""Runs attempts in the caller's own process: for `Program.run` and for `async` stages. No isolation.
+
+Here nothing can be killed. An attempt that is to end has ended when its function has: an `async` one is cancelled,
+a plain one, in its thread, is waited for. One that still runs after a while is reported as `unknown`, and once
+more if it ends after all.
 """
 
 from __future__ import annotations
@@ -9,13 +12,14 @@ import contextvars
 import inspect
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from clew.core.program.variables import render
 from clew.core.running import statuses
 from clew.core.running.json_values import NotJson, to_json
 from clew.core.running.outputs import OutputMissing, outputs_of
+from clew.core.running.state import INTERRUPTED
 from clew.ports import AttemptError, AttemptReport, AttemptRequest, Finding, Json, WorkItem
 
 Ended = Callable[[AttemptReport], None]
@@ -23,6 +27,9 @@ Function = Callable[..., Any]
 
 THREADS_MAX = 32
 """Plain functions that run side by side; those of a larger block take turns."""
+
+INLINE_END_SECONDS_MAX = 10
+"""How long an attempt that was asked to end is waited for: as long as the local executor waits for a killed one."""
 
 DETAIL_SIZE_MAX = 8_192
 """Characters of a traceback that are kept: its end, where the error is."""
@@ -62,13 +69,20 @@ class InlineExecutor:
     def cancel(self, attempt_id: str) -> None:
         attempt = self._running.get(attempt_id)
         if attempt is not None:
-            attempt.end(statuses.CANCELLED)
+            self._ask_to_end(attempt, statuses.CANCELLED)
 
     async def close(self) -> None:
+        """See `ports.Executor`. What does not end is left behind, since it can't be killed."""
+        for attempt in self._running.values():
+            self._ask_to_end(attempt, statuses.CANCELLED)
+        while self._queue:
+            attempt = self._queue.popleft()
+            self._end(attempt, attempt.ended_early())
+        tasks = [attempt.task for attempt in self._running.values() if attempt.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=INLINE_END_SECONDS_MAX)
         for attempt in list(self._running.values()):
-            attempt.end(statuses.CANCELLED)
-        if self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._give_up(attempt)
         if self._sweep is not None:
             self._sweep.cancel()
         if self._pool is not None:
@@ -115,32 +129,58 @@ class InlineExecutor:
         request = attempt.request
         try:
             if request.work == "test":
-                findings = [await self._find(request, item) for item in request.items]
+                findings = [await self._find(attempt, item) for item in request.items]
                 report = AttemptReport(outcome=statuses.COMPLETED, findings=tuple(findings))
             else:
                 result: Json = None
                 for item in request.items:
-                    function, values = self._call_of(request, item)
+                    function, values = self._call_of(attempt, item)
                     result = await (
-                        function(**values) if function.is_async else self._in_thread(function, values)
+                        function(**values)
+                        if function.is_async
+                        else self._in_thread(attempt, function, values)
                     )
                 report = _completed(request, result)
         except asyncio.CancelledError:
             report = attempt.ended_early()
         except Exception as error:
             report = AttemptReport(outcome=statuses.FAILED, error=_told(error))
+        if attempt.why == statuses.TIMED_OUT:
+            report = attempt.ended_early()  # too late, whatever came of it
         self._end(attempt, report)
 
     def _end(self, attempt: _Attempt, report: AttemptReport) -> None:
         attempt.task = None
-        del self._running[attempt.request.attempt_id]
-        attempt.ended(report)
+        if not attempt.is_given_up:
+            del self._running[attempt.request.attempt_id]
+            attempt.ended(report)
+        elif report.outcome != statuses.UNKNOWN and attempt.request.work != "test":
+            attempt.ended(report)  # of a test nobody wants to know any more: it is tested anew
 
-    async def _find(self, request: AttemptRequest, item: WorkItem) -> Finding:
+    def _ask_to_end(self, attempt: _Attempt, why: str) -> None:
+        """Have it end, and give it up if it does not; the first reason counts."""
+        if attempt.why:
+            return
+        loop = self._loop
+        assert loop is not None
+        attempt.ask_to_end(why)
+        attempt.deadline = loop.time() + INLINE_END_SECONDS_MAX
+        if attempt.deadline < self._sweep_at:
+            self._sweep_later(loop, attempt.deadline)
+
+    def _give_up(self, attempt: _Attempt) -> None:
+        """It has not ended, and nobody can say when it will. Its task still waits for it."""
+        del self._running[attempt.request.attempt_id]
+        attempt.is_given_up = True
+        attempt.ended(attempt.still_running())
+
+    async def _find(self, attempt: _Attempt, item: WorkItem) -> Finding:
         """What a `python` condition says: false, or an exception, is not held; a text is why not."""
-        function, values = self._call_of(request, item)
+        function, values = self._call_of(attempt, item)
         try:
-            said = await (function(**values) if function.is_async else self._in_thread(function, values))
+            said = await (
+                function(**values) if function.is_async else self._in_thread(attempt, function, values)
+            )
         except Exception as error:
             return Finding(item.name, "not_held", f"{type(error).__name__}: {error}")
         if isinstance(said, str) and said:
@@ -148,8 +188,12 @@ class InlineExecutor:
         held = said is None or bool(said)
         return Finding(item.name, "held" if held else "not_held", "" if held else f"it gave {said!r}")
 
-    def _call_of(self, request: AttemptRequest, item: WorkItem) -> tuple[_Loaded, dict[str, Json]]:
-        """The function of an item and the values of its parameters."""
+    def _call_of(self, attempt: _Attempt, item: WorkItem) -> tuple[_Loaded, dict[str, Json]]:
+        """The function of an item and the values of its parameters. Raises CancelledError when the one before
+        has ended, and the attempt was to end: then this one does not begin."""
+        if attempt.why:
+            raise asyncio.CancelledError
+        request = attempt.request
         params: Mapping[str, Json] = item.params
         reference = params["function"]
         loaded = self._loaded.get(reference)
@@ -161,10 +205,15 @@ class InlineExecutor:
             return loaded, {name: request.scope[name] for name in request.inputs if name in taken}
         return loaded, {name: render(value, request.scope) for name, value in given.items()}
 
-    def _in_thread(self, loaded: _Loaded, values: dict[str, Json]) -> asyncio.Future[Any]:
+    async def _in_thread(self, attempt: _Attempt, loaded: _Loaded, values: dict[str, Json]) -> Any:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="clew-inline")
-        return asyncio.get_running_loop().run_in_executor(self._pool, lambda: loaded(**values))
+        thread = attempt.thread = self._pool.submit(loaded, **values)
+        try:
+            return await asyncio.wrap_future(thread)
+        finally:
+            if thread.done():
+                attempt.thread = None
 
     # ---- deadlines: one timer for all ----
 
@@ -179,8 +228,12 @@ class InlineExecutor:
         now = loop.time()
         self._sweep, self._sweep_at = None, float("inf")
         for attempt in list(self._running.values()):
-            if attempt.deadline <= now:
-                attempt.end(statuses.TIMED_OUT)
+            if attempt.deadline > now:
+                continue
+            if attempt.is_over():
+                self._give_up(attempt)
+            else:
+                self._ask_to_end(attempt, statuses.TIMED_OUT)
         following = min(
             (each.deadline for each in self._running.values() if each.deadline > now), default=None
         )
@@ -214,32 +267,48 @@ _NOTHING = AttemptReport(outcome=statuses.COMPLETED)
 
 
 class _Attempt:
-    __slots__ = ("deadline", "ended", "request", "task", "why")
+    """`deadline` is when it is asked to end; once it has been, when it is given up. `thread` is what its plain
+    function runs in, or waits for, while it does."""
+
+    __slots__ = ("deadline", "ended", "is_given_up", "request", "task", "thread", "why")
 
     def __init__(self, request: AttemptRequest, ended: Ended, deadline: float) -> None:
         self.request, self.ended, self.deadline = request, ended, deadline
         self.task: asyncio.Task[None] | None = None
+        self.thread: Future[Any] | None = None
         self.why = ""
+        self.is_given_up = False
 
     def is_over(self) -> bool:
         """It was asked to end, or ran out of time."""
         return bool(self.why)
 
-    def end(self, why: str) -> None:
-        """Have it end; the first reason counts."""
-        self.why = self.why or why
-        if self.task is not None:
+    def ask_to_end(self, why: str) -> None:
+        self.why = why
+        if self.thread is not None:
+            self.thread.cancel()  # without effect once the function has begun
+        elif self.task is not None:
             self.task.cancel()
 
     def ended_early(self) -> AttemptReport:
-        """It was cancelled or ran out of time. A plain function may still be running: nobody can tell."""
+        """It was cancelled or ran out of time."""
+        if self.thread is not None:
+            # The event loop is being ended, and takes with it whoever waits for the thread.
+            lost = AttemptError(INTERRUPTED, "its function was still running when the event loop was ended")
+            return AttemptReport(outcome=statuses.UNKNOWN, error=lost)
+        error = AttemptError(self.why or statuses.CANCELLED, self._asked())
+        return AttemptReport(outcome=error.kind, error=error)
+
+    def still_running(self) -> AttemptReport:
+        """What to say of one that does not end."""
+        later = f"{INLINE_END_SECONDS_MAX} seconds later it still ran"
+        message = f"{self._asked()}, and {later}: what it does may go on"
+        return AttemptReport(outcome=statuses.UNKNOWN, error=AttemptError(self.why, message))
+
+    def _asked(self) -> str:
         if self.why == statuses.TIMED_OUT:
-            limit = self.request.timeout_milliseconds / 1000
-            error = AttemptError("timed_out", f"it ran longer than {limit:g} seconds")
-            return AttemptReport(outcome=statuses.TIMED_OUT, error=error)
-        return AttemptReport(
-            outcome=statuses.CANCELLED, error=AttemptError("cancelled", "it was asked to end")
-        )
+            return f"it ran longer than {self.request.timeout_milliseconds / 1000:g} seconds"
+        return "it was asked to end"
 
 
 def _told(error: Exception) -> AttemptError:

@@ -51,7 +51,10 @@ class LocalExecutor:
     """Runs at most `workers_max` attempts at a time; those beyond it wait their turn, and their deadlines
     begin when they do. `lock_path` names the file whose lock says that attempts are there (see
     `attempts_lock`), None for none; work folders are made in `work_folders`, beside the lock if not given.
-    `forks` is for a program of clew's own, of whose memory and threads it knows all: it starts quicker."""
+    `forks` is for a program of clew's own, of whose memory and threads it knows all: it starts quicker.
+
+    An attempt whose processes could not be ended even by SIGKILL is reported as `unknown`, and nothing more is
+    told of it. While they are there the lock is held."""
 
     def __init__(
         self,
