@@ -6,13 +6,14 @@ import asyncio
 import os
 from pathlib import Path
 
+import psutil
 import pytest
-from tests.executors.attempts import calls, local, report_of, runs, stages, submit
+from tests.executors.attempts import Signal, calls, local, report_of, runs, stages, submit
 
 from clew.ports import AttemptReport, AttemptRequest, SecretSource
 
 STAGES = """
-import atexit, os, subprocess, sys, threading, time
+import atexit, os, signal, subprocess, sys, threading, time
 
 def remove_work_folder():
     os.rmdir(os.getcwd())
@@ -48,6 +49,33 @@ def hide():
     import ctypes
     ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
     subprocess.Popen(["sh", "-c", "setsid sleep 1000 &"]).wait()
+
+def write_on(told, path):
+    # Leaves a writer behind: in a session of its own twice over, deaf, with nothing open but its file.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                teller, file = os.open(told, os.O_WRONLY), os.open(path, os.O_WRONLY | os.O_CREAT)
+                os.write(file, b"x")
+                os.write(teller, b"%10d" % os.getpid())
+                os.closerange(0, file)
+                while True:
+                    os.write(file, b"x")
+                    time.sleep(0.001)
+            os._exit(0)
+        os._exit(0)
+    os.close(writer)
+    os.read(reader, 1)  # until nobody has the other end, the writer neither
+
+def write_on_and_stay(told, path):
+    write_on(told, path)
+    while True:
+        time.sleep(1000)
 
 def zone():
     return time.strftime("%Z", time.localtime(0))
@@ -112,6 +140,48 @@ def test_hiding_from_the_worker_does_not_help(folder: Path) -> None:
     """What a worker that adopts no orphans has left is found by the supervisor: nothing outlives the executor."""
     (report,) = one_after_another(folder, calls(folder, "hide"))
     assert report.outcome == "completed"
+
+
+@pytest.mark.parametrize(
+    ("function", "outcome"),
+    [("write_on", "completed"), ("write_on_and_stay", "cancelled"), ("write_on_and_stay", "timed_out")],
+)
+def test_nothing_of_an_attempt_acts_when_it_has_ended(folder: Path, function: str, outcome: str) -> None:
+    """A deaf daemon that goes on writing is dead, and reaped, when the end of its attempt is told: by itself, by
+    being cancelled, or by its deadline."""
+
+    async def run(seconds: float) -> bool:
+        """Whether the writer had begun when the attempt was ended."""
+        told, path = Signal(folder, f"told-{seconds}"), folder / f"written-{seconds}"
+        scope = {"told": str(told.path), "path": str(path)}
+        one = calls(folder, function, scope=scope, timeout=seconds)
+        ended: asyncio.Future[tuple[AttemptReport, list[int]]] = asyncio.get_running_loop().create_future()
+        async with local(folder) as executor:
+            executor.submit(one, lambda report: ended.set_result((report, who_has_open(path))))
+            if outcome == "cancelled":
+                writer = int(await asyncio.to_thread(told.wait_for, 10))
+                assert who_has_open(path) == [writer]
+                executor.cancel(one.attempt_id)
+            report, alive = await ended
+            assert (report.outcome, alive) == (outcome, []), report.error
+            said = told.wait_until_writers_ended()
+            assert not said or not psutil.pid_exists(int(said))
+            return path.exists()
+
+    # A deadline may come before the writer has begun, when the machine is busy: then a later one is tried.
+    deadlines = (1, 4, 16) if outcome == "timed_out" else (30,)
+    assert any(asyncio.run(run(seconds)) for seconds in deadlines)
+
+
+def who_has_open(path: Path) -> list[int]:
+    """The processes that have the file open."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            found += [process.pid for file in process.open_files() if file.path == str(path)]
+        except psutil.Error:
+            continue  # gone meanwhile, or another user's
+    return found
 
 
 def test_what_can_not_be_prepared_has_not_begun(folder: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,7 @@ from clew.buckets import open_bucket
 from clew.buckets.keeping import keep, look
 from clew.executors.local import LocalExecutor
 from clew.orchestrator.real_world import LoopTasks
-from clew.ports import Bucket, SecretSource, WorkItem
+from clew.ports import AttemptReport, Bucket, SecretSource, WorkItem
 
 
 def test_a_function_gives_its_outputs(tmp_path: Path) -> None:
@@ -470,6 +472,48 @@ def test_large_documents_pass(tmp_path: Path) -> None:
     text = "".join(str(number) for number in range(200_000))
     report = report_of(tmp_path, calls(tmp_path, "turn", scope={"text": text}, outputs=["turned"]))
     assert report.outputs["turned"] == text[::-1]
+
+
+def zombies_below(process: psutil.Process) -> int:
+    """How many of its descendants have ended and were not reaped."""
+    found = 0
+    for below in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            found += below.status() == psutil.STATUS_ZOMBIE
+    return found
+
+
+@pytest.mark.timeout(300)  # some 20 s of work where this was written; a slow machine may take longer
+def test_thousands_of_programs_leave_no_zombie(tmp_path: Path) -> None:
+    """However many short programs have run, nobody is left to be reaped when the last has ended; meanwhile there
+    are never more than those of the attempts that are just ending."""
+
+    others = set(psutil.Process().children())
+    count, workers_max = 5_000, 8
+
+    async def run() -> None:
+        async with local(tmp_path, workers_max=workers_max) as executor:
+            await submit(executor, runs(tmp_path, "true"))
+            (guardian,) = set(psutil.Process().children()) - others
+            (supervisor,) = guardian.children()
+            zombies: list[int] = []
+
+            def ended(report: AttemptReport) -> None:
+                outcomes[report.outcome] += 1
+                if outcomes.total() % 100 == 0:
+                    zombies.append(zombies_below(guardian))
+                if outcomes.total() == count:
+                    all_ended.set()
+
+            outcomes: Counter[str] = Counter()
+            all_ended = asyncio.Event()
+            executor.submit_all([(runs(tmp_path, "true"), ended) for _ in range(count)])
+            await all_ended.wait()
+            assert outcomes == {"completed": count}
+            assert max(zombies) <= 2 * workers_max, "an attempt's program and its worker"
+            assert zombies_below(guardian) == 0 and supervisor.children() == []
+
+    asyncio.run(run())
 
 
 def test_three_hundred_attempts_leave_nothing(tmp_path: Path) -> None:
