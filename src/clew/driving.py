@@ -8,28 +8,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from clew.core.program.model import Json
 from clew.core.running.entries import Entry
+from clew.core.running.instructions import Instruction
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState
 from clew.core.running.statuses import SETTLED
 from clew.core.sealing.journal import read_entry
-from clew.operations.records import REST, History, Records
+from clew.operations.records import LEFT_TO_PEOPLE, REST, History, Records
 from clew.operations.requests import RequestError
 from clew.orchestrator.driven_run import DrivenRun, Observer
 from clew.orchestrator.driven_run import Origin as Origin
 from clew.orchestrator.orchestrator import Orchestrator
 from clew.ports import Fenced, FlushFailed, PayloadRow, RunExists, StoreBusy, StoreError
 from clew.settings import Settings
-from clew.wiring import open_orchestrator, open_records, queue_run
+from clew.wiring import instruct, open_orchestrator, open_records, queue_run
 
 FOLLOW_INTERVAL_SECONDS = 0.1
 """How often a run that another process drives is looked at, and its lock asked for."""
+
+OBEYED_INTERVAL_SECONDS = 0.005
+"""How often this process looks whether it has obeyed: that takes a turn, and a person waits."""
+
+TAKEN_UP_SECONDS_MAX = 30
+"""How long a process that drives the store's runs may take to answer what is said. It looks several times a second;
+one that has not looked in so long hangs, and a person must not wait for it without knowing."""
 
 CREATE_TRIES_MAX = 5
 """How often a run is asked for again when another process has just made the same: each try is a later millisecond."""
@@ -45,7 +53,10 @@ class Watcher(Protocol):
         """An entry of a run's journal, and what the run amounts to with it."""
 
     def is_beside(self, why: str) -> None:
-        """Another process drives the store's runs."""
+        """Another process drives the store's runs; what was asked for here waits for it."""
+
+    def is_told(self, why: str) -> None:
+        """Another process drives the store's runs, and obeys."""
 
     def others(self, count: int) -> None:
         """So many runs are unfinished, and nobody drives them."""
@@ -86,7 +97,7 @@ async def run_to_rest(
             run_id = queue_run(settings, sealed, variables, requested_by=requested_by, origin=origin)
             watcher.is_beside(str(busy))
             return await _follow(settings, run_id, watcher)
-        unfinished = [row for row in orchestrator.store.unsettled() if row[3] not in REST]
+        unfinished = [row for row in orchestrator.store.unsettled() if row[3] not in LEFT_TO_PEOPLE]
         if unfinished:
             watcher.others(len(unfinished))
         for _ in range(CREATE_TRIES_MAX):
@@ -105,18 +116,20 @@ async def run_to_rest(
 
 
 async def resume_to_rest(
-    settings: Settings, run_id: str | None, *, by: str, watcher: Watcher
+    settings: Settings, run_id: str | None, *, watcher: Watcher
 ) -> tuple[list[Outcome], list[NotFinished]]:
     """Take up the run, or without one all that are unfinished, and drive them until they rest.
 
-    A run that is named and held goes on. Raises StoreError or RequestError when nothing was done. Runs that
-    could not be taken up, or not driven to their rest, are told apart.
+    A run that is named is followed while another process drives the store's runs. Raises StoreError or RequestError
+    when nothing was done. Runs that could not be taken up, or not driven to their rest, are told apart.
     """
     async with AsyncExitStack() as stack:
         try:
             orchestrator = await stack.enter_async_context(open_orchestrator(settings, forks=True))
         except StoreBusy as busy:
             watcher.is_beside(str(busy))
+            if run_id is not None:
+                return await _resume_beside(settings, run_id, watcher)
             orchestrator = await stack.enter_async_context(open_orchestrator(settings, wait=True, forks=True))
         runs: list[DrivenRun] = []
         failures: list[NotFinished] = []
@@ -129,8 +142,6 @@ async def resume_to_rest(
                 except StoreError as error:
                     failures.append(NotFinished(row["run_id"], str(error)))
                     continue
-                if row["status"] in REST:
-                    orchestrator.release(run, by)
                 runs.append(run)
         outcomes: list[Outcome] = []
         rests = [_rest(orchestrator, run) for run in runs]
@@ -142,6 +153,103 @@ async def resume_to_rest(
             else:
                 outcomes.append(ended)
         return outcomes, failures
+
+
+async def _resume_beside(
+    settings: Settings, run_id: str, watcher: Watcher
+) -> tuple[list[Outcome], list[NotFinished]]:
+    """See that the run goes on while another process drives the store's runs."""
+    try:
+        return [await _follow(settings, run_id, watcher)], []
+    except NotFinished as error:
+        return [], [error]
+
+
+class Refused(Exception):
+    """The run can't do what a person tells it; the message says why. Nothing was done."""
+
+
+async def instruct_run(
+    settings: Settings, run_id: str, instruction: Instruction, *, stays: bool, watcher: Watcher
+) -> Outcome:
+    """Tell the run something, and wait until it has been obeyed; with `stays` until the run rests, and drive it if
+    nobody else does. What is said is durable before anything else, and obeyed once, whoever is lost meanwhile.
+
+    Raises Refused, StoreError when nothing was done, NotFinished when something was.
+    """
+    instruction_id = instruct(settings, run_id, instruction)
+    clock = asyncio.get_running_loop().time
+    said_at, is_told = clock(), False
+    while True:
+        async with AsyncExitStack() as stack:
+            try:
+                orchestrator = await stack.enter_async_context(open_orchestrator(settings, forks=True))
+            except StoreBusy as busy:
+                if not is_told:
+                    watcher.is_told(str(busy))
+                    is_told = True
+                seq = _obeyed_by(settings, instruction_id)
+                if seq is not None:
+                    if stays:
+                        return await _follow(settings, run_id, watcher, after=seq - 1)
+                    return _now(settings, run_id)
+                if clock() - said_at > TAKEN_UP_SECONDS_MAX:
+                    why = "has not taken up what was said; it stands, and is obeyed by whoever looks next"
+                    raise NotFinished(run_id, f"{busy}, and {why}") from busy
+                await asyncio.sleep(FOLLOW_INTERVAL_SECONDS)
+            else:
+                if not stays:
+                    orchestrator.driver.drain()
+                return await _obey(orchestrator, settings, run_id, instruction_id, stays, watcher)
+
+
+async def _obey(
+    orchestrator: Orchestrator,
+    settings: Settings,
+    run_id: str,
+    instruction_id: str,
+    stays: bool,
+    watcher: Watcher,
+) -> Outcome:
+    """Have this process' own orchestrator obey, and with `stays` drive the run to its rest; also when it refuses, but
+    has obeyed what somebody else had said before."""
+    with suppress(StoreBusy):  # it is tried again by and by
+        orchestrator.attend()
+    run = orchestrator.driver.runs.get(run_id)
+    if run is not None:
+        run.observer = _observer(orchestrator, watcher)
+    try:
+        while _obeyed_by(settings, instruction_id) is None:
+            try:
+                orchestrator.check()
+            except Exception as error:
+                raise NotFinished(run_id, str(error)) from error
+            await asyncio.sleep(OBEYED_INTERVAL_SECONDS)
+    except Refused:
+        run = run or orchestrator.driver.runs.get(run_id)
+        if run is not None and stays and not run.state.is_paused:
+            await _rest(orchestrator, run)
+        raise
+    run = run or orchestrator.driver.runs.get(run_id)
+    if run is None or not stays:
+        return _now(settings, run_id)
+    return await _rest(orchestrator, run)
+
+
+def _obeyed_by(settings: Settings, instruction_id: str) -> int | None:
+    """The entry by which the instruction was obeyed; None as long as it waits. Raises Refused."""
+    with open_records(settings) as records:
+        row = records.store.instruction(instruction_id)
+    if row is None:
+        raise StoreError(f"{settings.store}: the instruction is gone; verify the store")
+    if row.answer == "refused":
+        raise Refused(row.why)
+    return row.seq
+
+
+def _now(settings: Settings, run_id: str) -> Outcome:
+    with open_records(settings) as records:
+        return _outcome(records.history(records.find(run_id)))
 
 
 def _to_resume(records: Records, run_id: str | None) -> list[dict[str, Json]]:
@@ -169,11 +277,14 @@ async def _rest(orchestrator: Orchestrator, run: DrivenRun) -> Outcome:
     return Outcome(run.state, run.values)
 
 
-async def _follow(settings: Settings, run_id: str, watcher: Watcher) -> Outcome:
-    """Watch the run while another process drives the store's runs; drive it when nobody does any more."""
+async def _follow(settings: Settings, run_id: str, watcher: Watcher, *, after: int = -1) -> Outcome:
+    """Watch the run while another process drives the store's runs, and tell what comes after that entry; drive it
+    when nobody does any more."""
     with open_records(settings) as records:
         row = records.find(run_id)
         state = RunState(records.sealed_of(row["version"]))
+        for content, _ in records.store.journal(run_id)[: after + 1]:
+            state.apply(read_entry(content.encode()))
         while True:
             _tell_news(records, run_id, state, watcher)
             row = records.find(run_id)
@@ -186,6 +297,7 @@ async def _follow(settings: Settings, run_id: str, watcher: Watcher) -> Outcome:
                 except StoreBusy:
                     await asyncio.sleep(FOLLOW_INTERVAL_SECONDS)
                     continue
+                _tell_news(records, run_id, state, watcher)
                 row = records.find(run_id)
                 if row["status"] in REST:
                     continue

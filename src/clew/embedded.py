@@ -10,12 +10,17 @@ from dataclasses import dataclass
 
 from clew.authoring.python_programs import FunctionProgram
 from clew.core.program.model import Json
+from clew.core.running.instructions import Instruction, Verb
 from clew.core.running.sealed_program import SealedProgram
-from clew.operations import check_request, run_document
+from clew.operations import RequestError, check_request, run_document
+from clew.operations.instructing import APPLIED_AT_ONCE, checked_instruction
 from clew.orchestrator.driven_run import DrivenRun, Observer, Origin
 from clew.orchestrator.orchestrator import Orchestrator
 from clew.settings import Settings, read_settings
-from clew.wiring import open_orchestrator, read_document, unknown_secrets
+from clew.wiring import instruct, open_orchestrator, open_records, read_document, unknown_secrets
+
+OBEYED_INTERVAL_SECONDS = 0.005
+"""How often it is looked whether a run has obeyed: that takes a turn of the driver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,38 @@ class Session:
             sealed, values, requested_by="python", origin=Origin(program.folder), observer=observer
         )
         await self._orchestrator.rested(run)
+        return result_of(run)
+
+    async def instruct(
+        self,
+        run_id: str,
+        verb: Verb,
+        *,
+        stage: str = "",
+        values: Mapping[str, Json] | None = None,
+        reason: str = "",
+    ) -> RunResult:
+        """Tell a run what the verb of that name tells it on the command line, and wait until it rests again; after
+        `pause` and `supply` until it has obeyed. `stage`: which is retried, skipped, or rewound to. `values`: the
+        outputs of a stage that is skipped, or the input that is supplied, by its name.
+
+        Nobody is asked whether it is meant. Raises RequestError when the run can't obey: nothing was done then.
+        """
+        instruction = Instruction(verb, "python", reason, stage, values or {})
+        with open_records(self._settings) as records:
+            history = records.history(records.find(run_id))
+            instruction = checked_instruction(history, instruction)
+        run_id = history.state.run_id
+        instruction_id = instruct(self._settings, run_id, instruction)
+        self._orchestrator.attend()
+        run = self._orchestrator.driver.runs.get(run_id)
+        while (answered := self._orchestrator.store.instruction(instruction_id)) and not answered.answer:
+            self._orchestrator.check()
+            await asyncio.sleep(OBEYED_INTERVAL_SECONDS)
+        if run is None or answered is None or answered.answer == "refused":
+            raise RequestError(f"run {run_id}: {answered.why if answered else 'it is gone'}")
+        if verb not in APPLIED_AT_ONCE:
+            await self._orchestrator.rested(run)
         return result_of(run)
 
 

@@ -231,6 +231,23 @@ class Executor(Protocol):
 # ---- searches --------------------------------------------------------------------------------------------
 
 
+class Keeper(Protocol):
+    """Keeps copies of objects that a rollback may put back. Blocking; may raise BucketError."""
+
+    @property
+    def url(self) -> str:
+        """The bucket of the copies."""
+
+    def keep(
+        self, places: Sequence[str], folder: str, buckets: Mapping[str, str]
+    ) -> Sequence[Mapping[str, Json]]:
+        """Copy the objects of these places (`bucket/key`, or URLs), durably, into that folder of its bucket; what
+        was where, and where the copies are. Doing so again does no harm."""
+
+    def look(self, places: Sequence[str], buckets: Mapping[str, str]) -> Mapping[str, str | None]:
+        """The SHA-256 of what is in each place now; None where there is nothing."""
+
+
 class SearchAnswer(NamedTuple):
     """`verdict`: `found`, `missing`, `ambiguous` or `error` (the bucket could not answer); `message` says how
     near it came, or what is wrong."""
@@ -310,9 +327,11 @@ class Advanced(NamedTuple):
 
 
 class StageRow(NamedTuple):
-    """A stage's row of the tracker, as far as it changes."""
+    """The row of a stage (`item` is -1) or of one of its items in the tracker, as far as it changes."""
 
     position: int
+    item: int
+    pass_number: int
     status: str
     attempts: int
     outcome: str
@@ -361,6 +380,20 @@ class RunRecord(NamedTuple):
     run: RunRow | None
     stages: Sequence[StageRow]
     created: NewRun | None = None
+    items: Sequence[StageRow] = ()
+    dropped: Sequence[int] = ()
+    """The positions of stages all of whose items' rows go, before those of `items` come."""
+    obeyed: Sequence[tuple[int, str]] = ()
+    """Instructions that these entries say: the entry's seq, and the instruction's id."""
+
+
+class InstructionRow(NamedTuple):
+    """What became of an instruction: `answer` is `obeyed`, `refused` (and `why`), or None while it waits; `seq` is
+    the entry's that says it."""
+
+    answer: str | None
+    why: str
+    seq: int | None
 
 
 class Store(Protocol):
@@ -393,8 +426,24 @@ class Store(Protocol):
     def chain(self, version: str) -> list[tuple[int, str, str]]:
         """The plan blocks of a version: index, content, hash."""
 
+    def instruct(self, instruction_id: str, run_id: str, content: str, said_at: int) -> None:
+        """Keep what a person tells a run, until whoever drives it takes it up."""
+
+    def instructions(self) -> list[tuple[str, str, str]]:
+        """What waits to be taken up, in order: instruction's id, run's id, content."""
+
+    def instruction(self, instruction_id: str) -> InstructionRow | None:
+        """What became of an instruction; None when there is none of that id."""
+
+    def refuse(self, instruction_id: str, why: str, *, epoch: int | None) -> None:
+        """Answer an instruction that the run can't obey. One that was answered stays as it is, and so does one of a
+        run whose epoch is another by now; None says that there is no such run."""
+
     def take_over(self, run_id: str) -> int:
         """Fence whoever drives the run. Returns the new epoch."""
+
+    def run(self, run_id: str) -> Mapping[str, Any] | None:
+        """A run's row of the tracker, by column."""
 
     def unsettled(self) -> list[tuple[str, str, int, str]]:
         """The runs that are not at rest: id, version, epoch, status."""

@@ -17,6 +17,7 @@ import pytest
 
 from clew.ports import (
     Advanced,
+    InstructionRow,
     NewRun,
     PayloadRow,
     RunExists,
@@ -93,7 +94,7 @@ def following(run_id: str, count: int, **changed: Any) -> RunRecord:
 def test_a_record_is_there_whole(store: SqliteStore) -> None:
     """Its entries, its payloads and the rows of the tracker stand together."""
     assert store.record([created("r1", 1)]) == []
-    done = StageRow(1, "completed", 2, "completed", "", 0, 10, 20, 0)
+    done = StageRow(1, -1, 1, "completed", 2, "completed", "", 0, 10, 20, 0)
     row = RunRow("completed", "", 30, "[]")
     assert (
         store.record(
@@ -192,6 +193,47 @@ def test_a_run_that_is_not_there_can_not_be_taken_or_written(store: SqliteStore)
 
 
 # ---- creating ----------------------------------------------------------------------------------------------
+
+
+# ---- what people say -----------------------------------------------------------------------------------------
+
+
+def test_an_instruction_is_obeyed_by_the_commit_of_its_entry_and_answered_once(store: SqliteStore) -> None:
+    """It waits, in the order in which it was said, until an entry says it; whatever comes after changes nothing."""
+    store.record([created("r1", 1)])
+    store.instruct("i1", "r1", "{}", 20)
+    store.instruct("i2", "r1", "[]", 10)
+    assert store.instructions() == [("i2", "r1", "[]"), ("i1", "r1", "{}")]
+    assert store.instruction("i1") == InstructionRow(None, "", None)
+    store.record([following("r1", 2, obeyed=[(2, "i1")])])
+    store.refuse("i1", "too late", epoch=1)
+    assert store.instruction("i1") == InstructionRow("obeyed", "", 2)
+    assert store.instructions() == [("i2", "r1", "[]")]
+    assert store.instruction("i3") is None
+
+
+def test_a_record_that_is_fenced_obeys_nothing(store: SqliteStore) -> None:
+    """Its entry is not there, so what it would have said waits still."""
+    store.record([created("r1", 1)])
+    store.instruct("i1", "r1", "{}", 10)
+    store.take_over("r1")
+    assert store.record([following("r1", 2, obeyed=[(2, "i1")])]) == ["r1"]
+    assert store.instruction("i1") == InstructionRow(None, "", None)
+
+
+def test_only_who_drives_the_run_refuses(store: SqliteStore) -> None:
+    """Whoever was fenced knows an old state of the run, and another obeys perhaps what that could not."""
+    store.record([created("r1", 1)])
+    store.instruct("i1", "r1", "{}", 10)
+    store.instruct("i2", "r9", "{}", 10)
+    epoch = store.take_over("r1")
+    store.refuse("i1", "of old", epoch=epoch - 1)
+    store.refuse("i1", "of no run", epoch=None)
+    assert store.instruction("i1") == InstructionRow(None, "", None)
+    store.refuse("i1", "no", epoch=epoch)
+    store.refuse("i2", "there is no run", epoch=None)
+    assert store.instruction("i1") == InstructionRow("refused", "no", None)
+    assert store.instruction("i2") == InstructionRow("refused", "there is no run", None)
 
 
 def test_a_due_time_and_generation_have_one_run(store: SqliteStore) -> None:
@@ -380,7 +422,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
 ) -> None:
     """It is a transaction of its own, and the next opening goes on after the last that was done."""
     whole = load_migrations("sqlite")
-    broken = [*whole, (2, "0002_broken.sql", "CREATE TABLE more (x) STRICT; CREATE TABLE runs (x);")]
+    broken = [*whole, (len(whole) + 1, "broken.sql", "CREATE TABLE more (x) STRICT; CREATE TABLE runs (x);")]
     monkeypatch.setattr(sqlite, "load_migrations", lambda database: broken)
     with pytest.raises(StoreError):
         open_file()
@@ -418,7 +460,7 @@ def test_anybody_reads_the_tracker_with_sql(open_file: Callable[..., SqliteStore
     store.register_program(VERSION, "trip", "{}", [], 5)
     body = {"at": 1_767_225_600_123, "body": {"kind": "attempt_ended", "stage": "one"}, "epoch": 1}
     record = created("r1", 1)._replace(entries=[entry(0, json.dumps(body)), entry(1, json.dumps(body))])
-    done = StageRow(0, "completed", 1, "completed", "", 0, 1_767_225_600_000, 1_767_225_600_123, 0)
+    done = StageRow(0, -1, 1, "completed", 1, "completed", "", 0, 1_767_225_600_000, 1_767_225_600_123, 0)
     store.record([record._replace(stages=[done])])
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
         tracker = connection.execute(

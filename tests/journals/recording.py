@@ -1,8 +1,9 @@
 """Recorded journals: how they are written down, and how they are read again.
 
 A file holds a run: first its program, its plan and what the journal amounted to when it was recorded, then the
-journal's own lines. `python -m tests.journals.recording` records a dozen more runs, out of simulated histories,
-into files that are not there yet. What is there is never changed: it must mean the same to every later version.
+journal's own lines. `python -m tests.journals.recording` records more runs, out of simulated histories and out of
+stories for what these do not have, as long as they show what none of the recorded ones shows yet. What is there is
+never changed: it must mean the same to every later version.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from tests.core.running.story import Story
 
 from clew.commands import SIGNATURES
 from clew.conditions import SIGNATURES as CONDITIONS
+from clew.core.program.content import content
 from clew.core.program.parse import parse
 from clew.core.running.decide import decide
+from clew.core.running.entries import ObjectsKept, RunTaken
+from clew.core.running.fold_back import CHANGED_SINCE
 from clew.core.running.sealed_program import SealedProgram, seal_program
 from clew.core.running.state import RunState
 from clew.core.sealing.journal import StoredEntry, verify_journal
@@ -27,6 +32,12 @@ from clew.core.sealing.journal import StoredEntry, verify_journal
 FOLDER = Path(__file__).parent
 ENTRIES_MAX = 40
 """Longer journals say no more, and nobody reads them."""
+
+SEEDS = range(600)
+"""As many histories as it takes to come upon what happens seldom: a minute or two."""
+
+NEWS_MIN = 2
+"""A run is recorded for the sake of so many things that no other shows. The rest is shown by examples."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +89,25 @@ def meaning_of(program: SealedProgram, run_id: str, journal: list[StoredEntry]) 
         }
         for name, stage in state.stages.items()
     }  # fmt: skip
+    units = {
+        name: {
+            "pass_number": unit.pass_number, "attempts_before": unit.attempts_before, "items_left": unit.items_left,
+            "status": unit.status, "in_flight": unit.in_flight, "kept_seq": unit.kept_seq, "left_seq": unit.left_seq,
+            "rollback_tried": unit.rollback_tried, "rollback_outcome": unit.rollback_outcome,
+            "rollback_error_kind": unit.rollback_error_kind, "rollback_is_over": unit.rollback_is_over,
+        }
+        for name, unit in state.units.items()
+    }  # fmt: skip
     meaning = {
+        "units": units,
+        "pass_number": state.pass_number,
+        "block": state.block,
+        "ending": state.ending,
+        "is_paused": state.is_paused,
+        "failed_stage": state.failed_stage,
+        "returns": state.returns,
+        "supplied": state.supplied,
+        "refused": sorted(state.refused),
         "statuses": statuses,
         "due": due,
         "stages": stages,
@@ -93,25 +122,61 @@ def meaning_of(program: SealedProgram, run_id: str, journal: list[StoredEntry]) 
 
 
 def main() -> None:
-    """Record a dozen runs, each of which shows most of what those before it do not."""
-    seen: set[str] = set()
-    candidates = list(_candidates())
-    for number in range(1, 13):
-        ends = {shown for shown in seen if shown.startswith("ends ")}
-        chosen = max(candidates, key=lambda one: (len({*_shows(one)} - seen - ends), -len(one.journal)))
-        seen = seen | _shows(chosen) if number % 6 else set()
+    """Record runs, each for what those before it do not show, until little is left to be shown."""
+    recorded = [read(path) for path in sorted(FOLDER.glob("*.jsonl"))]
+    seen = set[str]().union(*map(_shows, recorded))
+    candidates = [*_told(), *_simulated()]
+    while candidates:
+        chosen = max(candidates, key=lambda one: (len(_shows(one) - seen), -len(one.journal)))
+        news = _shows(chosen) - seen
+        if len(news) < NEWS_MIN:
+            return
+        seen |= news
         candidates.remove(chosen)
-        path = FOLDER / f"{number:02}-{chosen.meaning['status']}.jsonl"
-        if not path.exists():
-            path.write_text(written(chosen), encoding="utf-8")
-            sys.stdout.write(f"{path.name}: {len(chosen.journal)} entries\n")
+        recorded.append(chosen)
+        path = FOLDER / f"{len(recorded):02}-{chosen.meaning['status']}.jsonl"
+        path.write_text(written(chosen), encoding="utf-8")
+        sys.stdout.write(f"{path.name}: {len(chosen.journal)} entries, for {', '.join(sorted(news))}\n")
 
 
-def _candidates() -> Iterator[Recorded]:
+RATES = {
+    "name": "rates",
+    "stages": [
+        {"name": "publish", "execute": {"command": "publish_file", "params": ["lines/rates.csv", "new"]},
+         "rollback": {"restore": ["lines/rates.csv"]}},
+        {"name": "each", "after": ["publish"], "for_each": ["north", "south"],
+         "execute": {"command": "publish_file", "params": ["lines/{item}.csv", "{item}"]},
+         "rollback": {"restore": ["lines/{item}.csv"]}},
+        {"name": "spoil", "after": ["each"], "execute": {"command": "shell", "params": ["false"]}, "rollback": "none"},
+    ],
+}  # fmt: skip
+"""What stages overwrite is put back: the pretend world has no such objects."""
+
+
+def _told() -> Iterator[Recorded]:
+    """Runs that are told entry by entry."""
+    story = Story(program=seal_program(parse(RATES, SIGNATURES, CONDITIONS), SIGNATURES, CONDITIONS))
+    story.say(ObjectsKept("publish", 1, story.at)).complete("publish").make("each", 2)
+    story.say(ObjectsKept("each[1]", 1), ObjectsKept("each[0]", 1)).complete("each[1]", "each[0]").follow()
+    story.fail("spoil").follow().undo("each[0]", "each[1]").refuse_to_be_undone(
+        "publish", CHANGED_SINCE
+    ).follow()
+    story.epoch += 1
+    story.say(RunTaken("host:4711")).tell("retry", "publish").refuse_to_be_undone(
+        "publish", CHANGED_SINCE
+    ).follow()
+    story.tell("skip", "publish").follow()
+    program, run_id = story.program, story.head.run
+    chain = [[block.index, block.content.decode(), block.hash] for block in program.chain]
+    meaning = meaning_of(program, run_id, story.stored)
+    yield Recorded(run_id, content(program.program), program.version, chain, meaning, story.stored)
+
+
+def _simulated() -> Iterator[Recorded]:
     """Runs of simulated histories that are short enough."""
     from tests.simulation.world import World
 
-    for seed in range(150):
+    for seed in SEEDS:
         world = World(seed)
         world.play()
         for run_id in world.witness.runs:
@@ -139,6 +204,12 @@ def _shows(recorded: Recorded) -> set[str]:
     }
     shows |= {f"again {body['reexecution']}" for body in bodies if "reexecution" in body}
     shows |= {f"residue {item['certain']}" for item in recorded.meaning["residue"]}
+    shows |= {f"held {body['reason']}" for body in bodies if body["kind"] == "run_held"}
+    shows |= {f"back {sorted({'to', 'forward', 'declared_by'} & set(body))} for {body['cause']}" for body in bodies
+              if body["kind"] == "rollback_planned"}  # fmt: skip
+    shows |= {f"an item's {body['kind']}" for body in bodies if body.get("stage", "").endswith("]")}
+    shows |= {f"failed by {body['error_kind']}" for body in bodies if body["kind"] == "stage_failed"}
+    shows |= {f"{body['kind']} by a person" for body in bodies if body.get("by") and "given" in body}
     return shows
 
 

@@ -48,6 +48,21 @@ BODIES: tuple[Body, ...] = (
     kinds.RunHeld("rollback_failed", "hotel"),
     kinds.RunReleased('somebody "quoted"\n\x01\U0001f9f5'),
     kinds.RunSettled("failed", (ResidueItem("mail", True),)),
+    kinds.ItemsMade("hotel", 3, 1_767_225_600_000),
+    kinds.ItemsGathered("hotel"),
+    kinds.InputSupplied("approval", "hotel", "somebody"),
+    kinds.ObjectsKept("hotel[2]", 2, 1_767_225_600_000),
+    kinds.ReportRefused("hotel[2]", 3, "completed", True),
+    kinds.StageRetried("hotel[2]", "somebody"),
+    kinds.RollbackSkipped("hotel", "somebody"),
+    kinds.PassBegun(2),
+    kinds.RunPaused("somebody"),
+    kinds.RunUnpaused("somebody"),
+    kinds.RunCancelled("somebody"),
+    kinds.RunStopped("somebody"),
+    kinds.RunExpired(),
+    kinds.RollbackRequested("somebody"),
+    kinds.RewindRequested("hotel", "somebody"),
 )
 """One body of every kind, with every field given."""
 

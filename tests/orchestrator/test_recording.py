@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -230,12 +230,25 @@ class Instant:
     async def close(self) -> None: ...
 
 
+class NothingKept:
+    """No stage here says `restore`."""
+
+    url = ""
+
+    def keep(self, places: Sequence[str], folder: str, buckets: Mapping[str, str]) -> list[Any]:
+        raise AssertionError(places)
+
+    def look(self, places: Sequence[str], buckets: Mapping[str, str]) -> dict[str, str | None]:
+        raise AssertionError(places)
+
+
 def assembled(store: SqliteStore, executor: Instant) -> Orchestrator:
     tasks, clock, chance = LoopTasks(asyncio.get_running_loop()), RealClock(), Chance()
     payloads = PayloadKeeper(chance=chance, bucket=None)
     performer = Performer(
         executors={"local": executor},
         searcher=lambda dependencies, scope, buckets: SearchAnswer("missing", None),
+        keeper=NothingKept(),
         tasks=tasks,
         around=Surroundings(buckets={}, secrets={}, log_path=lambda run_id, name, number: ""),
         code_of=lambda one, folder: {},
@@ -254,7 +267,7 @@ def assembled(store: SqliteStore, executor: Instant) -> Orchestrator:
     programs = ProgramBook(store=store, clock=clock, signatures=COMMANDS, conditions=CONDITIONS, read=_unread)
     return Orchestrator(
         store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=None, executors=[executor],
-        clock=clock, chance=chance, failed=tasks.failed, release=lambda: None,
+        clock=clock, chance=chance, tasks=tasks, failed=tasks.failed, release=lambda: None,
     )  # fmt: skip
 
 

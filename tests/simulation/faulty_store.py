@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
+import msgspec
 from tests.simulation.odds import Odds
 from tests.simulation.timeline import Crash, Life
 
-from clew.ports import CommitUnknown, PayloadRow, RunRecord, StoreBusy, StoreError
+from clew.core.running.instructions import Instruction
+from clew.ports import CommitUnknown, InstructionRow, PayloadRow, RunRecord, StoreBusy, StoreError
 from clew.stores.sqlite import SqliteStore
 
-Committed = Callable[[Life, RunRecord], None]
+
+class Truth(Protocol):
+    """Is told what really is in the store, whatever its callers hear of it."""
+
+    def committed(self, life: Life, record: RunRecord) -> None: ...
+
+    def taken(self, run_id: str, epoch: int) -> None: ...
+
+    def said(self, instruction_id: str, run_id: str, instruction: Instruction) -> None: ...
+
+    def read(self, life: Life, instruction_ids: list[str]) -> None: ...
+
+    def refused(self, life: Life, instruction_id: str, why: str) -> None: ...
 
 
 class FaultyStore:
-    """One life's handle of the store that outlives it. `committed` is told what really is in the store."""
+    """One life's handle of the store that outlives it."""
 
-    def __init__(self, store: SqliteStore, odds: Odds, life: Life, committed: Committed) -> None:
-        self._store, self._odds, self._life, self._committed = store, odds, life, committed
-        self.taken: Callable[[str, int], None] = lambda run_id, epoch: None
+    def __init__(self, store: SqliteStore, odds: Odds, life: Life, truth: Truth) -> None:
+        self._store, self._odds, self._life, self._truth = store, odds, life, truth
 
     @property
     def flush_count(self) -> int:
@@ -48,7 +61,7 @@ class FaultyStore:
         fenced = self._store.record(records)
         for record in records:
             if record.run_id not in fenced:
-                self._committed(self._life, record)
+                self._truth.committed(self._life, record)
         if strike("crash after a record", 0.004):
             raise Crash
         if strike("store commit unknown, written", 0.01):
@@ -80,10 +93,61 @@ class FaultyStore:
     def take_over(self, run_id: str) -> int:
         self._be_busy()
         epoch = self._store.take_over(run_id)
-        self.taken(run_id, epoch)
+        self._truth.taken(run_id, epoch)
         if self._odds.strike("crash while taking up", 0.03):
             raise Crash
         return epoch
+
+    # ---- what people say ----
+
+    def instruct(self, instruction_id: str, run_id: str, content: str, said_at: int) -> None:
+        strike = self._odds.strike
+        if strike("store busy when told", 0.05):
+            raise StoreBusy("pretended")
+        if strike("crash before telling", 0.02):
+            raise Crash
+        if strike("crash inside telling", 0.02):
+            with self._store._transaction():
+                bound = (instruction_id, run_id, content, said_at)
+                self._store._execute(self._store._sql["insert_instruction"], bound)
+                raise Crash
+        if strike("told or not, not told", 0.03):
+            raise CommitUnknown("pretended")
+        self._store.instruct(instruction_id, run_id, content, said_at)
+        self._truth.said(instruction_id, run_id, msgspec.json.decode(content, type=Instruction))
+        if strike("crash after telling", 0.02):
+            raise Crash
+        if strike("told or not, told", 0.03):
+            raise CommitUnknown("pretended")
+
+    def instructions(self) -> list[tuple[str, str, str]]:
+        self._be_busy()
+        waiting = self._store.instructions()
+        self._truth.read(self._life, [instruction_id for instruction_id, _, _ in waiting])
+        if waiting and self._odds.strike("crash when told", 0.03):
+            raise Crash
+        return waiting
+
+    def instruction(self, instruction_id: str) -> InstructionRow | None:
+        self._be_busy()
+        return self._store.instruction(instruction_id)
+
+    def refuse(self, instruction_id: str, why: str, **given: Any) -> None:
+        strike = self._odds.strike
+        if strike("store busy when refusing", 0.1):
+            raise StoreBusy("pretended")
+        if strike("crash before refusing", 0.03):
+            raise Crash
+        if strike("refused or not, not refused", 0.05):
+            raise CommitUnknown("pretended")
+        before = self._store.instruction(instruction_id)
+        self._store.refuse(instruction_id, why, **given)
+        if self._store.instruction(instruction_id) != before:
+            self._truth.refused(self._life, instruction_id, why)
+        if strike("crash after refusing", 0.03):
+            raise Crash
+        if strike("refused or not, refused", 0.05):
+            raise CommitUnknown("pretended")
 
     # ---- reading ----
 

@@ -6,24 +6,16 @@ ignore for a while that it is to end; and it dies with the orchestrator that sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
 from tests.simulation.odds import Odds
-from tests.simulation.timeline import Crash, Life, Timeline
+from tests.simulation.places import Places
+from tests.simulation.timeline import Life, Timeline
 
-from clew.buckets.memory import MemoryBucket
-from clew.core.running.state import INTERRUPTED
-from clew.ports import (
-    AttemptError,
-    AttemptReport,
-    AttemptRequest,
-    BucketError,
-    Finding,
-    ObjectFacts,
-    SearchAnswer,
-)
+from clew.core.running.fold_back import INTERRUPTED
+from clew.ports import AttemptError, AttemptReport, AttemptRequest, Finding
 
 Ended = Callable[[AttemptReport], None]
 
@@ -37,19 +29,24 @@ class Effect(NamedTuple):
     at: int
     what: str
     run_id: str
-    stage: str
+    unit: str
     key: str
     attempt: str
 
 
+def unit_of(request: AttemptRequest) -> str:
+    """The stage, or the item of one, that the request is for."""
+    return request.attempt_id[len(request.run_id) + 1 :].partition(".")[0]
+
+
 class Nature:
-    """What a stage of a run is like, drawn once by the seed, whatever happens when."""
+    """What a stage of a run, or an item, is like, drawn once by the seed, whatever happens when."""
 
     def __init__(self, chance: Random) -> None:
-        self.failures = chance.choice((0, 0, 0, 0, 0, 0, 1, 2, 99))
+        self.failures = chance.choice((0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 99))
         """How many attempts fail before one does not."""
         self.error_kind = chance.choice(("exit", "exit", "ValueError"))
-        self.rollback_failures = chance.choice((0, 0, 0, 0, 1, 3, 99))
+        self.rollback_failures = chance.choice((0, 0, 0, 0, 0, 0, 1, 3, 99))
         self.data_comes_at = chance.choice((0, 0, 10_000, 600_000, 7_200_000))
         self.is_ambiguous = chance.random() < 0.05
         self.pace = chance.choice((10, 200, 3_000))
@@ -68,6 +65,8 @@ class Attempt:
         self.is_alive = True
         self.has_acted = False
         self.outputs: dict[str, Any] = {}
+        self.refusal: AttemptReport | None = None
+        """What it found that it must not overwrite."""
 
 
 class Outside:
@@ -76,9 +75,10 @@ class Outside:
     def __init__(self, timeline: Timeline, odds: Odds, seed: int) -> None:
         self.timeline, self.odds, self.seed = timeline, odds, seed
         self.log: list[Effect] = []
+        self.places = Places(odds, seed)
         self.alive: list[Attempt] = []
-        self.reports: dict[str, tuple[Life, AttemptReport]] = {}
-        """What each attempt told, by its id."""
+        self.reports: dict[str, dict[str, AttemptReport]] = {}
+        """What each attempt told, by its id, and by the outcome: one that is heard of after all tells another."""
         self.answers: dict[tuple[str, str], list[Any]] = {}
         """What searches found, by run and dependency."""
         self.run_numbers: dict[str, int] = {}
@@ -91,10 +91,10 @@ class Outside:
         self._tries: dict[str, int] = {}
         self.chance = Random(f"{seed}/outside")
 
-    def nature(self, run_id: str, stage: str) -> Nature:
-        key = (run_id, stage)
+    def nature(self, run_id: str, unit: str) -> Nature:
+        key = (run_id, unit)
         if key not in self._natures:
-            self._natures[key] = Nature(Random(f"{self.seed}/nature/{self.run_numbers[run_id]}/{stage}"))
+            self._natures[key] = Nature(Random(f"{self.seed}/nature/{self.run_numbers[run_id]}/{unit}"))
         return self._natures[key]
 
     # ---- attempts begin ----
@@ -111,17 +111,17 @@ class Outside:
             self._plan_test(attempt)
 
     def _duration(self, attempt: Attempt) -> int:
-        pace = self.nature(attempt.request.run_id, attempt.request.stage).pace
+        pace = self.nature(attempt.request.run_id, unit_of(attempt.request)).pace
         return int(self.chance.expovariate(1 / pace))
 
     def _plan_execution(self, attempt: Attempt) -> None:
         request, odds = attempt.request, self.odds
-        nature = self.nature(request.run_id, request.stage)
+        nature = self.nature(request.run_id, unit_of(request))
         duration = self._duration(attempt)
         if odds.strike("attempt not begun", 0.06):
             self._end_after(duration, attempt, _report("not_begun", "executor"))
             return
-        attempt.outputs = {output.name: self.chance.randrange(100) for output in request.outputs}
+        attempt.outputs = {output.name: self._output(output.name) for output in request.outputs}
         report = AttemptReport(outcome="completed", result=dict(attempt.outputs), outputs=attempt.outputs)
         tried = self._tried(request.attempt_id)
         acts = True
@@ -137,12 +137,19 @@ class Outside:
                 odds.note("attempt acted and failed")
         self._perform(attempt, duration, report, acts)
 
+    def _output(self, name: str) -> Any:
+        """A number; or, as the name has it, a list, which now and then is none."""
+        if name[0] == "o" or self.odds.strike("output of another kind", 0.03):
+            return self.chance.randrange(100)
+        return [self.chance.randrange(100) for _ in range(self.chance.choice((0, 1, 2, 3)))]
+
     def _plan_rollback(self, attempt: Attempt) -> None:
         request, odds = attempt.request, self.odds
-        nature = self.nature(request.run_id, request.stage)
+        nature = self.nature(request.run_id, unit_of(request))
         duration = self._duration(attempt)
         tried = self._tried(request.attempt_id)
         report, acts = AttemptReport(outcome="completed"), True
+        self.places.change(request)
         if odds.strike("rollback not begun", 0.04):
             self._end_after(duration, attempt, _report("not_begun", "executor"))
             return
@@ -185,15 +192,21 @@ class Outside:
             self.timeline.now,
             what,
             request.run_id,
-            request.stage,
+            unit_of(request),
             request.idempotency_key,
             request.attempt_id,
         )
+        if what == "did":
+            self.places.overwrite(request)
+        elif (error := self.places.put_back(request)) is not None:
+            self.tell(f"outside: {request.attempt_id}: {error}")
+            attempt.refusal = _report("failed", error.kind)
+            return
         self.log.append(effect)
         self.tell(f"outside: {request.attempt_id} {what} {request.idempotency_key[:10]}")
         self.acted(attempt)
         if what == "did":
-            key = (request.run_id, request.stage)
+            key = (request.run_id, unit_of(request))
             self._executions[key] = self._executions.get(key, 0) + 1
 
     # ---- tests of conditions ----
@@ -217,7 +230,7 @@ class Outside:
             after, executions = Nature.holds_after(chance)
             self._holds[key] = (self.timeline.now + after, executions, 0)
         holds_at, executions, _ = self._holds[key]
-        executed = self._executions.get((request.run_id, request.stage), 0)
+        executed = self._executions.get((request.run_id, unit_of(request)), 0)
         if self.timeline.now >= holds_at or (executions and executed >= executions):
             return Finding("python", "held")
         self.odds.note("test not held")
@@ -234,14 +247,31 @@ class Outside:
             return
         attempt.is_alive = False
         self.alive.remove(attempt)
-        self.reports[attempt.request.attempt_id] = (attempt.life, report)
+        if report.outcome == "completed" and attempt.refusal is not None:
+            report = attempt.refusal
+        if report.outcome == "failed" and self.odds.strike("neighbours failed with it", 0.15):
+            self._fail_neighbours(attempt, report)
+        self.reports[attempt.request.attempt_id] = {report.outcome: report}
         self.tell(f"outside: {attempt.request.attempt_id} ended {report.outcome}")
         delay = 0
         if self.odds.strike("late report", 0.05):
             delay = self.chance.choice((5, 500, 30_000))
         self._deliver(delay, attempt, report)
-        if attempt.request.work != "test" and self.odds.strike("duplicate report", 0.05):
+        if attempt.request.work == "test":
+            return
+        if self.odds.strike("duplicate report", 0.05):
             self._deliver(delay + self.chance.choice((0, 5, 20_000)), attempt, report)
+        if report.outcome == "unknown" and self.odds.strike("heard of after all", 0.5):
+            later = delay + self.chance.choice((1, 500, 60_000, 3_600_000))
+            after_all = AttemptReport(outcome="completed", outputs=attempt.outputs)
+            self.reports[attempt.request.attempt_id]["completed"] = after_all
+            self._deliver(later, attempt, after_all)
+
+    def _fail_neighbours(self, attempt: Attempt, report: AttemptReport) -> None:
+        """What runs beside it, for the same run, comes to the same end."""
+        for other in [each for each in self.alive if each.request.work == attempt.request.work != "test"]:
+            if other.life is attempt.life and other.request.run_id == attempt.request.run_id:
+                self._end(other, report)
 
     def _deliver(self, delay: int, attempt: Attempt, report: AttemptReport) -> None:
         def deliver() -> None:
@@ -282,80 +312,3 @@ class Outside:
 
 def _report(outcome: str, kind: str) -> AttemptReport:
     return AttemptReport(outcome=outcome, error=AttemptError(kind, "pretended"))
-
-
-class PretendExecutor:
-    """The executor of one orchestrator's life: its end of what runs outside."""
-
-    def __init__(self, outside: Outside, life: Life) -> None:
-        self._outside, self._life = outside, life
-
-    def submit(self, request: AttemptRequest, ended: Ended) -> None:
-        self._outside.begin(request, ended, self._life)
-
-    def submit_all(self, requests: Sequence[tuple[AttemptRequest, Ended]]) -> None:
-        for request, ended in requests:
-            if self._outside.odds.strike("crash while submitting", 0.003):
-                raise Crash
-            self._outside.begin(request, ended, self._life)
-
-    def cancel(self, attempt_id: str) -> None:
-        self._outside.cancel(attempt_id, self._life)
-
-    async def close(self) -> None:
-        self._outside.kill_all_of(self._life)
-
-
-class PretendSearcher:
-    """Data that comes late, buckets that don't answer, names that can't be told apart."""
-
-    def __init__(self, outside: Outside) -> None:
-        self._outside = outside
-
-    def __call__(
-        self, dependencies: Sequence[Any], scope: Mapping[str, Any], buckets: Mapping[str, str]
-    ) -> SearchAnswer:
-        outside, odds = self._outside, self._outside.odds
-        run_id, stage = scope["run_id"], "s" + dependencies[0].name[1:]
-        nature = outside.nature(run_id, stage)
-        if odds.strike("search error", 0.1):
-            return SearchAnswer("error", None, "no answer")
-        if nature.is_ambiguous:
-            odds.note("search ambiguous")
-            return SearchAnswer("ambiguous", None, "two of them")
-        if outside.timeline.now < nature.data_comes_at:
-            odds.note("search missing")
-            return SearchAnswer("missing", None, "0 of 4 names match")
-        found = {
-            each.name: {"key": f"{run_id}/{each.name}", "etag": f"{outside.chance.getrandbits(32):08x}"}
-            for each in dependencies
-        }
-        for name, value in found.items():
-            outside.answers.setdefault((run_id, name), []).append(value)
-        return SearchAnswer("found", found)
-
-
-class PretendBucket(MemoryBucket):
-    """The bucket for large payloads, with its bad moments. What it has taken it keeps."""
-
-    def __init__(self, kept: MemoryBucket, odds: Odds) -> None:
-        super().__init__(kept.url)
-        self._kept, self._odds = kept, odds
-
-    def write(self, key: str, content: bytes) -> ObjectFacts:
-        if self._odds.strike("payload bucket out of order", 0.1):
-            raise BucketError("pretended")
-        return self._kept.write(key, content)
-
-    def read(self, key: str, size_max: int) -> bytes:
-        if self._odds.strike("payload bucket out of order", 0.02):
-            raise BucketError("pretended")
-        return self._kept.read(key, size_max)
-
-    def write_pieces(self, key: str, pieces: Iterable[bytes]) -> ObjectFacts:
-        return self.write(key, b"".join(pieces))
-
-    def read_pieces(self, key: str) -> Iterator[bytes]:
-        if self._odds.strike("payload bucket out of order", 0.02):
-            raise BucketError("pretended")
-        yield from self._kept.read_pieces(key)

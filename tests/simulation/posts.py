@@ -7,7 +7,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tests.simulation.faulty_store import FaultyStore
-from tests.simulation.outside import PretendBucket, PretendExecutor, PretendSearcher
+from tests.simulation.places import COPIES_URL, PretendKeeper
+from tests.simulation.pretending import PretendBucket, PretendExecutor, PretendSearcher
 from tests.simulation.timeline import Life, Timeline
 
 from clew.commands import SIGNATURES
@@ -60,7 +61,11 @@ class Post:
     orchestrator: Orchestrator
     tasks: LoopTasks
     runs: dict[str, DrivenRun] = field(default_factory=dict)
+    followed: list[DrivenRun] = field(default_factory=list)
+    """Somebody waits for these to come to rest."""
     is_closing: bool = False
+    only_obeys: bool = False
+    """It drives what it has called up for somebody's word, and nothing else."""
 
 
 def assemble(world: World, life: Life) -> Post:
@@ -68,16 +73,18 @@ def assemble(world: World, life: Life) -> Post:
     tasks = LoopTasks(life)
     tasks.failed.add_done_callback(lambda failed: world.stopped_loudly(life, failed.exception()))
     chance = PretendChance(Random(f"{world.seed}/{life.name}"))
-    store = FaultyStore(world.store, world.odds, life, world.witness.committed)
-    store.taken = world.witness.taken
+    store = FaultyStore(world.store, world.odds, life, world.witness)
     executor = PretendExecutor(world.outside, life)
     bucket = PretendBucket(world.bucket, world.odds)
     payloads = PayloadKeeper(chance=chance, bucket=bucket, stored_size_max=world.stored_size_max)
     performer = Performer(
         executors={"local": executor},
         searcher=PretendSearcher(world.outside),
+        keeper=PretendKeeper(world.outside.places, world.odds),
         tasks=tasks,
-        around=Surroundings(buckets={}, secrets={}, log_path=lambda run_id, stage, number: ""),
+        around=Surroundings(
+            buckets={}, secrets={}, log_path=lambda run_id, stage, number: "", kept_bucket=COPIES_URL
+        ),
         code_of=world.code_of,
         test_pure=lambda condition, scope: test_pure(condition.name, condition.params, scope),
         is_pure=lambda name: CONDITIONS[name].is_pure,
@@ -92,6 +99,6 @@ def assemble(world: World, life: Life) -> Post:
     )  # fmt: skip
     orchestrator = Orchestrator(
         store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket,
-        executors=[executor], clock=world.clock, chance=chance, failed=tasks.failed, release=lambda: None,
+        executors=[executor], tasks=tasks, clock=world.clock, chance=chance, failed=tasks.failed, release=lambda: None,
     )  # fmt: skip
     return Post(life, orchestrator, tasks)

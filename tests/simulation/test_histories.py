@@ -1,4 +1,4 @@
-"""Whatever crashes, stalls, repeats itself or goes unanswered, every run keeps its promises.
+"""Whatever crashes, stalls, repeats itself, goes unanswered or is said at a bad moment, every run keeps its promises.
 
 A failure names its seed: `python -m tests.simulation --seed N` plays that history again and tells its story.
 """
@@ -16,9 +16,9 @@ from tests.simulation.mutants import MUTANTS
 from tests.simulation.odds import FAULTS
 from tests.simulation.world import History, run_history
 
-HISTORIES = 200
+HISTORIES = 600
 REPLAYED = 20
-SEEDS_A_MUTANT_MAX = 300
+SEEDS_A_MUTANT_MAX = 500
 """Within so many histories each planted bug is found: several times what the slowest of them takes."""
 
 SOAK_CHUNKS, SOAK_CHUNK = 50, 200
@@ -30,14 +30,15 @@ def _bad(histories: list[History]) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_two_hundred_histories_keep_every_promise_and_every_fault_strikes() -> None:
-    """In 200 histories with crashes and faulty stores nothing is lost, doubled, left standing or stuck."""
+def test_hundreds_of_histories_keep_every_promise_and_every_fault_strikes() -> None:
+    """In 600 histories of random programs, with crashes, faulty stores and people's words at random moments, nothing is
+    lost, doubled, left standing or stuck, and the fold of every journal equals the plain model."""
     histories = [run_history(seed) for seed in range(HISTORIES)]
     assert not _bad(histories), _bad(histories)
     fired: Counter[str] = sum((each.fired for each in histories), Counter())
-    assert not set(FAULTS) - set(fired), "these faults never struck, so nothing is known of them"
+    assert not set(FAULTS) - set(fired), "these never struck, so nothing is known of them"
     ended = Counter(status for each in histories for status in each.statuses)
-    assert {"completed", "failed", "rolled_back", "rollback_failed", "held"} <= set(ended)
+    assert {"completed", "failed", "rolled_back", "missed", "rollback_failed", "held"} <= set(ended)
     assert min(ended["completed"], ended["rolled_back"]) > HISTORIES / 4, (
         "too few runs come to an ordinary end"
     )

@@ -47,10 +47,12 @@ def test_a_run_that_completes(person: Person) -> None:
     """Code 0; the document on standard output, and nothing else there; the id and the next step beside it."""
     done = person.clew("run", person.write("hello.yaml", HELLO), "--var", "who=Ariadne", "--format", "json")
     run = done.document
-    assert list(run) == ["run_id", "program", "version", "status", "stages", "variables", "residue"]
+    assert list(run) == [
+        "run_id", "program", "version", "status", "cause", "stages", "variables", "residue"
+    ]  # fmt: skip
     assert (run["program"], run["status"]) == ("hello", "completed")
     assert run["stages"] == [
-        {"name": "Greet", "block": 1, "status": "completed", "attempts": 1, "outcome": "completed"}
+        {"name": "Greet", "block": 1, "pass": 1, "status": "completed", "attempts": 1, "outcome": "completed"}
     ]
     assert run["variables"] == {"who": "Ariadne", "greeting": "hello Ariadne"}
     assert run["residue"] == []
@@ -79,19 +81,18 @@ def test_quiet(person: Person) -> None:
     [
         ("none", 3, "rolled_back", []),
         ("{command: shell, params: [echo, undone]}", 3, "rolled_back", []),
-        ("", 1, "failed", [{"stage": "Break", "certain": False}]),
+        ("", 1, "failed", [("Break", False)]),
         ("{command: shell, params: ['false']}", 4, "rollback_failed", [("Break", False), ("Write", True)]),
     ],
 )  # fmt: skip
 def test_how_a_run_that_fails_ends(
-    person: Person, rollback: str, code: int, status: str, residue: list[object]
+    person: Person, rollback: str, code: int, status: str, residue: list[tuple[str, bool]]
 ) -> None:
     """3 where nothing is left standing, 1 where something is, 4 where a person is needed."""
     text = FAILS.replace("    rollback: ROLLBACK\n", f"    rollback: {rollback}\n" if rollback else "")
     run = person.run(person.write("fails.yaml", text), code=code)
     assert run["status"] == status
-    wanted = [{"stage": one[0], "certain": one[1]} if isinstance(one, tuple) else one for one in residue]
-    assert run["residue"] == wanted
+    assert run["residue"] == [{"stage": name, "certain": certain, "pass": 1} for name, certain in residue]
 
 
 def test_a_rollback_that_failed_goes_on(person: Person) -> None:
@@ -274,6 +275,40 @@ def test_resuming_beside_a_run_waits_for_it(person: Person) -> None:
     assert person.end(first).code == 0
     resumed = person.end(second)
     assert (resumed.code, resumed.document) == (0, [])
+
+
+def test_a_held_run_is_resumed_beside_a_run(person: Person) -> None:
+    """`clew resume RUN` of a run that waits for a person is heard while another process drives, and once."""
+    rollback = "{command: shell, params: [test, -e, FOLDER/allowed]}".replace("FOLDER", str(person.folder))
+    held = person.run(person.write("fails.yaml", FAILS.replace("ROLLBACK", rollback)), code=4)["run_id"]
+    begun, go_on = person.fifo("begun"), person.fifo("go_on")
+    first = person.begin("run", person.write("waits.yaml", WAITS.replace("FOLDER", str(person.folder))))
+    line_from(begun)
+    person.write("allowed", "")
+    resumed = person.clew("resume", held, "--format", "json", code=3).document
+    assert (resumed["run_id"], resumed["status"]) == (held, "rolled_back")
+    journal = person.clew("show", held, "--journal", "--format", "json").document
+    assert sum(entry["kind"] == "run_released" for entry in journal) == 1
+    assert "there is nothing to resume" in person.clew("resume", held, code=2).err
+    line_into(go_on)
+    assert person.end(first).code == 0
+    person.clew("verify", "--all")
+
+
+def test_a_run_that_is_driven_is_followed_when_it_is_resumed_by_name(person: Person) -> None:
+    """`clew resume RUN` of the very run that another process drives tells how that comes to its rest."""
+    begun, go_on = person.fifo("begun"), person.fifo("go_on")
+    first = person.begin("run", person.write("waits.yaml", WAITS.replace("FOLDER", str(person.folder))))
+    line_from(begun)
+    [run] = person.clew("runs", "--format", "json").document
+    second = person.begin("resume", run["run_id"], "--format", "json")
+    assert second.stderr is not None
+    assert "drives the runs of this store" in second.stderr.readline()
+    line_into(go_on)
+    assert person.end(first).code == 0
+    resumed = person.end(second)
+    assert (resumed.code, resumed.document["status"]) == (0, "completed")
+    assert [stage["attempts"] for stage in resumed.document["stages"]] == [1]
 
 
 # ---- a store that is lost on the way ---------------------------------------------------------------------

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.surfaces.calling import CLEW, ENVIRONMENT, Person, line_from, line_into
+from tests.surfaces.calling import CLEW, Person, line_from, line_into
+from tests.surfaces.terminal import STYLE, terminal
 
 from clew.cli.output import Output, escaped, escaped_text, took_text, value_text
-
-STYLE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 SLOW = """
 name: slow
@@ -34,54 +26,6 @@ stages:
     outputs: {shown: {from: stdout}}
     rollback: none
 """
-
-
-class Terminal:
-    """A terminal of so many columns, with a verb that runs in it."""
-
-    def __init__(
-        self, person: Person, words: tuple[str, ...], columns: int, environment: dict[str, str]
-    ) -> None:
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        unset = {"NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR"}
-        kept = {name: value for name, value in ENVIRONMENT.items() if name not in unset}
-        self._process = subprocess.Popen(
-            [*CLEW, *words],
-            cwd=person.folder,
-            env={**kept, "TERM": "xterm-256color", "PYTHONUTF8": "1", **environment},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-        )
-        os.close(slave)
-        self.shown = ""
-
-    def until(self, words: str) -> None:
-        """Read until that is shown."""
-        while words not in STYLE.sub("", self.shown):
-            assert self._read(), self.shown
-
-    def end(self) -> int:
-        while self._read():
-            pass
-        os.close(self._master)
-        return self._process.wait()
-
-    def _read(self) -> bool:
-        try:
-            content = os.read(self._master, 65536)
-        except OSError:  # the other end is closed
-            return False
-        self.shown += content.decode("utf-8", "replace")
-        return bool(content)
-
-
-@contextmanager
-def terminal(
-    person: Person, *words: str, columns: int = 80, environment: dict[str, str] | None = None
-) -> Iterator[Terminal]:
-    yield Terminal(person, words, columns, environment or {})
 
 
 def lines_of(shown: str) -> list[str]:

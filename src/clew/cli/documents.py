@@ -25,15 +25,20 @@ def run_row_document(row: Mapping[str, Json]) -> dict[str, Json]:
         "ended_at": moment_json(row["ended_at"]),
         "requested_by": row["requested_by"],
         "generation": row["generation"],
-        "residue": [{"certain": False, **item} for item in json.loads(row["residue"])],
+        "residue": [_residue_document(item) for item in json.loads(row["residue"])],
     }
 
 
+def _residue_document(item: Mapping[str, Json]) -> dict[str, Json]:
+    return {"stage": item["stage"], "certain": item.get("certain", False), "pass": item.get("pass_number", 1)}
+
+
 def stage_row_document(row: Mapping[str, Json]) -> dict[str, Json]:
-    """A stage's row."""
+    """The row of a stage, or of an item."""
     return {
-        "name": row["name"],
+        **({"name": row["name"]} if row["item"] < 0 else {"item": row["item"]}),
         "block": row["block"],
+        "pass": row["pass"],
         "status": row["status"],
         "attempts": row["attempts"],
         "outcome": row["outcome"],

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from clew.cli.documents import run_row_document
+from clew.cli.next_steps import short
 from clew.cli.options import format_option, output_options, settings_of, store_options
 from clew.cli.output import Output, escaped, moment_text, took_text
-from clew.core.running.statuses import RUN_STATUSES
+from clew.core.running.statuses import HELD, ROLLBACK_FAILED, RUN_STATUSES
 
 LIMIT = 50
 """More than fit on a screen, and quick however many there are."""
@@ -46,7 +49,7 @@ def runs(
             ("RUN", "PROGRAM", "STATUS", "LAUNCHED", "TOOK"),
             [
                 (
-                    row["run_id"][:16],
+                    short(row["run_id"]),
                     escaped(row["program"]),
                     output.status(row["status"]),
                     moment_text(row["launched_at"]),
@@ -61,5 +64,14 @@ def runs(
     if is_cut:
         output.talk(f"only the newest {limit}; --limit shows more")
     elif shown:
-        output.talk(f"next: `clew show {shown[0]['run_id'][:16]}` shows one of them")
+        output.talk(_next(shown))
     return 0
+
+
+def _next(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A run that waits for a person comes first."""
+    waiting = [row for row in rows if row["status"] in (HELD, ROLLBACK_FAILED)]
+    if waiting:
+        waits = "1 run waits" if len(waiting) == 1 else f"{len(waiting)} runs wait"
+        return f"next: {waits} for a person; `clew why {short(waiting[0]['run_id'])}` says what for"
+    return f"next: `clew show {short(rows[0]['run_id'])}` shows one of them"

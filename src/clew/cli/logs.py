@@ -12,7 +12,7 @@ import click
 from clew.cli.options import format_option, output_options, settings_of, store_options
 from clew.cli.output import Output, escaped, escaped_text
 from clew.core.running.entries import AttemptStarted, RollbackStarted
-from clew.operations.records import History
+from clew.operations.records import History, stage_of
 from clew.settings import Settings
 
 READ_SIZE = 1024 * 1024
@@ -20,7 +20,7 @@ READ_SIZE = 1024 * 1024
 
 
 class Log(NamedTuple):
-    """The log of one attempt or rollback."""
+    """The log of one attempt or rollback of a stage, or of an item."""
 
     stage: str
     work: str
@@ -30,7 +30,7 @@ class Log(NamedTuple):
 
 @click.command()
 @click.argument("run")
-@click.option("--stage", metavar="NAME", help="The logs of this stage only.")
+@click.option("--stage", metavar="NAME", help="The logs of this stage only, or of this item of one.")
 @click.option("--attempt", type=click.IntRange(1), help="The log of this attempt only.")
 @store_options
 @format_option("text", "json")
@@ -55,7 +55,8 @@ def logs(
     found = [
         log
         for log in _logs(history, settings)
-        if (name is None or log.stage == name) and (attempt is None or log.attempt == attempt)
+        if (name is None or name in (log.stage, stage_of(log.stage)))
+        and (attempt is None or log.attempt == attempt)
     ]
     if format_ == "json":
         output.document([_document(log) for log in found])

@@ -22,7 +22,16 @@ class Verb(NamedTuple):
 
 VERBS = {
     "run": Verb("running", "Run a program, and stay until it rests."),
-    "resume": Verb("running", "Go on with unfinished runs, or with one that is held."),
+    "resume": Verb("resuming", "Go on with unfinished runs, or with one that is held."),
+    "cancel": Verb("telling", "End a run and undo what it did."),
+    "stop": Verb("telling", "End a run and undo nothing."),
+    "pause": Verb("telling", "Begin no further stage of a run."),
+    "unpause": Verb("telling", "Go on with a run that is paused."),
+    "retry": Verb("telling", "Try a failed stage, or its failed rollback, again."),
+    "skip": Verb("telling", "Go on without a stage, or without its rollback."),
+    "supply": Verb("telling", "Give a run an input that it waits for."),
+    "rollback": Verb("telling", "Undo what a run did, also a completed one."),
+    "rewind": Verb("telling", "Undo back to a stage, and go forward again from there."),
     "runs": Verb("listing", "List runs, newest first."),
     "show": Verb("showing", "Show a run: its stages, their times, values and journal."),
     "logs": Verb("logs", "Print what a run's attempts wrote."),

@@ -76,13 +76,26 @@ def given_buckets(settings: Settings, buckets: tuple[str, ...]) -> dict[str, str
     return {name: settings.buckets[name] for name in names}
 
 
-def variables_of(variables: tuple[str, ...], file: str | None) -> dict[str, Json]:
-    """The variables of a request. Raises RequestError, click.UsageError."""
+def variables_of(variables: tuple[str, ...], file: str | None, *, option: str = "--var") -> dict[str, Json]:
+    """The variables of a request, given with that option. Raises RequestError, click.UsageError."""
     found = _read_variables(file) if file else {}
     for text in variables:
-        name, value = _pair(text, "--var", "NAME=VALUE")
+        name, value = _pair(text, option, "NAME=VALUE")
         found[name] = _value(value)
     return found
+
+
+def value_of(text: str | None, file: str | None) -> Json:
+    """One value, as it stands or from a file. Raises RequestError, click.UsageError."""
+    if (text is None) == (file is None):
+        raise click.UsageError("say the VALUE, or with --file which file holds it")
+    if text is not None:
+        return _value(text)
+    assert file is not None
+    try:
+        return _value(_read(file).decode().rstrip("\r\n"))
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{file}: is no UTF-8 text") from error
 
 
 def _pair(text: str, option: str, form: str) -> tuple[str, str]:
@@ -110,17 +123,21 @@ def _read_variables(file: str) -> dict[str, Json]:
     import msgspec
 
     try:
+        found: dict[str, Json] = msgspec.json.decode(_read(file), type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RequestError(f"{file}: must be a JSON object: {error}") from error
+    return found
+
+
+def _read(file: str) -> bytes:
+    try:
         with open(file, "rb") as opened:
             content = opened.read(VARIABLES_SIZE_MAX + 1)
     except OSError as error:
         raise RequestError(f"{file}: can't be read: {error.strerror}") from error
     if len(content) > VARIABLES_SIZE_MAX:
         raise RequestError(f"{file}: larger than {VARIABLES_SIZE_MAX} bytes")
-    try:
-        found: dict[str, Json] = msgspec.json.decode(content, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise RequestError(f"{file}: must be a JSON object: {error}") from error
-    return found
+    return content
 
 
 def user_name() -> str:

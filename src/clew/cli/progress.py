@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
+from clew.cli.next_steps import short
 from clew.cli.output import Output, clock_text, counted, escaped, mark_of, took_text
 from clew.cli.sentences import Said, sentence, wanted
+from clew.core.running.consequences import inputs_missing
 from clew.core.running.entries import Entry, StageWaiting
-from clew.core.running.state import RunState, StageState
+from clew.core.running.stage_state import StageState
+from clew.core.running.state import RunState
 
 Result = TypeVar("Result")
 
@@ -29,13 +32,20 @@ class Progress:
     def __init__(self, output: Output) -> None:
         self._output = output
         self.run_ids: list[str] = []
+        self.is_driven_elsewhere = False
+        """Another process drives the runs of the store."""
 
     def recorded(self, entry: Entry, state: RunState, said: Said) -> None:
         if entry.run not in self.run_ids:
             self.run_ids.append(entry.run)
 
     def is_beside(self, why: str) -> None:
+        self.is_driven_elsewhere = True
         self._output.talk(escaped(f"{why}; this run goes on as soon as nobody does"))
+
+    def is_told(self, why: str) -> None:
+        self.is_driven_elsewhere = True
+        self._output.talk(escaped(f"{why}, and is told"))
 
     def others(self, count: int) -> None:
         verb, them = ("is", "it") if count == 1 else ("are", "them")
@@ -116,11 +126,10 @@ class Picture(Progress):
         return lines
 
     def _run_lines(self, state: RunState, now: int, room: int) -> list[str]:
-        done = sum(stage.status in _DONE for stage in state.stages.values())
         out = self._output
         head = (
             f"{out.status(state.status, stream=self._stream)}  {escaped(state.program.program.name)}  "
-            f"{done} of {counted(len(state.stages), 'stage')} done  {took_text(now - state.created_at)}"
+            f"{_how_far(state)}  {took_text(now - state.created_at)}"
         )
         chosen = _chosen(state, room - 1)
         lines = [line for stage in chosen for line in self._stage_lines(state, stage, now)]
@@ -131,21 +140,47 @@ class Picture(Progress):
         mark, colour = mark_of(stage.status, self._stream)
         name = escaped(stage.sealed.name)
         words = self._output.styled(f"{mark} {stage.status:<13}", colour, stream=self._stream)
-        line = f"block {stage.sealed.block:<3} {words} {name}  {self._detail(stage, now)}".rstrip()
+        line = f"block {stage.sealed.block:<3} {words} {name}  {self._detail(state, stage, now)}".rstrip()
         wants = self._waits.get((state.run_id, stage.sealed.name), "") if stage.status == "waiting" else ""
         return [line, f"{'':26}{wants}"] if wants else [line]
 
-    def _detail(self, stage: StageState, now: int) -> str:
+    def _detail(self, state: RunState, stage: StageState, now: int) -> str:
         if stage.status == "waiting":
-            return f"looks again in {took_text(stage.look_again_at - now)}"
+            return self._wait(state, stage, now)
         details: list[str] = []
-        if stage.attempts > 1 or (stage.attempts and stage.sealed.stage.retry.attempts > 1):
+        if stage.items is not None:
+            details.append(_how_many(state, stage.items))
+        elif stage.attempts > 1 or (stage.attempts and stage.sealed.stage.retry.attempts > 1):
             details.append(f"attempt {stage.attempts}")
         if stage.started_at:
             details.append(took_text((stage.ended_at or now) - stage.started_at))
         if stage.status == "started" and not stage.in_flight and stage.retry_at > now:
             details.append(f"the next attempt in {took_text(stage.retry_at - now)}")
         return ", ".join(details)
+
+    def _wait(self, state: RunState, stage: StageState, now: int) -> str:
+        missing = inputs_missing(state, stage)
+        if not missing:
+            return f"looks again in {took_text(stage.look_again_at - now)}"
+        if any(one.deadline_milliseconds for one in missing):
+            return f"for another {took_text(stage.look_again_at - now)}"
+        return ""
+
+
+def _how_far(state: RunState) -> str:
+    """How much is done; on the way back, how much is undone."""
+    if state.undo is not None:
+        undone = [state.units[one.stage].rollback_is_over for block in state.undo for one in block.stages]
+        return f"{sum(undone)} of {len(undone)} undone"
+    done = sum(stage.status in _DONE for stage in state.stages.values())
+    return f"{done} of {counted(len(state.stages), 'stage')} done"
+
+
+def _how_many(state: RunState, items: Sequence[StageState]) -> str:
+    """How many of the items are done, or undone."""
+    is_going_back = state.undo is not None
+    over = sum(item.rollback_is_over if is_going_back else item.status in _DONE for item in items)
+    return f"{over} of {counted(len(items), 'item')} {'undone' if is_going_back else 'done'}"
 
 
 _DONE = frozenset({"completed", "skipped"})
@@ -178,5 +213,5 @@ def interrupted_hint(run_ids: list[str]) -> Any:
     """What to do after an interruption."""
     if not run_ids:
         return "interrupted; nothing was done"
-    named = f"clew resume {run_ids[0][:16]}" if len(run_ids) == 1 else "clew resume"
+    named = f"clew resume {short(run_ids[0])}" if len(run_ids) == 1 else "clew resume"
     return f"interrupted; unfinished, and safe: `{named}` goes on"

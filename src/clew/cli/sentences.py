@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from clew.cli.output import clock_text, counted, escaped, first_line
+from clew.cli.output import clock_text, counted, escaped, first_line, moment_text
 from clew.core.running import entries as kinds
 from clew.core.running.entries import Entry
 from clew.core.running.sealed_program import SealedProgram
+
+NAMES_SHOWN_MAX = 12
+"""Enough for the stages of most blocks, and few enough of a stage's thousand items."""
 
 Json = Any
 Said = Callable[[], Mapping[str, Json]]
@@ -17,6 +20,9 @@ _HELD = {
     "code_changed": "the code that it runs is not what its first attempt ran",
     "code_gone": "the code that it runs is gone",
     "rollback_failed": "its rollback failed for good",
+    "point_of_no_return": "the way back is barred by what can't be undone",
+    "not_undone": "it would begin again on top of what is not undone",
+    "changed_since": "somebody else has changed what its rollback would put back",
 }
 
 
@@ -37,14 +43,22 @@ def _attempt_started(body: kinds.AttemptStarted, program: SealedProgram, said: S
 
 
 def _attempt_ended(body: kinds.AttemptEnded, program: SealedProgram, said: Said) -> str:
-    text = f"attempt {body.attempt} {body.outcome}"
-    if body.outcome != "completed":
-        text += _because(body.error_kind, said)
+    text = f"attempt {body.attempt} {_how(body, said)}"
     if body.becomes == "started":
         return f"{text}; the next at {clock_text(body.retry_at)}"
-    if body.becomes == body.outcome:
-        return text
-    return f"{text}: {body.becomes}"
+    if body.becomes == "validating":
+        return f"{text}; its conditions are tested"
+    if body.becomes == "cancelled" and body.outcome != "cancelled":
+        return f"{text}; the run goes no further"
+    return text if body.becomes == body.outcome else f"{text}: {body.becomes}"
+
+
+def _how(body: kinds.AttemptEnded | kinds.RollbackEnded, said: Said) -> str:
+    """How a try ended, and why if it did not work."""
+    outcome = body.outcome.replace("_", " ")
+    if body.outcome == "completed":
+        return outcome
+    return outcome + _because("" if body.error_kind == body.outcome else body.error_kind, said)
 
 
 def _validation_ended(body: kinds.ValidationEnded, program: SealedProgram, said: Said) -> str:
@@ -76,11 +90,18 @@ def _findings(said: Said) -> str:
 def _because(kind: str, said: Said) -> str:
     error = said().get("error", {})
     message = first_line(error.get("message", ""))
-    return f" ({kind}): {message}" if message else f" ({kind})" if kind else ""
+    why = f" ({kind})" if kind else ""
+    return f"{why}: {message}" if message else why
 
 
 def _waiting(body: kinds.StageWaiting, program: SealedProgram, said: Said) -> str:
-    return f"waiting for data, next look at {clock_text(body.look_again_at)}: {wanted(said)}"
+    inputs = said().get("inputs")
+    if not inputs:
+        return f"waiting for data, next look at {clock_text(body.look_again_at)}: {wanted(said)}"
+    declared = program.stages[body.stage].stage.input_dependencies
+    has_deadline = any(one.deadline_milliseconds for one in declared if one.name in inputs)
+    until = f" until {moment_text(body.look_again_at)}" if has_deadline else ""
+    return f"waiting{until}: {wanted(said)}"
 
 
 def wanted(said: Said) -> str:
@@ -89,7 +110,15 @@ def wanted(said: Said) -> str:
     return first_line(str(payload.get("missing") or payload.get("error") or ""))
 
 
+def _by(body: Any, what: str, said: Said) -> str:
+    """What a person said, and why."""
+    reason = first_line(str(said().get("reason", "")))
+    return f"{body.by} says: {what}{f' ({reason})' if reason else ''}"
+
+
 def _skipped(body: kinds.StageSkipped, program: SealedProgram, said: Said) -> str:
+    if body.by:
+        return _by(body, "go on without it", said)
     why = f"what it needs of {', '.join(body.needs)} was skipped" if body.needs else "its `when` is false"
     return f"skipped: {why}"
 
@@ -99,9 +128,18 @@ def _failed(body: kinds.StageFailed, program: SealedProgram, said: Said) -> str:
 
 
 def _rollback_planned(body: kinds.RollbackPlanned, program: SealedProgram, said: Said) -> str:
-    names = [", ".join(item.stage for item in block.stages) for block in body.blocks]
-    where = body.stage or f"block {body.index}"
-    return f"going back from {where}: {', then '.join(names) or 'there is nothing to undo'}"
+    names = [_listed(item.stage for item in block.stages) for block in body.blocks]
+    where = body.stage or (f"block {body.index}" if body.index else "where it stands")
+    how_far = f" to block {body.to}" if body.to > 1 else ""
+    then = "; then forward again" if body.forward else ""
+    return f"going back from {where}{how_far}: {', then '.join(names) or 'there is nothing to undo'}{then}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names of stages, and of items as far as a line has room for them."""
+    found = list(names)
+    left = len(found) - NAMES_SHOWN_MAX
+    return ", ".join(found[:NAMES_SHOWN_MAX]) + (f" and {left} more" if left > 0 else "")
 
 
 def _rollback_started(body: kinds.RollbackStarted, program: SealedProgram, said: Said) -> str:
@@ -113,7 +151,7 @@ def _ended(outcome: str) -> str:
     said = {
         "unknown": "ended, nobody knows how",
         "not_begun": "not begun",
-        "cancelled": "been cancelled",
+        "cancelled": "been ended",
         "timed_out": "run out of time",
         "": "begun",
     }
@@ -123,17 +161,17 @@ def _ended(outcome: str) -> str:
 def _rollback_ended(body: kinds.RollbackEnded, program: SealedProgram, said: Said) -> str:
     if body.becomes == "rolled_back":
         return "rolled back"
-    text = f"rollback {body.outcome}{_because(body.error_kind, said)}"
+    text = f"rollback {_how(body, said)}"
     again = f"the next try at {clock_text(body.retry_at)}"
     return f"{text}; {again if body.becomes == 'rolling_back' else 'it is not tried again'}"
 
 
 def _run_held(body: kinds.RunHeld, program: SealedProgram, said: Said) -> str:
-    return f"the run is held: {_HELD.get(body.reason, body.reason)}"
+    return f"the run is held for a person: {_HELD.get(body.reason, body.reason)}"
 
 
 def _settled(body: kinds.RunSettled, program: SealedProgram, said: Said) -> str:
-    residue = ", ".join(item.stage for item in body.residue)
+    residue = _listed(dict.fromkeys(item.stage for item in body.residue))
     return f"the run is {body.status}{f', leaving behind what {residue} did' if residue else ''}"
 
 
@@ -149,11 +187,28 @@ _SENTENCES: dict[type, Callable[[Any, SealedProgram, Said], str]] = {
     kinds.AttemptEnded: _attempt_ended,
     kinds.ValidationEnded: _validation_ended,
     kinds.BlockValidated: _block_validated,
-    kinds.StageCancelled: lambda body, program, said: "cancelled: the run goes back",
+    kinds.StageCancelled: lambda body, program, said: "cancelled: the run goes no further",
     kinds.RollbackPlanned: _rollback_planned,
     kinds.RollbackStarted: _rollback_started,
     kinds.RollbackEnded: _rollback_ended,
     kinds.RunHeld: _run_held,
-    kinds.RunReleased: lambda body, program, said: f"{body.by} says that it goes on",
+    kinds.RunReleased: lambda body, program, said: _by(body, "go on", said),
+    kinds.RunPaused: lambda body, program, said: _by(body, "begin nothing further", said),
+    kinds.RunUnpaused: lambda body, program, said: _by(body, "begin again", said),
+    kinds.RunCancelled: lambda body, program, said: _by(body, "end it and undo it", said),
+    kinds.RunStopped: lambda body, program, said: _by(body, "end it and undo nothing", said),
+    kinds.RunExpired: lambda body, program, said: "its time is up",
+    kinds.RollbackRequested: lambda body, program, said: _by(body, "undo what it did", said),
+    kinds.RewindRequested: lambda body, program, said: _by(body, "go back to here", said),
+    kinds.RollbackSkipped: lambda body, program, said: _by(body, "go on without its rollback", said),
+    kinds.StageRetried: lambda body, program, said: _by(body, "try again", said),
+    kinds.InputSupplied: lambda body, program, said: f"{body.by} supplied '{body.name}'",
+    kinds.PassBegun: lambda body, program, said: f"forward again from block {body.index}",
+    kinds.ItemsMade: lambda body, program, said: f"to be done for {counted(body.count, 'value')}",
+    kinds.ItemsGathered: lambda body, program, said: "all its items are completed",
+    kinds.ObjectsKept: lambda body, program, said: f"{counted(body.count, 'object')} kept for its rollback",
+    kinds.ReportRefused: lambda body, program, said: (
+        f"attempt {body.attempt} was heard of too late ({body.outcome}): nothing changes by it"
+    ),
     kinds.RunSettled: _settled,
 }

@@ -10,6 +10,7 @@ import click
 
 from clew.cli.documents import run_row_document, stage_row_document
 from clew.cli.explaining import finding_text
+from clew.cli.next_steps import next_step, short
 from clew.cli.options import format_option, output_options, settings_of, store_options
 from clew.cli.output import (
     Output,
@@ -22,9 +23,8 @@ from clew.cli.output import (
     took_text,
     value_text,
 )
-from clew.cli.running import next_step
 from clew.cli.sentences import sentence
-from clew.cli.tables import print_residue
+from clew.cli.tables import ITEMS_SHOWN_MAX, are_of_passes, chosen_items, print_residue
 from clew.operations.records import History, Records
 from clew.settings import Settings
 
@@ -36,9 +36,8 @@ LOG_TAIL_SIZE = 4_000
 
 @click.command()
 @click.argument("run")
-@click.option(
-    "--stage", metavar="NAME", help="One stage: the variables as they stood there, results, findings, log."
-)
+@click.argument("stage", required=False)
+@click.option("--stage", "stage_option", metavar="NAME", help="The same as a STAGE after the RUN.")
 @click.option("--journal", is_flag=True, help="The journal, entry by entry.")
 @store_options
 @format_option("text", "json")
@@ -46,15 +45,22 @@ LOG_TAIL_SIZE = 4_000
 def show(
     run: str,
     stage: str | None,
+    stage_option: str | None,
     journal: bool,
     store: str | None,
     settings_file: str | None,
     format_: str,
     output: Output,
 ) -> int:
-    """Show a run: its stages, their times, values and journal."""
+    """Show a RUN: its stages, their times, values and journal.
+
+    With a STAGE, or one item of it (STAGE[3]): the variables as they stood there, attempts, results, findings, log.
+    """
+    if stage is not None and stage_option is not None:
+        raise click.UsageError("a STAGE and --stage are the same; say one of them")
+    stage = stage or stage_option
     if stage is not None and journal:
-        raise click.UsageError("--stage shows one stage, --journal all entries; say one of them")
+        raise click.UsageError("a STAGE is shown by itself, --journal shows all entries; say one of them")
     from clew.wiring import open_records
 
     settings = settings_of(store, settings_file)
@@ -77,57 +83,97 @@ def _show_run(records: Records, history: History, format_: str, output: Output) 
     from clew.operations.showing import map_documents
 
     row = history.row
-    stages = records.store.stages(row["run_id"])
+    stages = _with_items(records.store.stages(row["run_id"]))
     written = history.map_before(len(history.entries))
     if format_ == "json":
         document = {
             **run_row_document(row),
             "entry_count": row["entry_count"],
             "head": row["head"],
-            "stages": [
-                {**stage_row_document(stage), "outputs": _outputs(history, stage["name"])} for stage in stages
-            ],
+            "stages": [_stage_document(history, stage, items) for stage, items in stages],
             "variables": {one.name: one.value for one in written},
             "map": map_documents(written),
         }
         output.document(document)
         return
-    output.facts(_facts(row, output))
+    output.facts(_facts(history, output))
     output.data()
-    output.table(
-        ("BLOCK", "STAGE", "STATUS", "ATTEMPTS", "STARTED", "TOOK", "OUTCOME"),
-        [
-            (
-                str(stage["block"]),
-                escaped(stage["name"]),
-                output.status(stage["status"]),
-                str(stage["attempts"]),
-                moment_text(stage["started_at"])[11:],
-                _took(stage),
-                escaped(stage["error_kind"] or stage["outcome"]),
-            )
-            for stage in stages
-        ],
-        cut=1,
-    )
+    _print_stages(stages, output)
     print_map(written, output)
-    print_residue(run_row_document(row)["residue"], output)
-    short = row["run_id"][:16]
+    has_passes = history.state.pass_number > 1
+    print_residue(run_row_document(row)["residue"], output, has_passes=has_passes)
+    run = short(row["run_id"])
     if row["status"] == "completed":
-        output.talk(f"next: `clew show {short} --stage NAME` shows one of its stages")
+        output.talk(f"next: `clew show {run} STAGE` shows one of its stages")
     else:
-        output.talk(next_step(row["run_id"], row["status"]))
+        output.talk(next_step(row["run_id"], row["status"], row["cause"]))
 
 
-def _facts(row: Mapping[str, Json], output: Output) -> list[tuple[str, str]]:
+StageRows = list[tuple[Mapping[str, Json], list[Mapping[str, Json]]]]
+"""Rows of the tracker: each stage's with those of its items."""
+
+
+def _with_items(rows: list[dict[str, Json]]) -> StageRows:
+    stages: StageRows = []
+    for row in rows:
+        if row["item"] < 0:
+            stages.append((row, []))
+        else:
+            stages[-1][1].append(row)
+    return stages
+
+
+def _stage_document(
+    history: History, stage: Mapping[str, Json], items: list[Mapping[str, Json]]
+) -> dict[str, Json]:
+    from clew.operations.showing import outputs_of
+
+    name = stage["name"]
+    document = {**stage_row_document(stage), "outputs": outputs_of(history, name)}
+    if history.state.stages[name].is_for_each:
+        document["items"] = [
+            {**stage_row_document(item), "outputs": outputs_of(history, f"{name}[{item['item']}]")}
+            for item in items
+        ]
+    return document
+
+
+def _print_stages(stages: StageRows, output: Output) -> None:
+    has_passes = are_of_passes(stage for stage, _ in stages)
+    rows: list[tuple[str, ...]] = []
+    for stage, items in stages:
+        number = (str(stage["pass"]),) if has_passes else ()
+        rows.append((str(stage["block"]), *number, escaped(stage["name"]), *_how_it_stands(stage, output)))
+        shown, others = chosen_items(items, ITEMS_SHOWN_MAX)
+        blank = ("", *("" for _ in number))
+        rows += [(*blank, f"  [{item['item']}]", *_how_it_stands(item, output)) for item in shown]
+        if others:
+            rows.append((*blank, *others, "", "", "", ""))
+    headings = ("BLOCK", *(("PASS",) if has_passes else ()), "STAGE", "STATUS", "ATTEMPTS", "STARTED", "TOOK")
+    output.table((*headings, "OUTCOME"), rows, cut=2 if has_passes else 1)
+
+
+def _how_it_stands(row: Mapping[str, Json], output: Output) -> tuple[str, ...]:
+    return (
+        output.status(row["status"]),
+        str(row["attempts"]),
+        moment_text(row["started_at"])[11:],
+        _took(row),
+        escaped(row["error_kind"] or row["outcome"]),
+    )
+
+
+def _facts(history: History, output: Output) -> list[tuple[str, str]]:
+    row, state = history.row, history.state
     ended = moment_text(row["ended_at"])
     took = f"  ({took_text(row['ended_at'] - row['launched_at'])})" if ended else ""
-    cause = f"  ({row['cause']})" if row["cause"] else ""
+    beside = row["cause"] or (f"{state.held}, at {escaped(state.held_stage)}" if state.held else "")
     return [
         ("run", row["run_id"]),
         ("name", row["run_name"]),
         ("program", f"{escaped(row['program'])}  version {row['version'][:16]}"),
-        ("status", output.status(row["status"]) + cause),
+        ("status", output.status(row["status"]) + (f"  ({beside})" if beside else "")),
+        ("pass", str(state.pass_number) if state.pass_number > 1 else ""),
         ("requested by", escaped(row["requested_by"])),
         ("launched", moment_text(row["launched_at"])),
         ("ended", ended + took),
@@ -135,15 +181,10 @@ def _facts(row: Mapping[str, Json], output: Output) -> list[tuple[str, str]]:
     ]
 
 
-def _took(stage: Mapping[str, Json]) -> str:
-    if not stage["started_at"]:
+def _took(row: Mapping[str, Json]) -> str:
+    if not row["started_at"]:
         return ""
-    return took_text(stage["ended_at"] - stage["started_at"]) if stage["ended_at"] else "not ended"
-
-
-def _outputs(history: History, name: str) -> dict[str, Json]:
-    seq = history.state.stages[name].written_seq
-    return dict(history.values.get(seq, {}).get("variables", {})) if seq >= 0 else {}
+    return took_text(row["ended_at"] - row["started_at"]) if row["ended_at"] else "not ended"
 
 
 def print_map(written: Any, output: Output, *, heading: str = "VARIABLE") -> None:
@@ -170,7 +211,9 @@ def _show_stage(history: History, name: str, settings: Settings, format_: str, o
         [
             ("run", history.row["run_id"]),
             ("stage", escaped(name)),
+            ("for", value_text(document["value"]) if document["value"] is not None else ""),
             ("block", str(document["block"])),
+            ("pass", str(document["pass"]) if document["pass"] > 1 else ""),
             ("status", output.status(document["status"])),
             ("needs", escaped(", ".join(document["needs"]))),
             *((f"code, {part}", digest[:16]) for part, digest in document["code"].items()),
@@ -178,6 +221,7 @@ def _show_stage(history: History, name: str, settings: Settings, format_: str, o
     )
     _print_values("VARIABLES BEFORE IT", document["map"], output)
     _print_values("INPUTS", document["inputs"], output)
+    _print_items(document["items"] or [], output)
     _print_attempts(document, output)
     given = {
         **document["outputs"],
@@ -198,8 +242,30 @@ def _show_stage(history: History, name: str, settings: Settings, format_: str, o
         output.data()
         output.data(output.styled("the end of its last log", "bold"))
         output.data(escaped_text(log).rstrip("\n"))
-    short = history.row["run_id"][:16]
-    output.talk(f"next: `clew logs {short} --stage {_quoted(name)}` prints all that it wrote")
+    run = short(history.row["run_id"])
+    if document["items"]:
+        output.talk(f"next: `clew show {run} {_quoted(f'{name}[0]')}` shows one of its items")
+    else:
+        output.talk(f"next: `clew logs {run} --stage {_quoted(name)}` prints all that it wrote")
+
+
+def _print_items(items: list[Mapping[str, Json]], output: Output) -> None:
+    if not items:
+        return
+    shown, others = chosen_items(items, ITEMS_SHOWN_MAX)
+    rows = [
+        (
+            escaped(item["name"]),
+            output.status(item["status"]),
+            str(item["attempts"]),
+            escaped(item["error_kind"] or item["outcome"]),
+        )
+        for item in shown
+    ]
+    if others:
+        rows.append((others[0].strip(), others[1], "", ""))
+    output.data()
+    output.table(("ITEM", "STATUS", "ATTEMPTS", "OUTCOME"), rows, cut=0)
 
 
 def _print_values(heading: str, values: list[dict[str, Json]], output: Output) -> None:
@@ -213,25 +279,29 @@ def _print_values(heading: str, values: list[dict[str, Json]], output: Output) -
 
 
 def _print_attempts(document: Mapping[str, Json], output: Output) -> None:
+    tries = [*(("attempt", one) for one in document["attempts"])]
+    tries += [("rollback", one) for one in document["rollbacks"]]
+    if not tries:
+        return
+    has_passes = are_of_passes(one for _, one in tries)
     rows = []
-    for what, attempts in (("attempt", document["attempts"]), ("rollback", document["rollbacks"])):
-        for one in attempts:
-            error = one["error"]
-            took = took_text(one["ended_at"] - one["started_at"]) if one["ended_at"] else "not ended"
-            message = escaped(shortened(f"{error['kind']}: {error['message']}", 300)) if error else ""
-            rows.append(
-                (f"{what} {one['attempt']}", moment_text(one["started_at"]), took, one["outcome"], message)
-            )
-    if rows:
-        output.data()
-        output.table(("TRY", "STARTED", "TOOK", "OUTCOME", "ERROR"), rows, cut=4)
+    for what, one in sorted(tries, key=lambda each: int(each[1]["started_at"])):
+        error = one["error"]
+        took = took_text(one["ended_at"] - one["started_at"]) if one["ended_at"] else "not ended"
+        message = escaped(shortened(f"{error['kind']}: {error['message']}", 300)) if error else ""
+        number = (str(one["pass"]),) if has_passes else ()
+        name = f"{what} {one['attempt']}"
+        rows.append((name, *number, moment_text(one["started_at"]), took, one["outcome"], message))
+    output.data()
+    headings = ("TRY", *(("PASS",) if has_passes else ()), "STARTED", "TOOK", "OUTCOME", "ERROR")
+    output.table(headings, rows, cut=len(headings) - 1)
 
 
 def _log_tail(history: History, name: str, settings: Settings) -> str:
     """The end of the log of the stage's last attempt."""
     from clew.wiring import log_path
 
-    number = history.state.stages[name].attempts
+    number = history.state.units[name].attempts
     if not number:
         return ""
     try:

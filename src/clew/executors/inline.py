@@ -17,9 +17,9 @@ from typing import Any
 
 from clew.core.program.variables import render
 from clew.core.running import statuses
+from clew.core.running.fold_back import INTERRUPTED
 from clew.core.running.json_values import NotJson, to_json
 from clew.core.running.outputs import OutputMissing, outputs_of
-from clew.core.running.state import INTERRUPTED
 from clew.ports import AttemptError, AttemptReport, AttemptRequest, Finding, Json, WorkItem
 
 Ended = Callable[[AttemptReport], None]

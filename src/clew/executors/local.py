@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from clew.core.running.fold_back import INTERRUPTED
 from clew.core.running.packets import (
     CANCEL,
     PACKET_SIZE_MAX,
@@ -24,7 +25,6 @@ from clew.core.running.packets import (
     packet,
     packets_of,
 )
-from clew.core.running.state import INTERRUPTED
 from clew.core.running.statuses import NOT_BEGUN, UNKNOWN
 from clew.executors.attempts_lock import take_lock, wait_until_attempts_ended
 from clew.executors.spawning import AttemptProcess

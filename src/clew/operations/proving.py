@@ -312,7 +312,9 @@ def follow(program: SealedProgram, entries: Sequence[Entry]) -> Followed:
         except (LookupError, TypeError, ValueError) as error:
             followed.flaw = Flaw("state", f"nothing in the run can be so changed: {error!r}", entry.seq)
             return followed
-        moves = [(name, known[name], state.stages[name].status) for name in state.touched]
+        moves = [
+            (name, known.get(name, statuses.PENDING), state.units[name].status) for name in state.touched
+        ]
         what = _illegal_move(before, state.status, moves)
         if what is not None:
             followed.flaw = Flaw("state", what, entry.seq)
@@ -323,6 +325,9 @@ def follow(program: SealedProgram, entries: Sequence[Entry]) -> Followed:
             known[name] = status
             followed.stage_seqs[name] = entry.seq
         state.touched.clear()
+        if state.dropped:
+            state.dropped.clear()
+            known = {name: status for name, status in known.items() if name in state.units}
     return followed
 
 
@@ -348,17 +353,18 @@ def _row_flaws(records: Records, evidence: Evidence, followed: Followed) -> Iter
     for name, said, meant in _unequal(evidence.row, run._asdict()):
         yield Flaw("run", f"the run's {name} is {said!r}, and by the journal {meant!r}", followed.run_seq)
     if len(evidence.stages) != len(stages):
-        what = f"the tracker has {len(evidence.stages)} stages, and the plan {len(stages)}"
+        what = f"the tracker has {len(evidence.stages)} stages and items, and by the journal {len(stages)}"
         yield Flaw("stage", what)
         return
-    for said_row, meant_row, (_, stage, block) in zip(
-        evidence.stages, stages, state.program.places, strict=True
-    ):
+    for said_row, meant_row in zip(evidence.stages, stages, strict=True):
+        _, stage, block = state.program.places[meant_row.position]
+        unit = stage if meant_row.item < 0 else f"{stage}[{meant_row.item}]"
         wanted = {"name": stage, "block": block, **meant_row._asdict()}
         del wanted["position"]
+        wanted["pass"] = wanted.pop("pass_number")
         for name, said, meant in _unequal(said_row, wanted):
-            what = f"the {name} of stage {stage} is {said!r}, and by the journal {meant!r}"
-            yield Flaw("stage", what, followed.stage_seqs.get(stage, 0))
+            what = f"the {name} of stage {unit} is {said!r}, and by the journal {meant!r}"
+            yield Flaw("stage", what, followed.stage_seqs.get(unit, 0))
 
 
 def _created_columns(state: RunState, evidence: Evidence) -> dict[str, Any]:

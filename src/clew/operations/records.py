@@ -11,18 +11,21 @@ import msgspec
 
 from clew.core.program.model import Json
 from clew.core.running import statuses
-from clew.core.running.entries import Entry, RunCreated
+from clew.core.running.entries import Entry, PassBegun, RunCreated
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState
 from clew.core.sealing.journal import read_entry
 from clew.operations.requests import RequestError
-from clew.ports import Bucket, BucketError, PayloadRow, RunRow, StageRow, StoreError
+from clew.ports import Bucket, BucketError, InstructionRow, PayloadRow, RunRow, StageRow, StoreError
 
 PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
 """The largest payload that is read back: four times what an attempt may give out."""
 
 REST = frozenset({*statuses.SETTLED, statuses.HELD, statuses.ROLLBACK_FAILED})
 """In these statuses nothing happens by itself."""
+
+LEFT_TO_PEOPLE = REST | {statuses.PAUSED}
+"""In these a run goes on only when a person says so."""
 
 Row = dict[str, Any]
 
@@ -53,6 +56,10 @@ class Tracker(Protocol):
     ) -> list[Row]: ...
 
     def stages(self, run_id: str) -> list[Row]: ...
+
+    def instructions(self) -> list[tuple[str, str, str]]: ...
+
+    def instruction(self, instruction_id: str) -> InstructionRow | None: ...
 
     def unsettled(self) -> list[tuple[str, str, int, str]]: ...
 
@@ -103,12 +110,14 @@ class Records:
             ) from error
 
     def unfinished(self) -> list[tuple[str, str]]:
-        """The runs that are not at rest: id and status, oldest first; those that wait for a person are left out."""
-        return [(run_id, status) for run_id, _, _, status in self.store.unsettled() if status not in REST]
+        """The runs that anybody may take up and drive: id and status, oldest first."""
+        unsettled = self.store.unsettled()
+        return [(run_id, status) for run_id, _, _, status in unsettled if status not in LEFT_TO_PEOPLE]
 
-    def held(self) -> list[tuple[str, str]]:
-        """The runs that wait for a person: id and status, oldest first."""
-        return [(run_id, status) for run_id, _, _, status in self.store.unsettled() if status in REST]
+    def left_to_people(self) -> list[tuple[str, str]]:
+        """The runs that are not settled and wait for a person's word: id and status, oldest first."""
+        unsettled = self.store.unsettled()
+        return [(run_id, status) for run_id, _, _, status in unsettled if status in LEFT_TO_PEOPLE]
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,17 @@ class History:
             ) from error
         return state
 
+    @cached_property
+    def _passes(self) -> list[tuple[int, int]]:
+        """By which entries passes began after the first, and from which block."""
+        return [(entry.seq, entry.body.index) for entry in self.entries if isinstance(entry.body, PassBegun)]
+
+    def pass_of(self, name: str, seq: int) -> int:
+        """In which pass the stage, or the item, of that name was at that entry."""
+        block = self.program.stages[stage_of(name)].block
+        begun = (at + 2 for at, (by, index) in enumerate(self._passes) if by <= seq and index <= block)
+        return max(begun, default=1)
+
     def map_before(self, seq: int) -> list[Written]:
         """The variables map as it stood before that entry."""
         state = self.state_before(seq)
@@ -185,6 +205,11 @@ class History:
         stage = self.program.stages.get(_stage_of(self.entries[seq]))
         outputs = stage.stage.outputs if stage is not None else ()
         return next((output.default for output in outputs if output.name == name), None)
+
+
+def stage_of(name: str) -> str:
+    """The stage's name, also from that of an item."""
+    return name.partition("[")[0]
 
 
 def _stage_of(entry: Entry) -> str:

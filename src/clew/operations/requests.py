@@ -9,6 +9,7 @@ from clew.core.program.model import Command, Json, Program
 from clew.core.program.problems import nearest
 from clew.core.running.json_values import NotJson, to_json
 from clew.core.running.rollback import residue_of
+from clew.core.running.stage_state import StageState
 from clew.core.running.state import RunState
 
 
@@ -38,7 +39,7 @@ def check_request(
         if name not in values:
             problems.append(f"it needs the variable '{name}' (on the command line: --var {name}=VALUE)")
         elif schema and not problems:
-            problems += _against(name, values[name], schema)
+            problems += against_schema(name, values[name], schema)
     for bucket in named_buckets(program):
         if bucket not in buckets:
             problems.append(
@@ -67,14 +68,17 @@ def _not_json(name: str, values: dict[str, Json]) -> list[str]:
     return []
 
 
-def _against(name: str, value: Json, schema: Json) -> list[str]:
+def against_schema(name: str, value: Json, schema: Json, *, what: str = "variable") -> list[str]:
+    """What of the value is against its JSON Schema; none allows all. `what` the name is of is said in each."""
+    if not schema and schema is not False:
+        return []
     import jsonschema_rs  # 50 ms, and few requests have schemas
 
     try:
         found = jsonschema_rs.validator_for(schema, validate_formats=True, offline=True).iter_errors(value)
-        return [f"the variable '{name}': {error.message}" for error in found]
+        return [f"the {what} '{name}': {error.message}" for error in found]
     except jsonschema_rs.ValidationError as error:
-        return [f"the schema of the variable '{name}' can't be used: {error.message}"]
+        return [f"the schema of the {what} '{name}' can't be used: {error.message}"]
 
 
 def named_buckets(program: Program) -> list[str]:
@@ -120,22 +124,37 @@ def _is_plain(place: Json) -> bool:
 
 def run_document(state: RunState, variables: Mapping[str, Json]) -> dict[str, Any]:
     """What `clew run --format json` ends with."""
-    residue = state.residue if state.is_settled else residue_of(state)
     return {
         "run_id": state.run_id,
         "program": state.program.program.name,
         "version": state.program.version,
         "status": state.status,
-        "stages": [
-            {
-                "name": name,
-                "block": stage.sealed.block,
-                "status": stage.status,
-                "attempts": stage.attempts,
-                "outcome": stage.outcome,
-            }
-            for name, stage in state.stages.items()
-        ],
+        "cause": state.cause,
+        "stages": [_stage_document(stage) for stage in state.stages.values()],
         "variables": dict(variables),
-        "residue": [{"stage": item.stage, "certain": item.certain} for item in residue],
+        "residue": residue_documents(state),
     }
+
+
+def _stage_document(stage: StageState) -> dict[str, Any]:
+    """A stage, with its items where it is done for each of several values."""
+    document = {
+        "name": stage.name,
+        "block": stage.sealed.block,
+        "pass": stage.pass_number,
+        "status": stage.status,
+        "attempts": stage.attempts,
+        "outcome": stage.outcome,
+    }
+    if stage.is_for_each:
+        document["items"] = [
+            {"item": item.index, "status": item.status, "attempts": item.attempts, "outcome": item.outcome}
+            for item in stage.items or ()
+        ]
+    return document
+
+
+def residue_documents(state: RunState) -> list[dict[str, Any]]:
+    """What the run has left standing, or may have, as things are now."""
+    residue = state.residue if state.is_settled else residue_of(state)
+    return [{"stage": item.stage, "certain": item.certain, "pass": item.pass_number} for item in residue]

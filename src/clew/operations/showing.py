@@ -8,27 +8,41 @@ from typing import Any
 import msgspec
 
 from clew.core.program.model import Json
+from clew.core.program.variables import TemplateError, render
 from clew.core.running.entries import (
     AttemptEnded,
     AttemptStarted,
     Entry,
+    ItemsMade,
     RollbackEnded,
     RollbackStarted,
     ValidationEnded,
 )
-from clew.operations.records import History, Written
+from clew.core.running.stage_state import StageState
+from clew.operations.records import History, Written, stage_of
 from clew.operations.requests import RequestError
 
 Document = dict[str, Any]
 
 
 def find_stage(history: History, name: str) -> str:
-    """The stage of that name, however its letters are cased. Raises RequestError."""
-    stages = list(history.program.stages)
-    folded = [stage for stage in stages if stage.casefold() == name.casefold()]
-    if name in stages or len(folded) == 1:
-        return name if name in stages else folded[0]
-    raise RequestError(f"run {history.row['run_id']} has no stage '{name}'; it has {', '.join(stages)}")
+    """The stage of that name, or the item (`stage[3]`), however the letters are cased. Raises RequestError."""
+    units = history.state.units
+    if name in units:
+        return name
+    folded = [unit for unit in units if unit.casefold() == name.casefold()]
+    if len(folded) == 1:
+        return folded[0]
+    run = f"run {history.row['run_id']}"
+    whole = stage_of(name)
+    if whole != name:
+        stage = units[find_stage(history, whole)]
+        if stage.is_for_each and stage.items is None:
+            raise RequestError(f"{run}: '{stage.name}' has no items yet")
+        count = len(stage.items or ())
+        has = f"has {count} items, from '{stage.name}[0]'" if count else "has no items"
+        raise RequestError(f"{run} has no '{name}': '{stage.name}' {has}")
+    raise RequestError(f"{run} has no stage '{name}'; it has {', '.join(history.program.stages)}")
 
 
 def map_documents(written: Iterable[Written]) -> list[Document]:
@@ -36,30 +50,41 @@ def map_documents(written: Iterable[Written]) -> list[Document]:
     return [{"name": one.name, "value": one.value, "stage": one.stage, "entry": one.seq} for one in written]
 
 
+def outputs_of(history: History, name: str) -> Document:
+    """What the stage, or the item, gave in the pass under way."""
+    unit = history.state.units[name]
+    key = "variables" if unit.parent is None else "outputs"
+    return dict(history.values.get(unit.written_seq, {}).get(key, {}))
+
+
 def stage_document(history: History, name: str) -> Document:
-    """One stage of a run: the map as it stood there, what it read, its attempts, tests, rollbacks, results."""
+    """One stage of a run, or one item: the map as it stood there, what it read, its attempts, tests, rollbacks,
+    results. The map, the inputs and the results are those of the pass under way; the rest is of all passes."""
     entries = [entry for entry in history.entries if getattr(entry.body, "stage", None) == name]
-    stage = history.state.stages[name]
-    first = next((one.seq for one in entries if isinstance(one.body, AttemptStarted)), len(history.entries))
-    written = history.map_before(first)
-    inputs = {one: seq for one, seq in stage.inputs.items()}
-    reads = set(stage.sealed.reads)
+    unit = history.state.units[name]
+    written = history.map_before(_begun(history, unit, entries))
+    inputs = {one: seq for one, seq in unit.inputs.items()}
+    reads = set(unit.sealed.reads)
     return {
         "name": name,
-        "block": stage.sealed.block,
-        "status": stage.status,
-        "needs": list(stage.sealed.needs),
+        "block": unit.sealed.block,
+        "pass": unit.pass_number,
+        "status": unit.status,
+        "needs": list(unit.sealed.needs),
+        "value": _value(unit, written),
+        "items": [_item(item) for item in unit.items or ()] if unit.is_for_each else None,
         "map": map_documents(written),
         "inputs": map_documents(one for one in written if one.name in inputs or one.name in reads),
-        "code": dict(stage.code),
+        "code": dict(unit.whole.code),
         "attempts": [
             _attempt(entry, entries, history) for entry in entries if type(entry.body) is AttemptStarted
         ],
-        "outputs": dict(history.values.get(stage.written_seq, {}).get("variables", {})),
-        "result": history.values.get(stage.written_seq, {}).get("result"),
+        "outputs": outputs_of(history, name),
+        "result": history.values.get(unit.written_seq, {}).get("result"),
         "validations": [
             {
                 "attempt": entry.body.attempt,
+                "pass": history.pass_of(name, entry.seq),
                 "verdict": entry.body.verdict,
                 "tests": entry.body.tests,
                 "at": entry.at,
@@ -74,6 +99,41 @@ def stage_document(history: History, name: str) -> Document:
     }
 
 
+def _begun(history: History, unit: StageState, entries: Iterable[Entry]) -> int:
+    """The entry by which the stage's pass under way really began; the journal's end where it has not."""
+    return next(
+        (
+            entry.seq
+            for entry in entries
+            if isinstance(entry.body, AttemptStarted | ItemsMade)
+            and history.pass_of(unit.name, entry.seq) == unit.pass_number
+        ),
+        len(history.entries),
+    )
+
+
+def _value(unit: StageState, written: Iterable[Written]) -> Json:
+    """What an item is done for, as far as the map alone can tell."""
+    if unit.parent is None:
+        return None
+    try:
+        found: Json = render(unit.sealed.stage.for_each, {one.name: one.value for one in written})
+        return found[unit.index]
+    except (TemplateError, LookupError, TypeError):
+        return None
+
+
+def _item(item: StageState) -> Document:
+    return {
+        "name": item.name,
+        "status": item.status,
+        "attempts": item.attempts,
+        "outcome": item.outcome,
+        "error_kind": item.error_kind,
+        "rollback_attempts": item.rollback_attempts,
+    }
+
+
 def _attempt(started: Entry, entries: list[Entry], history: History) -> Document:
     body = started.body
     assert isinstance(body, AttemptStarted)
@@ -84,6 +144,7 @@ def _attempt(started: Entry, entries: list[Entry], history: History) -> Document
     outcome = ended.body.outcome if ended is not None and isinstance(ended.body, AttemptEnded) else ""
     return {
         "attempt": body.attempt,
+        "pass": history.pass_of(body.stage, started.seq),
         "reexecution": body.reexecution,
         "started_at": started.at,
         "ended_at": ended.at if ended is not None else None,
@@ -102,6 +163,7 @@ def _rollback(started: Entry, entries: list[Entry], history: History) -> Documen
     outcome = ended.body.outcome if ended is not None and isinstance(ended.body, RollbackEnded) else ""
     return {
         "attempt": body.attempt,
+        "pass": history.pass_of(body.stage, started.seq),
         "told": body.outcome,
         "started_at": started.at,
         "ended_at": ended.at if ended is not None else None,

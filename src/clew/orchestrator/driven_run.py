@@ -5,16 +5,16 @@ The state is the journal's and nothing else's; the values stand beside it, since
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from clew.core.running import statuses
 from clew.core.running.entries import Body, Entry
 from clew.core.running.rollback import residue_of
 from clew.core.running.sealed_program import SealedProgram
-from clew.core.running.state import RunState, StageState
+from clew.core.running.stage_state import StageState
+from clew.core.running.state import RunState
 from clew.core.sealing.canonical import payload_digest
 from clew.core.sealing.journal import Head, read_entry
 from clew.ports import Advanced, NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
@@ -33,8 +33,9 @@ class DrivenRun:
     """One run in the hands of this orchestrator."""
 
     __slots__ = (
-        "asked", "created", "entries", "epoch", "error", "facts", "head", "is_ready", "observer", "origin", "outbox",
-        "outputs", "payloads", "rounds", "row", "rows", "settled", "state", "timers", "values", "written_at",
+        "asked", "created", "entries", "epoch", "error", "facts", "head", "is_ready", "items", "keep_tries", "kept",
+        "left", "obeyed", "observer", "origin", "outbox", "outputs", "payloads", "refused", "rounds", "row", "rows",
+        "settled", "state", "supplied", "timers", "values", "written_at",
     )  # fmt: skip
 
     def __init__(self, program: SealedProgram, run_id: str, *, epoch: int, origin: Origin) -> None:
@@ -47,7 +48,16 @@ class DrivenRun:
         self.values: dict[str, Json] = {}
         """The variables map as it stands going forward."""
         self.outputs: dict[str, Mapping[str, Json]] = {}
-        """What each stage's last completed attempt gave, for its own conditions and rollback."""
+        """What the last completed attempt of each stage and item gave, for its own conditions and rollback."""
+        self.items: dict[str, list[Json]] = {}
+        """The values for each of which a stage is done."""
+        self.supplied: dict[str, Json] = {}
+        """The inputs that were supplied."""
+        self.kept: dict[str, Sequence[Mapping[str, Json]]] = {}
+        """Which objects were kept for each stage and item."""
+        self.left: dict[str, Mapping[str, str | None] | None] = {}
+        """How the last attempt left these objects, as far as anybody knows."""
+        self.keep_tries: dict[str, int] = {}
         self.facts: list[Any] = []
         """What came in since the last turn."""
         self.is_ready = False
@@ -62,6 +72,10 @@ class DrivenRun:
         self.payloads: list[PayloadRow] = []
         self.outbox: list[Any] = []
         """What to do once these entries are durable."""
+        self.obeyed: list[tuple[int, str]] = []
+        """The instructions that these entries say: seq and id."""
+        self.refused: list[tuple[str, str]] = []
+        """The instructions that the run can't obey, id and why; told once these entries are durable."""
         self.written_at = 0
         self.row: RunRow | None = None
         """The run's row of the tracker as it was last written."""
@@ -76,7 +90,7 @@ class DrivenRun:
         state = self.state
         if self.entries or not (state.is_settled or state.held):
             return False
-        return not any(stage.in_flight or stage.rollback_in_flight for stage in state.stages.values())
+        return not any(unit.in_flight or unit.rollback_in_flight for unit in state.units.values())
 
     # ---- recording ----
 
@@ -103,7 +117,13 @@ class DrivenRun:
     def record(self) -> RunRecord:
         """All that this turn wrote, for one transaction."""
         state = self.state
-        stages = state.stages
+        units = state.units
+        changed = [stage_row(units[name]) for name in state.touched]
+        if len(units) == len(state.stages) and not state.dropped:
+            stages, items = changed, list[StageRow]()
+        else:
+            stages = [row for row in changed if row.item < 0]
+            items = [row for row in changed if row.item >= 0]
         return RunRecord(
             state.run_id,
             self.epoch,
@@ -112,14 +132,18 @@ class DrivenRun:
             self.payloads,
             Advanced(self.head.seq, self.head.hash),
             self._changed_row(),
-            [stage_row(stages[name]) for name in state.touched],
+            stages,
             self.created,
+            items,
+            sorted(state.dropped) if state.dropped else (),
+            self.obeyed,
         )
 
     def _changed_row(self) -> RunRow | None:
         """The run's row of the tracker, if it is another than the one that was written last."""
         state, known = self.state, self.row
-        if known is not None and state.undo is None and state.status == known.status and not state.ended_at:
+        is_as_it_was = known is not None and state.status == known.status and state.cause == known.cause
+        if is_as_it_was and state.undo is None and not state.ended_at:
             return None
         row = run_row(state)
         if row == known:
@@ -132,8 +156,23 @@ class DrivenRun:
         entries, self.entries, self.rows, self.created = self.entries, [], [], None
         if self.payloads:
             self.payloads = []
+        if self.obeyed:
+            self.obeyed = []
         self.state.touched.clear()
+        self.state.dropped.clear()
         return entries
+
+    def forget(self, stages: Iterable[StageState]) -> None:
+        """These stages begin again: whatever is known of their pass before is not known any more."""
+        for stage in stages:
+            for name in stage.sealed.own_names:
+                self.values.pop(name, None)
+                if stage.found:
+                    self.supplied.pop(name, None)
+            self.items.pop(stage.name, None)
+            for unit in {stage.name: stage, **{item.name: item for item in stage.units}}.values():
+                for known in (self.outputs, self.kept, self.left, self.rounds, self.keep_tries):
+                    known.pop(unit.name, None)
 
     # ---- taking up again ----
 
@@ -144,15 +183,20 @@ class DrivenRun:
             self.state.apply(entry)
             self.written_at = entry.at
         self.state.touched.clear()
+        self.state.dropped.clear()
         self.head = Head(self.state.run_id, self.state.seq + 1, journal[-1][1])
         self.values = dict(payloads.get(0, {}).get("variables", {}))
-        for stage in self.state.stages.values():
+        for name, stage in self.state.units.items():
             if stage.written_seq >= 0:
-                self.outputs[stage.sealed.stage.name] = payloads.get(stage.written_seq, {}).get(
-                    "variables", {}
-                )
-            if stage.status == statuses.SKIPPED:
-                self.values.update(defaults_of(stage))
+                said = payloads.get(stage.written_seq, {})
+                self.outputs[name] = said.get("variables" if stage.parent is None else "outputs", {})
+            if stage.kept_seq >= 0:
+                self.kept[name] = payloads.get(stage.kept_seq, {}).get("kept", ())
+                self.left[name] = payloads.get(stage.left_seq, {}).get("left")
+            defaults = defaults_of(stage).items()
+            self.values.update((output, value) for output, value in defaults if output in self.state.written)
+        for name, seq in self.state.supplied.items():
+            self.supplied[name] = payloads.get(seq, {}).get("supplied")
         for name, seq in self.state.written.items():
             variables = payloads.get(seq, {}).get("variables", {})
             if name in variables:
@@ -182,17 +226,17 @@ def defaults_of(stage: StageState) -> dict[str, Json]:
 
 def run_row(state: RunState) -> RunRow:
     """The run's row of the tracker."""
-    if state.undo is None:
-        return RunRow(state.status, state.cause, state.ended_at or None, "[]")
-    residue = state.residue if state.is_settled else residue_of(state)
-    text = encode_payload(residue).decode()
+    residue = state.residue if state.is_settled or state.undo is None else residue_of(state)
+    text = encode_payload(residue).decode() if residue else "[]"
     return RunRow(state.status, state.cause, state.ended_at or None, text)
 
 
 def stage_row(stage: StageState) -> StageRow:
-    """The stage's row of the tracker."""
+    """The row of a stage, or of an item, of the tracker."""
     return StageRow(
         stage.sealed.position,
+        stage.index,
+        stage.pass_number,
         stage.status,
         stage.attempts,
         stage.outcome,

@@ -8,41 +8,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from clew.core.running import actions, statuses
-from clew.core.running.consequences import attempt_ended, look_again_at, rollback_ended
 from clew.core.running.decide import decide
-from clew.core.running.entries import (
-    AttemptStarted,
-    DependenciesFound,
-    RollbackStarted,
-    RunHeld,
-    RunReleased,
-    RunTaken,
-    StageCancelled,
-    StageFailed,
-    StageSkipped,
-    StageWaiting,
-    WhenTested,
-)
-from clew.core.running.state import INTERRUPTED, StageState
-from clew.orchestrator.driven_run import DrivenRun, defaults_of
-from clew.orchestrator.facts import AttemptReported, Fact, Released, RollbackReported, Searched, Tested
-from clew.orchestrator.payloads import PayloadKeeper, report_payload
+from clew.core.running.entries import RunTaken
+from clew.core.running.fold_back import INTERRUPTED
+from clew.orchestrator.driven_run import DrivenRun
+from clew.orchestrator.facts import AttemptReported, Expired, Fact, RollbackReported
+from clew.orchestrator.gathering import Gatherer
+from clew.orchestrator.ordering import Orderer
+from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.performing import Performer
-from clew.orchestrator.recording import Recorder
+from clew.orchestrator.recording import AGAIN_MILLISECONDS, Recorder
 from clew.orchestrator.validating import Validator
-from clew.ports import AttemptError, AttemptReport, Chance, Clock, Store, Tasks
+from clew.ports import AttemptError, AttemptReport, Chance, Clock, CommitUnknown, Store, StoreBusy, Tasks
 
 RUNS_PER_TURN_MAX = 1_000
 """How many runs share one flush: their entries make a transaction of a few megabytes at most."""
-
-BUCKET_ERROR_DELAY_MILLISECONDS = 5_000
-"""A bucket that could not answer is asked again so soon: its error says nothing about the data."""
-
-PINNED_WORK = {"attempt": ("execute", "validate"), "rollback": ("rollback",)}
-"""Whose code must still be what the first attempt pinned, for each kind of work."""
 
 
 class Driver:
@@ -59,17 +41,20 @@ class Driver:
         payloads: PayloadKeeper,
         name: str,
     ) -> None:
+        self._store = store
         self._recorder = Recorder(store, self._recorded)
         self._clock = clock
-        self._chance = chance
         self._tasks = tasks
         self._performer = performer
-        self._payloads = payloads
-        self._validator = Validator(performer, chance, payloads)
+        validator = Validator(performer, chance, payloads)
+        self._gatherer = Gatherer(chance=chance, payloads=payloads, validator=validator)
+        self._orderer = Orderer(
+            performer=performer, payloads=payloads, validator=validator, tasks=tasks, notice=self.notice,
+            wake=self._wake,
+        )  # fmt: skip
         self._name = name
         self._ready: deque[DrivenRun] = deque()
         self._turn_is_due = False
-        self._is_draining = False
         self._is_stopped = False
         self.runs: dict[str, DrivenRun] = {}
 
@@ -88,8 +73,10 @@ class Driver:
             outcome=statuses.UNKNOWN,
             error=AttemptError(INTERRUPTED, "the orchestrator was lost while it ran"),
         )
-        for name, stage in run.state.stages.items():
-            if stage.in_flight:
+        for name, stage in run.state.units.items():
+            if stage.in_flight and name in run.kept:
+                self._performer.report(run, name, stage.attempts, interrupted, self.notice)
+            elif stage.in_flight:
                 run.facts.append(AttemptReported(name, stage.attempts, interrupted))
             if stage.rollback_in_flight:
                 run.facts.append(RollbackReported(name, stage.rollback_attempts, interrupted))
@@ -100,9 +87,26 @@ class Driver:
         run.facts.append(fact)
         self._wake(run)
 
+    def expire(self, run: DrivenRun) -> None:
+        """The run has been driven for as long as it may be."""
+        self.notice(run, Expired())
+
+    def refuse(self, instruction_id: str, why: str, *, epoch: int | None) -> None:
+        """Answer an instruction that its run can't obey, as long as nobody else drives the run. A store that did not
+        take the answer, or may not have, is given it again."""
+        if self._is_stopped:
+            return
+        try:
+            self._store.refuse(instruction_id, why, epoch=epoch)
+        except (StoreBusy, CommitUnknown):
+            self._tasks.later(
+                AGAIN_MILLISECONDS,
+                lambda: self._guarded(lambda: self.refuse(instruction_id, why, epoch=epoch)),
+            )
+
     def drain(self) -> None:
         """No further stage starts; what runs may finish and is recorded."""
-        self._is_draining = True
+        self._orderer.is_draining = True
 
     def stop(self) -> None:
         """Nothing is recorded any more. What was in flight is interrupted, and taken up by whoever comes."""
@@ -131,7 +135,7 @@ class Driver:
             self._guarded(self._take_turn)
             self._be_due()
 
-    def _guarded(self, part: Callable[[], int]) -> None:
+    def _guarded(self, part: Callable[[], int | None]) -> None:
         """Take a part of a turn. Whatever escapes it leaves memory ahead of the store: then nothing is recorded
         any more, and the orchestrator ends. A positive answer says when to go on with the batch that waits."""
         try:
@@ -159,6 +163,9 @@ class Driver:
             self._decide(run, at)
             if run.entries:
                 turned.append(run)
+            else:
+                self._answer(run)
+                self._let_go(run)
         return self._recorder.record(turned) if turned else 0
 
     def _gather(self, run: DrivenRun, at: int) -> None:
@@ -166,7 +173,7 @@ class Driver:
         if facts:
             run.facts = []
             for fact in facts:
-                _GATHER[type(fact)](self, run, fact, at)
+                self._gatherer.take(run, fact, at)
 
     def _decide(self, run: DrivenRun, at: int) -> None:
         """Decide and write until nothing new follows without the world."""
@@ -174,16 +181,16 @@ class Driver:
         is_news = True
         while is_news:
             is_news = False
-            is_failing = state.is_failing
+            ending = state.ending
             for action in decide(state):
                 kind = type(action)
                 seq = state.seq
-                _CARRY_OUT[kind](self, run, action, at)
+                self._orderer.carry_out(run, action, at)
                 if state.seq != seq and kind not in _ONLY_BEGINS:
                     is_news = True
                 if state.held:
                     return
-                if state.is_failing is not is_failing:
+                if state.ending != ending:
                     break  # what else was to be done going forward is not to be done any more
 
     def _recorded(self, run: DrivenRun, error: Exception | None) -> None:
@@ -195,6 +202,7 @@ class Driver:
         if run.observer is not None:
             for entry in entries:
                 run.observer(entry, run.state)
+        self._answer(run)
         outbox = run.outbox
         if outbox:
             run.outbox = []
@@ -203,17 +211,27 @@ class Driver:
         if state.is_settled or state.held:
             self._rest(run)
 
+    def _answer(self, run: DrivenRun) -> None:
+        """Refuse what the run can't obey, now that what keeps it from that is on record."""
+        refused, run.refused = run.refused, []
+        for instruction_id, why in refused:
+            self.refuse(instruction_id, why, epoch=run.epoch)
+
     def _rest(self, run: DrivenRun) -> None:
         """The run is settled, or held and perhaps with something in flight still."""
-        if run.state.is_settled:
-            del self.runs[run.state.run_id]
+        self._let_go(run)
         if run.settled is not None and run.is_at_rest:
             run.settled()
+
+    def _let_go(self, run: DrivenRun) -> None:
+        """A run that has settled is driven no more, unless somebody has told it something meanwhile."""
+        if run.state.is_settled and not run.facts and self.runs.get(run.state.run_id) is run:
+            del self.runs[run.state.run_id]
 
     def _give_up(self, run: DrivenRun, error: Exception) -> None:
         """The run is another orchestrator's now, or was refused: what it waited for here is for nobody."""
         run.error = error
-        run.outbox = []
+        run.outbox, run.refused = [], []
         del self.runs[run.state.run_id]
         for timer in run.timers.values():
             timer.cancel()
@@ -221,213 +239,6 @@ class Driver:
         if run.settled is not None:
             run.settled()
 
-    # ---- facts -> entries ----
-
-    def _attempt_reported(self, run: DrivenRun, fact: AttemptReported, at: int) -> None:
-        stage = run.state.stages[fact.stage]
-        if not stage.in_flight or stage.attempts != fact.attempt:
-            return
-        if run.asked:
-            run.asked.discard(("end", fact.stage))
-        report = fact.report
-        error_kind = report.error.kind if report.error is not None else ""
-        if report.outcome == statuses.COMPLETED:
-            run.outputs[fact.stage] = report.outputs
-            jitter = 0
-        else:
-            jitter = self._chance.permille()
-        body = attempt_ended(run.state, stage, report.outcome, error_kind, at=at, jitter_permille=jitter)
-        payload = self._payloads.keep(run, report_payload(report))
-        run.write(body, at=at, block=stage.sealed.block, payload=payload)
-        if body.becomes == statuses.COMPLETED:
-            run.values.update(report.outputs)
-        if body.becomes != statuses.VALIDATING and run.rounds:
-            run.rounds.pop(fact.stage, None)
-
-    def _rollback_reported(self, run: DrivenRun, fact: RollbackReported, at: int) -> None:
-        stage = run.state.stages[fact.stage]
-        if not stage.rollback_in_flight or stage.rollback_attempts != fact.attempt:
-            return
-        error_kind = fact.report.error.kind if fact.report.error is not None else ""
-        body = rollback_ended(
-            stage, fact.report.outcome, error_kind, at=at, jitter_permille=self._chance.permille()
-        )
-        payload = self._payloads.keep(run, report_payload(fact.report))
-        run.write(body, at=at, block=stage.sealed.block, payload=payload)
-
-    def _searched(self, run: DrivenRun, fact: Searched, at: int) -> None:
-        run.asked.discard(("search", fact.stage))
-        stage = run.state.stages[fact.stage]
-        if stage.found or stage.status not in (statuses.PENDING, statuses.WAITING) or run.state.is_failing:
-            return
-        block = stage.sealed.block
-        if fact.found is not None:
-            payload = self._payloads.keep(run, {"variables": dict(fact.found)})
-            run.write(DependenciesFound(fact.stage, fact.now), at=at, block=block, payload=payload)
-            run.values.update(fact.found)
-        elif fact.verdict == "ambiguous":
-            payload = self._payloads.keep(run, {"error": {"kind": "ambiguous", "message": fact.message}})
-            run.write(StageFailed(fact.stage, "ambiguous"), at=at, block=block, payload=payload)
-        else:
-            look = stage.looks + 1
-            again = at + BUCKET_ERROR_DELAY_MILLISECONDS
-            if fact.verdict == "missing":
-                again = look_again_at(stage.sealed.stage.delay, look, at=at)
-            payload = self._payloads.keep(run, {fact.verdict: fact.message})
-            run.write(StageWaiting(fact.stage, look, again, fact.now), at=at, block=block, payload=payload)
-
-    def _tested(self, run: DrivenRun, fact: Tested, at: int) -> None:
-        self._validator.tested(run, fact, at)
-
-    def _released(self, run: DrivenRun, fact: Released, at: int) -> None:
-        if run.state.held:
-            run.write(RunReleased(fact.by), at=at)
-
-    # ---- actions -> entries, and what to do once they are durable ----
-
-    def _evaluate_when(self, run: DrivenRun, action: actions.EvaluateWhen, at: int) -> None:
-        stage = run.state.stages[action.stage]
-        verdict, message = self._performer.evaluate_when(run, stage, at)
-        block = stage.sealed.block
-        if message:
-            payload = self._payloads.keep(run, {"error": {"kind": "expression", "message": message}})
-            run.write(StageFailed(action.stage, "expression"), at=at, block=block, payload=payload)
-        else:
-            run.write(WhenTested(action.stage, verdict, stage.now_at or at), at=at, block=block)
-
-    def _skip_stage(self, run: DrivenRun, action: actions.SkipStage, at: int) -> None:
-        stage = run.state.stages[action.stage]
-        run.write(StageSkipped(action.stage, action.needs), at=at, block=stage.sealed.block)
-        run.values.update(defaults_of(stage))
-
-    def _search(self, run: DrivenRun, action: actions.SearchDependencies, at: int) -> None:
-        if self._is_draining or self._is_early(run, ("search", action.stage), action.not_before, at):
-            return
-        if ("search", action.stage) not in run.asked:
-            run.asked.add(("search", action.stage))
-            self._performer.search(run, run.state.stages[action.stage], at, self.notice)
-
-    def _start_attempt(self, run: DrivenRun, action: actions.StartAttempt, at: int) -> None:
-        stage = run.state.stages[action.stage]
-        if self._is_draining or self._is_early(run, ("start", action.stage), action.not_before, at):
-            return
-        if stage.started_at and self._is_held_by_code(run, stage, "attempt", at):
-            return
-        self.start(run, stage, at)
-
-    def start(self, run: DrivenRun, stage: StageState, at: int, *, reexecution: bool = False) -> None:
-        """Order the stage's next attempt."""
-        name = stage.sealed.stage.name
-        written = run.state.written
-        inputs = {read: written[read] for read in stage.sealed.reads if read in written} if written else {}
-        code = {} if stage.started_at else self._performer.code_of(run, stage)
-        body = AttemptStarted(name, stage.attempts + 1, reexecution, inputs, code)
-        run.write(body, at=at, block=stage.sealed.block)
-        run.outbox.append(body)
-
-    def _validate_stage(self, run: DrivenRun, action: actions.ValidateStage, at: int) -> None:
-        stage = run.state.stages[action.stage]
-        if action.stage not in run.rounds and self._is_held_by_code(run, stage, "attempt", at):
-            return
-        if not self._validator.stage(run, stage, at, self.notice, self._is_early) or self._is_draining:
-            return
-        if not self._is_held_by_code(run, stage, "attempt", at):
-            self._validator.executed_again(run, action.stage)
-            self.start(run, stage, at, reexecution=True)
-
-    def _validate_block(self, run: DrivenRun, action: actions.ValidateBlock, at: int) -> None:
-        self._validator.block(run, action.block, at, self.notice, self._is_early)
-
-    def _end_attempt(self, run: DrivenRun, action: actions.EndAttempt, at: int) -> None:
-        key = ("end", action.stage)
-        if key not in run.asked:
-            run.asked.add(key)
-            run.outbox.append(action)
-            if not run.entries:  # nothing is to be recorded first
-                outbox, run.outbox = run.outbox, []
-                self._performer.begin(run, outbox, self.notice)
-
-    def _cancel_stage(self, run: DrivenRun, action: actions.CancelStage, at: int) -> None:
-        stage = run.state.stages[action.stage]
-        for work in ("start", "search", "validate"):
-            timer = run.timers.pop((work, action.stage), None)
-            if timer is not None:
-                timer.cancel()
-        run.write(StageCancelled(action.stage), at=at, block=stage.sealed.block)
-
-    def _plan_rollback(self, run: DrivenRun, action: actions.PlanRollback, at: int) -> None:
-        run.write(action.planned, at=at, block=run.state.block)
-
-    def _start_rollback(self, run: DrivenRun, action: actions.StartRollback, at: int) -> None:
-        if self._is_draining or self._is_early(run, ("rollback", action.stage), action.not_before, at):
-            return
-        stage = run.state.stages[action.stage]
-        if self._is_held_by_code(run, stage, "rollback", at):
-            return
-        body = RollbackStarted(action.stage, action.attempt, action.outcome)
-        run.write(body, at=at, block=stage.sealed.block)
-        run.outbox.append(body)
-
-    def _hold(self, run: DrivenRun, action: actions.Hold, at: int) -> None:
-        run.write(
-            RunHeld(action.reason, action.stage), at=at, block=run.state.stages[action.stage].sealed.block
-        )
-
-    def _settle(self, run: DrivenRun, action: actions.Settle, at: int) -> None:
-        run.write(action.settled, at=at)
-
-    def _is_held_by_code(self, run: DrivenRun, stage: StageState, work: str, at: int) -> bool:
-        """Code that differs from what the first attempt pinned, or is gone, holds the run."""
-        pinned = stage.code
-        if not pinned:
-            return False
-        found = self._performer.code_of(run, stage)
-        for part in PINNED_WORK[work]:
-            if pinned.get(part, "") != found.get(part, ""):
-                reason = "code_changed" if found.get(part) else "code_gone"
-                run.write(RunHeld(reason, stage.sealed.stage.name), at=at, block=stage.sealed.block)
-                return True
-        return False
-
-    def _is_early(self, run: DrivenRun, key: Any, not_before: int, at: int) -> bool:
-        """Whether it is too early yet; then the run is woken at that moment."""
-        if not_before <= at:
-            timer = run.timers.pop(key, None)
-            if timer is not None:  # the clock was put forward meanwhile
-                timer.cancel()
-            return False
-        if key not in run.timers:
-
-            def due() -> None:
-                run.timers.pop(key, None)
-                self._wake(run)
-
-            run.timers[key] = self._tasks.later(not_before - at, due)
-        return True
-
 
 _ONLY_BEGINS = frozenset({actions.StartAttempt, actions.StartRollback})
 """What puts something in flight and so leaves nothing more to decide: the world has the word."""
-
-_GATHER: dict[type, Callable[[Driver, DrivenRun, Any, int], None]] = {
-    AttemptReported: Driver._attempt_reported,
-    RollbackReported: Driver._rollback_reported,
-    Searched: Driver._searched,
-    Tested: Driver._tested,
-    Released: Driver._released,
-}
-
-_CARRY_OUT: dict[type, Callable[[Driver, DrivenRun, Any, int], None]] = {
-    actions.EvaluateWhen: Driver._evaluate_when,
-    actions.SkipStage: Driver._skip_stage,
-    actions.SearchDependencies: Driver._search,
-    actions.StartAttempt: Driver._start_attempt,
-    actions.ValidateStage: Driver._validate_stage,
-    actions.ValidateBlock: Driver._validate_block,
-    actions.EndAttempt: Driver._end_attempt,
-    actions.CancelStage: Driver._cancel_stage,
-    actions.PlanRollback: Driver._plan_rollback,
-    actions.StartRollback: Driver._start_rollback,
-    actions.Hold: Driver._hold,
-    actions.Settle: Driver._settle,
-}

@@ -1,23 +1,26 @@
-"""What comes in from the world between two turns of a run."""
+"""What comes in from the world between two turns of a run. `stage` may be an item of one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from clew.core.running.instructions import Instruction
 from clew.ports import AttemptReport, Finding
 
 
 class AttemptReported(NamedTuple):
-    """The stage's attempt of that number ended."""
+    """The attempt of that number ended. `left`: how it left the objects that its rollback puts back, by place; None
+    when nobody could tell, or there are none."""
 
     stage: str
     attempt: int
     report: AttemptReport
+    left: Mapping[str, str | None] | None = None
 
 
 class RollbackReported(NamedTuple):
-    """A try at the stage's rollback ended."""
+    """A try at the rollback ended."""
 
     stage: str
     attempt: int
@@ -34,6 +37,19 @@ class Searched(NamedTuple):
     verdict: str
     message: str
     now: int
+    pass_number: int
+
+
+class Kept(NamedTuple):
+    """The objects that the stage's rollback would put back were kept; or not, and what the bucket said. `is_final`
+    says that trying again can't help."""
+
+    stage: str
+    kept: Sequence[Mapping[str, Any]] | None
+    error: str
+    is_final: bool
+    now: int
+    pass_number: int
 
 
 class Tested(NamedTuple):
@@ -43,12 +59,18 @@ class Tested(NamedTuple):
     number: int
     findings: tuple[Finding, ...]
     error: str
+    pass_number: int
 
 
-class Released(NamedTuple):
-    """A person says that the run goes on."""
+class Instructed(NamedTuple):
+    """A person tells the run something. `instruction_id` is empty where nobody waits for an answer."""
 
-    by: str
+    instruction_id: str
+    instruction: Instruction
 
 
-Fact = AttemptReported | RollbackReported | Searched | Tested | Released
+class Expired(NamedTuple):
+    """The run has been driven for as long as it may be."""
+
+
+Fact = AttemptReported | RollbackReported | Searched | Kept | Tested | Instructed | Expired

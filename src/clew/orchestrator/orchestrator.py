@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from clew.core.running.instructions import Instruction, refusal
 from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.creating import RunMaker
 from clew.orchestrator.driven_run import DrivenRun, Observer, Origin
 from clew.orchestrator.driver import Driver
-from clew.orchestrator.facts import Released
+from clew.orchestrator.facts import Instructed
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.programs import ProgramBook
-from clew.ports import Bucket, BucketError, Chance, Clock, Executor, Store, StoreError
+from clew.ports import (
+    Bucket,
+    BucketError,
+    Chance,
+    Clock,
+    CommitUnknown,
+    Executor,
+    FlushFailed,
+    Store,
+    StoreBusy,
+    StoreError,
+    Tasks,
+)
 
 Json = Any
 
 PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
 """The largest payload that is read back: four times what an attempt may give out."""
+
+
+ATTEND_MILLISECONDS = 200
+"""How often the store is asked whether somebody has said something: a person notices no such delay, and asking
+costs some ten microseconds."""
 
 
 class Orchestrator:
@@ -37,6 +56,7 @@ class Orchestrator:
         executors: Iterable[Executor],
         clock: Clock,
         chance: Chance,
+        tasks: Tasks,
         failed: asyncio.Future[None],
         release: Callable[[], None],
     ) -> None:
@@ -45,9 +65,13 @@ class Orchestrator:
         self.programs = programs
         self._payload_bucket = payload_bucket
         self._executors = tuple(executors)
+        self._tasks = tasks
         self._maker = RunMaker(store=store, programs=programs, payloads=payloads, clock=clock, chance=chance)
         self._failed = failed
         self._release = release
+        self._in_hand: set[str] = set()
+        """The instructions that were given to their runs and are not on record as answered yet."""
+        self._is_closed = False
         self._waiting: set[asyncio.Future[None]] = set()
         failed.add_done_callback(self._tell_waiting)
 
@@ -77,20 +101,81 @@ class Orchestrator:
         self, run_id: str, version: str, origin_text: str, observer: Observer | None = None
     ) -> DrivenRun:
         """Drive an unfinished run from its last recorded state on, fencing whoever drove it. Raises StoreError."""
-        program = self.programs.of_version(version)
-        epoch = self.store.take_over(run_id)
-        run = DrivenRun(program, run_id, epoch=epoch, origin=msgspec.json.decode(origin_text, type=Origin))
+        driven = self.driver.runs.get(run_id)
+        if driven is not None:
+            driven.observer = observer or driven.observer
+            return driven
+        self.programs.of_version(version)  # before anybody is fenced
+        run = self._restored(version, origin_text, run_id, self.store.take_over(run_id))
         run.observer = observer
+        self.driver.take_up(run)
+        return run
+
+    def _restored(self, version: str, origin_text: str, run_id: str, epoch: int) -> DrivenRun:
+        """The run as its journal has it. Raises StoreError."""
+        program = self.programs.of_version(version)
+        run = DrivenRun(program, run_id, epoch=epoch, origin=msgspec.json.decode(origin_text, type=Origin))
         journal = self.store.journal(run_id)
         if not journal:
             raise StoreError(f"run {run_id} has no journal; verify the store")
         run.restore(journal, self._payload_values(run_id))
-        self.driver.take_up(run)
         return run
 
     def release(self, run: DrivenRun, by: str) -> None:
         """A person says that a held run goes on."""
-        self.driver.notice(run, Released(by))
+        self.driver.notice(run, Instructed("", Instruction("resume", by)))
+
+    # ---- what people say ----
+
+    def attend(self) -> None:
+        """Have every instruction that waits in the store obeyed or refused, each by its run, in the order in which
+        they were said. Raises StoreError."""
+        waiting = self.store.instructions()
+        self._in_hand &= {instruction_id for instruction_id, _, _ in waiting}
+        for instruction_id, run_id, content in waiting:
+            if instruction_id in self._in_hand:
+                continue
+            try:
+                instruction = msgspec.json.decode(content, type=Instruction)
+                run = self.driver.runs.get(run_id) or self._called_up(instruction_id, run_id, instruction)
+            except (StoreBusy, CommitUnknown, FlushFailed):
+                raise
+            except (StoreError, msgspec.ValidationError) as error:
+                # The run, or the instruction, can't be read. That is no reason to drive no other run.
+                row = self.store.run(run_id)
+                self._refuse(instruction_id, str(error), None if row is None else row["epoch"])
+                continue
+            if run is not None:
+                self._in_hand.add(instruction_id)
+                self.driver.notice(run, Instructed(instruction_id, instruction))
+
+    def attend_regularly(self) -> None:
+        """Attend from here on, several times a second, until this orchestrator is closed."""
+
+        def attend() -> None:
+            if self._is_closed:
+                return
+            with suppress(StoreBusy, CommitUnknown):
+                self.attend()
+            self._tasks.later(ATTEND_MILLISECONDS, attend)
+
+        self._tasks.soon(attend)
+
+    def _called_up(self, instruction_id: str, run_id: str, instruction: Instruction) -> DrivenRun | None:
+        """A run that nobody drives, if it can obey: then it is driven from here on."""
+        row = self.store.run(run_id)
+        if row is None:
+            self._refuse(instruction_id, f"there is no run {run_id}", None)
+            return None
+        why = refusal(self._restored(row["version"], row["origin"], run_id, row["epoch"]).state, instruction)
+        if why:
+            self._refuse(instruction_id, why, row["epoch"])
+            return None
+        return self.take_up(run_id, row["version"], row["origin"])
+
+    def _refuse(self, instruction_id: str, why: str, epoch: int | None) -> None:
+        self._in_hand.add(instruction_id)
+        self.driver.refuse(instruction_id, why, epoch=epoch)
 
     def _payload_values(self, run_id: str) -> dict[int, dict[str, Json]]:
         values: dict[int, dict[str, Json]] = {}
@@ -131,6 +216,11 @@ class Orchestrator:
         if not run.is_at_rest:
             self._failed.result()
 
+    def check(self) -> None:
+        """Raises what has ended this orchestrator, if anything has."""
+        if self._failed.done():
+            self._failed.result()
+
     def _tell_waiting(self, failed: asyncio.Future[None]) -> None:
         """This orchestrator ends by an error: whoever waits for a run need not wait any longer."""
         for rest in self._waiting:
@@ -139,6 +229,7 @@ class Orchestrator:
 
     async def close(self) -> None:
         """Stop now. What was in flight is ended and left to whoever takes the runs up."""
+        self._is_closed = True
         self.driver.stop()
         for executor in self._executors:
             await executor.close()

@@ -42,14 +42,17 @@ class PayloadKeeper:
         return PayloadContent(salt, content, key)
 
 
-def report_payload(report: AttemptReport) -> dict[str, Json] | None:
-    """What an attempt's report says beyond its verdict. A result that the outputs say whole is not repeated."""
+def report_payload(report: AttemptReport, outputs_name: str = "variables") -> dict[str, Json] | None:
+    """What an attempt's report says beyond its verdict. A result that the outputs say whole is not repeated.
+
+    The outputs of an item are no `variables`: those are the stage's, when it has gathered them.
+    """
     outputs, result = report.outputs, report.result
     if result is None and not outputs and report.error is None and not report.log_size:
         return None
     payload: dict[str, Json] = {}
     if outputs:
-        payload["variables"] = outputs
+        payload[outputs_name] = outputs
     if result is not None and not _says_no_more(result, outputs):
         payload["result"] = result
     if report.error is not None and report.outcome != statuses.COMPLETED:

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from clew.core.program import expressions
 from clew.core.program.model import Condition, Dependency, Stage
+from clew.core.program.variables import TemplateError
 from clew.core.running.actions import EndAttempt
 from clew.core.running.entries import AttemptStarted, RollbackStarted
 from clew.core.running.sealed_program import SealedProgram
-from clew.core.running.state import StageState
+from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import DrivenRun
-from clew.orchestrator.facts import AttemptReported, Fact, RollbackReported, Searched, Tested
+from clew.orchestrator.facts import AttemptReported, Fact, Kept, RollbackReported, Searched, Tested
 from clew.orchestrator.requests import (
     StageWork,
     Surroundings,
     block_scope,
     block_test_request,
     execute_request,
+    restored_places,
     rollback_request,
     scope_of,
     test_request,
 )
-from clew.ports import AttemptReport, AttemptRequest, Executor, Finding, Searcher, Tasks
+from clew.ports import (
+    AttemptReport,
+    AttemptRequest,
+    BucketError,
+    Executor,
+    Finding,
+    Keeper,
+    Searcher,
+    Tasks,
+)
 
 Json = Any
 Notice = Callable[[DrivenRun, Fact], None]
 CodeOf = Callable[[Stage, str], dict[str, str]]
 """The digests of the functions of a stage, seen from a folder: by `execute`, `validate`, `rollback`. What has no
 functions, or functions that are gone, is left out."""
+LOOKS_MAX = 3
+"""How often a bucket is asked how an attempt left its objects: if it does not answer, nobody knows."""
+
 TestPure = Callable[[Condition, Mapping[str, Json]], Finding]
 
 
@@ -41,6 +56,7 @@ class Performer:
         *,
         executors: Mapping[str, Executor],
         searcher: Searcher,
+        keeper: Keeper,
         tasks: Tasks,
         around: Surroundings,
         code_of: CodeOf,
@@ -49,6 +65,7 @@ class Performer:
     ) -> None:
         self._executors = executors
         self._searcher = searcher
+        self._keeper = keeper
         self._tasks = tasks
         self._around = around
         self._code_of = code_of
@@ -67,11 +84,11 @@ class Performer:
             if type(order) is EndAttempt:
                 ends.append(order)
                 continue
-            stage = run.state.stages[order.stage]
-            work = works[order.stage]
+            stage = run.state.units[order.stage]
+            work = works[stage.sealed.stage.name]
             if type(order) is AttemptStarted:
                 request = execute_request(run, stage, work, self._around)
-                ended = _attempt_notice(run, order, notice)
+                ended = self._attempt_notice(run, order, notice)
             else:
                 request = rollback_request(run, stage, work, self._around)
                 ended = _rollback_notice(run, order, notice)
@@ -81,13 +98,13 @@ class Performer:
         for (
             order
         ) in ends:  # after the submissions: what one turn orders and takes back must have begun to end
-            stage = run.state.stages[order.stage]
+            stage = run.state.units[order.stage]
             attempt_id = f"{run.state.run_id}/{order.stage}.{order.attempt}"
             self._executors[stage.sealed.stage.executor].cancel(attempt_id)
 
     def abandon(self, run: DrivenRun) -> None:
         """Another orchestrator has the run: end what is in flight here; its reports are for nobody."""
-        for name, stage in run.state.stages.items():
+        for name, stage in run.state.units.items():
             executor = self._executors[stage.sealed.stage.executor]
             if stage.in_flight:
                 executor.cancel(f"{run.state.run_id}/{name}.{stage.attempts}")
@@ -105,6 +122,54 @@ class Performer:
             }
             self._works[program.version] = works
         return works
+
+    def _attempt_notice(
+        self, run: DrivenRun, order: AttemptStarted, notice: Notice
+    ) -> Callable[[AttemptReport], None]:
+        if order.stage in run.kept:
+            return lambda report: self.report(run, order.stage, order.attempt, report, notice)
+        return lambda report: notice(run, AttemptReported(order.stage, order.attempt, report))
+
+    # ---- objects that a rollback puts back ----
+
+    def report(self, run: DrivenRun, name: str, attempt: int, report: AttemptReport, notice: Notice) -> None:
+        """An attempt has ended that may have overwritten what was kept: look first how it left that."""
+        places = [str(each["place"]) for each in run.kept[name]]
+        buckets = {**self._around.buckets, **run.origin.buckets}
+
+        async def look() -> None:
+            left = await self._tasks.outside(lambda: self._look(places, buckets))
+            notice(run, AttemptReported(name, attempt, report, left))
+
+        self._tasks.start(look(), name=f"look after {name}")
+
+    def _look(self, places: Sequence[str], buckets: Mapping[str, str]) -> Mapping[str, str | None] | None:
+        for _ in range(LOOKS_MAX):
+            try:
+                return self._keeper.look(places, buckets)
+            except BucketError:
+                continue
+        return None  # whoever puts them back will find out, or ask
+
+    def keep(self, run: DrivenRun, stage: StageState, at: int, notice: Notice) -> None:
+        """Keep the objects that the stage's rollback would put back; the answer comes as a fact."""
+        now, name, pass_number = stage.now_at or at, stage.name, run.state.pass_number
+        folder = f"{run.state.run_id}/kept/{_safe(name)}.{pass_number}"
+        buckets = {**self._around.buckets, **run.origin.buckets}
+
+        def answer() -> Kept:
+            try:
+                kept = self._keeper.keep(restored_places(run, stage, now=now), folder, buckets)
+            except (TemplateError, ValueError) as error:
+                return Kept(name, None, str(error), True, now, pass_number)
+            except BucketError as error:
+                return Kept(name, None, str(error), False, now, pass_number)
+            return Kept(name, kept, "", False, now, pass_number)
+
+        async def keep() -> None:
+            notice(run, await self._tasks.outside(answer))
+
+        self._tasks.start(keep(), name=f"keep for {name}")
 
     # ---- what the code is ----
 
@@ -143,9 +208,11 @@ class Performer:
         else:
             request = test_request(run, stage, conditions, self._around, number=number)
 
+        pass_number = run.state.pass_number
+
         def ended(report: AttemptReport) -> None:
             error = "" if report.error is None else report.error.message
-            notice(run, Tested(key, number, report.findings, error))
+            notice(run, Tested(key, number, report.findings, error, pass_number))
 
         self._executors[request.executor].submit(request, ended)
 
@@ -156,22 +223,27 @@ class Performer:
         now = stage.now_at or at
         scope = scope_of(run, stage, stage.sealed.reads, now=now)
         buckets = {**self._around.buckets, **run.origin.buckets}
-        name, dependencies = stage.sealed.stage.name, stage.sealed.stage.file_dependencies
+        name, pass_number = stage.name, run.state.pass_number
+        dependencies = stage.sealed.stage.file_dependencies
+        inputs = {one.name: run.supplied[one.name] for one in stage.sealed.stage.input_dependencies}
+        scope.update(inputs)
 
         async def look() -> None:
             answer = await self._tasks.outside(lambda: self._search(dependencies, scope, buckets))
-            notice(run, Searched(name, answer.found, answer.verdict, answer.message, now))
+            found = None if answer.found is None else {**inputs, **answer.found}
+            notice(run, Searched(name, found, answer.verdict, answer.message, now, pass_number))
 
         self._tasks.start(look(), name=f"search for {name}")
 
     def _search(
-        self, dependencies: tuple[Dependency, ...], scope: Mapping[str, Json], buckets: Mapping[str, str]
+        self, dependencies: Sequence[Dependency], scope: Mapping[str, Json], buckets: Mapping[str, str]
     ) -> Any:
         return self._searcher(dependencies, scope, buckets)
 
 
-def _attempt_notice(run: DrivenRun, order: AttemptStarted, notice: Notice) -> Callable[[AttemptReport], None]:
-    return lambda report: notice(run, AttemptReported(order.stage, order.attempt, report))
+def _safe(name: str) -> str:
+    """A stage's name as a segment of a key."""
+    return quote(name, safe="")
 
 
 def _rollback_notice(

@@ -10,9 +10,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from clew.core.program.model import Command, Condition, Stage
+from clew.core.program.model import ITEM_COUNT_MAX, Command, Condition, Stage
+from clew.core.program.variables import ITEM_NAMES, TemplateError, render
 from clew.core.running import statuses
-from clew.core.running.state import RunState, StageState
+from clew.core.running.stage_state import StageState
+from clew.core.running.state import RunState
 from clew.core.sealing.canonical import KEY_TAG, ROLLBACK_KEY_TAG
 from clew.orchestrator.driven_run import DrivenRun
 from clew.ports import AttemptRequest, OutputItem, SecretSource, WorkItem
@@ -22,14 +24,16 @@ Json = Any
 KEY_LENGTH = 40
 """Characters of an idempotency key after its prefix, hex: 160 bits, more than chance or an adversary can meet."""
 
-FIRST_PASS = 1
+RESTORE = "restore_files"
+"""The command that puts kept objects back, after the rollback's own."""
 
 
 class Surroundings:
     """What every attempt of this orchestrator is told of the machine: where buckets and secrets are, where
-    logs go. `log_path` names the file of an attempt's log, by run, stage and attempt; empty for none."""
+    copies of objects and logs go. `log_path` names the file of an attempt's log, by run, stage and attempt; empty
+    for none."""
 
-    __slots__ = ("buckets", "log_path", "secrets")
+    __slots__ = ("buckets", "kept_bucket", "log_path", "secrets")
 
     def __init__(
         self,
@@ -37,8 +41,10 @@ class Surroundings:
         buckets: Mapping[str, str],
         secrets: Mapping[str, SecretSource],
         log_path: Callable[[str, str, str], str],
+        kept_bucket: str = "",
     ) -> None:
         self.buckets, self.secrets, self.log_path = buckets, secrets, log_path
+        self.kept_bucket = kept_bucket
 
 
 class StageWork:
@@ -48,7 +54,10 @@ class StageWork:
 
     def __init__(self, program: str, stage: Stage, around: Surroundings) -> None:
         self.execute = _unchanging(program, stage, stage.execute, around, work="execute")
-        self.rollback = _unchanging(program, stage, stage.rollback.commands, around, work="rollback")
+        commands: list[Command] = [*stage.rollback.commands]
+        if stage.rollback.restore:
+            commands.append(Command(RESTORE))
+        self.rollback = _unchanging(program, stage, commands, around, work="rollback")
 
 
 def _unchanging(
@@ -58,6 +67,7 @@ def _unchanging(
     timeout = stage.rollback.timeout_milliseconds if work == "rollback" else stage.timeout_milliseconds
     outputs = stage.outputs if work == "execute" else ()
     made = () if work == "execute" else tuple(output.name for output in stage.outputs)
+    told = tuple(sorted(ITEM_NAMES)) if stage.for_each is not None else ()
     return AttemptRequest(
         attempt_id="",
         work=work,
@@ -68,7 +78,7 @@ def _unchanging(
         idempotency_key="",
         items=tuple(WorkItem(each.name, each.params) for each in items),
         scope={},
-        inputs=(*stage.inputs, *(one.name for one in stage.dependencies), *made),
+        inputs=(*stage.inputs, *(one.name for one in stage.dependencies), *made, *told),
         outputs=tuple(OutputItem(each.name, each.source) for each in outputs),
         environment=stage.environment,
         timeout_milliseconds=timeout,
@@ -93,10 +103,16 @@ def rollback_request(
     (null where there are none), how the stage ended, and its attempts."""
     scope = scope_of(run, stage, stage.sealed.rollback_reads)
     scope["outcome"] = stage.outcome
-    scope["attempts"] = [{"attempt": n, "outcome": each} for n, each in enumerate(stage.outcomes, start=1)]
+    told = zip(stage.attempt_numbers, stage.outcomes, strict=True)
+    scope["attempts"] = [{"attempt": number, "outcome": outcome} for number, outcome in told]
     scope["rollback_idempotency_key"] = idempotency_key(run.state.run_id, stage, ROLLBACK_KEY_TAG)
     number = f"{stage.attempts}.rollback.{stage.rollback_attempts}"
-    return _filled(run, stage, work.rollback, scope, around, number=number)
+    request = _filled(run, stage, work.rollback, scope, around, number=number)
+    if stage.kept_seq < 0:
+        return request
+    return replace(
+        request, kept=run.kept[stage.name], left=run.left.get(stage.name), kept_bucket=around.kept_bucket
+    )
 
 
 def test_request(
@@ -152,7 +168,7 @@ def _filled(
     *,
     number: str,
 ) -> AttemptRequest:
-    run_id, name, origin = run.state.run_id, stage.sealed.stage.name, run.origin
+    run_id, name, origin = run.state.run_id, stage.name, run.origin
     request = replace(
         unchanging,
         attempt_id=f"{run_id}/{name}.{number}",
@@ -169,8 +185,9 @@ def _filled(
 
 
 def idempotency_key(run_id: str, stage: StageState, tag: bytes) -> str:
-    """The key of a stage and pass, the same in every attempt; a rollback has one of its own beside it."""
-    name = f"{run_id}\0{stage.sealed.stage.name}\0\0{FIRST_PASS}"
+    """The key of a stage, item and pass, the same in every attempt; a rollback has one of its own beside it."""
+    item = "" if stage.parent is None else stage.index
+    name = f"{run_id}\0{stage.sealed.stage.name}\0{item}\0{stage.pass_number}"
     prefix = "ck1_" if tag is KEY_TAG else "cr1_"
     return prefix + sha256(tag + name.encode()).hexdigest()[:KEY_LENGTH]
 
@@ -182,15 +199,52 @@ def scope_of(run: DrivenRun, stage: StageState, names: Iterable[str], *, now: in
     """The values of those names for that stage: the map's, its own outputs, what is built in. An output that
     was never written is null. `now` counts as long as the journal has not fixed the stage's."""
     scope: dict[str, Json] = {}
-    own = run.outputs.get(stage.sealed.stage.name, {})
+    if stage.parent is not None:
+        scope["item"], scope["index"] = items_of(run, stage.parent)[stage.index], stage.index
+    own = run.outputs.get(stage.name, {})
+    if stage.parent is not None:  # under these names the map has its stage's, if anything
+        own = {**dict.fromkeys(output.name for output in stage.sealed.stage.outputs), **own}
     for name in names:
         if name in own:
             scope[name] = own[name]
         elif name in run.values:
             scope[name] = run.values[name]
-        else:
+        elif name not in scope:
             scope[name] = _built_in(name, run.state, stage, now)
     return scope
+
+
+class NoItems(ValueError):
+    """What a stage is to be done for is no list, or too long a one; the message says so."""
+
+
+def items_of(run: DrivenRun, stage: StageState, *, now: int = 0) -> list[Json]:
+    """The values for each of which the stage is done. Raises NoItems."""
+    known = run.items.get(stage.name)
+    if known is None:
+        scope = scope_of(run, stage, stage.sealed.reads, now=now)
+        try:
+            known = render(stage.sealed.stage.for_each, scope)
+        except TemplateError as error:
+            raise NoItems(f"for_each: {error}") from error
+        if not isinstance(known, list):
+            raise NoItems(
+                f"for_each: '{stage.sealed.stage.for_each}' gives {known!r:.60}, and must give a list"
+            )
+        if len(known) > ITEM_COUNT_MAX:
+            raise NoItems(f"for_each: there are {len(known)} values; {ITEM_COUNT_MAX} are the most")
+        run.items[stage.name] = known
+    return known
+
+
+def restored_places(run: DrivenRun, stage: StageState, *, now: int) -> list[str]:
+    """The places whose objects the rollback puts back. Raises TemplateError."""
+    scope = scope_of(run, stage, stage.sealed.reads, now=now)
+    places: list[str] = []
+    for given in stage.sealed.stage.rollback.restore:
+        found = render(given, scope)
+        places += [str(place) for place in found] if isinstance(found, list) else [str(found)]
+    return places
 
 
 def _built_in(name: str, state: RunState, stage: StageState | None, now: int = 0) -> Json:

@@ -14,7 +14,8 @@ from clew.core.running import statuses
 from clew.core.running.consequences import Tested as TestedCondition
 from clew.core.running.consequences import Verdict, validation_ended, verdict_of
 from clew.core.running.entries import BlockValidated
-from clew.core.running.state import StageState
+from clew.core.running.rollback import is_going_back
+from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import DrivenRun
 from clew.orchestrator.facts import Tested
 from clew.orchestrator.payloads import PayloadKeeper
@@ -47,7 +48,7 @@ class Validator:
 
     def stage(self, run: DrivenRun, stage: StageState, at: int, notice: Notice, is_early: IsEarly) -> bool:
         """Go on with the stage's validation; true when it is to be executed again now, before the next test."""
-        name = stage.sealed.stage.name
+        name = stage.name
         round_ = self._due_round(run, name, at, is_early)
         if round_ is None:
             return False
@@ -98,10 +99,13 @@ class Validator:
     def tested(self, run: DrivenRun, fact: Tested, at: int) -> None:
         """A round came back."""
         round_ = run.rounds.get(fact.key)
-        if round_ is None or not round_.is_out or round_.number != fact.number or run.state.is_failing:
+        if round_ is None or not round_.is_out or round_.number != fact.number:
+            return
+        state = run.state
+        if fact.pass_number != state.pass_number or is_going_back(state):
             return
         round_.is_out = False
-        stage = run.state.stages[fact.key] if isinstance(fact.key, str) else None
+        stage = state.units[fact.key] if isinstance(fact.key, str) else None
         conditions = self._conditions(run, fact.key)
         answers = iter(fact.findings)
         for position, condition in enumerate(conditions):
@@ -113,7 +117,7 @@ class Validator:
 
     def _conditions(self, run: DrivenRun, key: str | int) -> Sequence[Condition]:
         if isinstance(key, str):
-            return run.state.stages[key].sealed.stage.validate
+            return run.state.units[key].sealed.stage.validate
         return run.state.program.conditions[key - 1]
 
     def _conclude(
@@ -151,5 +155,5 @@ class Validator:
         jitter = 0 if verdict.verdict == "held" else self._chance.permille()
         body = validation_ended(stage, verdict.verdict, tests, at=at, jitter_permille=jitter)
         run.write(body, at=at, block=stage.sealed.block, payload=payload)
-        if body.becomes == statuses.COMPLETED:
-            run.values.update(run.outputs.get(stage.sealed.stage.name, {}))
+        if body.becomes == statuses.COMPLETED and stage.parent is None:
+            run.values.update(run.outputs.get(stage.name, {}))

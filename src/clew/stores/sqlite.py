@@ -15,7 +15,16 @@ from typing import Any
 
 import apsw
 
-from clew.ports import FlushFailed, PayloadRow, RunExists, RunHead, RunRecord, StoreBusy, StoreError
+from clew.ports import (
+    FlushFailed,
+    InstructionRow,
+    PayloadRow,
+    RunExists,
+    RunHead,
+    RunRecord,
+    StoreBusy,
+    StoreError,
+)
 from clew.stores.queries import load_migrations, load_queries
 
 BUSY_MILLISECONDS = 10_000
@@ -92,13 +101,23 @@ class SqliteStore:
         executemany(
             sql["insert_entry"], [(each.run_id, *entry) for each in records for entry in each.entries]
         )
-        stages = [(*row[1:], each.run_id, row[0]) for each in records for row in each.stages]
+        stages = [(*row[2:], each.run_id, row[0]) for each in records for row in each.stages]
         if stages:
             executemany(sql["update_stage"], stages)
+        for each in records:
+            if each.dropped or each.items or each.obeyed:
+                self._insert_rare(each)
         payloads = [(each.run_id, *payload) for each in records for payload in each.payloads]
         if payloads:
             executemany(sql["insert_payload"], payloads)
         return fenced
+
+    def _insert_rare(self, record: RunRecord) -> None:
+        """What most turns of most runs have none of."""
+        sql, run_id = self._sql, record.run_id
+        self._executemany(sql["delete_items"], [(run_id, position) for position in record.dropped])
+        self._executemany(sql["put_item"], [(run_id, *row) for row in record.items])
+        self._executemany(sql["obey_instruction"], record.obeyed)
 
     def _create(self, records: Sequence[RunRecord]) -> None:
         runs: list[Any] = []
@@ -145,6 +164,14 @@ class SqliteStore:
             self._execute(self._sql["insert_program"], (version, name, content, registered_at))
             self._executemany(self._sql["insert_plan_block"], [(version, *block) for block in chain])
 
+    def instruct(self, instruction_id: str, run_id: str, content: str, said_at: int) -> None:
+        with self._transaction():
+            self._execute(self._sql["insert_instruction"], (instruction_id, run_id, content, said_at))
+
+    def refuse(self, instruction_id: str, why: str, *, epoch: int | None) -> None:
+        with self._transaction():
+            self._execute(self._sql["refuse_instruction"], (why, instruction_id, epoch))
+
     def take_over(self, run_id: str) -> int:
         with self._transaction():
             rows = list(self._execute(self._sql["take_run"], (run_id,)))
@@ -153,6 +180,13 @@ class SqliteStore:
         return int(rows[0][0])
 
     # ---- reading ----
+
+    def instructions(self) -> list[tuple[str, str, str]]:
+        return self._rows("select_instructions")
+
+    def instruction(self, instruction_id: str) -> InstructionRow | None:
+        rows = self._rows("select_instruction", (instruction_id,))
+        return InstructionRow(*rows[0]) if rows else None
 
     def program(self, version: str) -> str | None:
         rows = self._rows("select_program", (version,))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clew.wiring.orchestrators import open_orchestrator, queue_run
+    from clew.wiring.orchestrators import instruct, open_orchestrator, queue_run
     from clew.wiring.programs import (
         describe_plan,
         load_program,
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "describe_plan": "clew.wiring.programs",
+    "instruct": "clew.wiring.orchestrators",
     "load_program": "clew.wiring.programs",
     "log_path": "clew.wiring.records",
     "open_orchestrator": "clew.wiring.orchestrators",
@@ -36,6 +37,7 @@ _HOME = {
 
 __all__ = [
     "describe_plan",
+    "instruct",
     "load_program",
     "log_path",
     "open_orchestrator",

@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
+
 from clew.conditions import SIGNATURES as CONDITIONS
 from clew.core.program.model import Condition, Json, Stage
+from clew.core.running.instructions import Instruction
 from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.creating import RunMaker
 from clew.orchestrator.driven_run import Origin
@@ -44,6 +47,9 @@ LOCK_INTERVAL_SECONDS = 0.05
 WORKERS_PER_CORE = 4
 """Attempts mostly wait for others: a few a core keep the machine busy without choking it."""
 
+INSTRUCTION_ID_SIZE = 12
+"""Bytes of chance in an instruction's id: no two ever meet."""
+
 NO_SOURCE = "no-source"
 """Stands for the digest of a function that has no source file: one built in, or typed at a prompt."""
 
@@ -74,6 +80,7 @@ async def open_orchestrator(
         store.close()
         raise
     orchestrator = _assemble(settings, store, lock, functions or {}, forks=forks)
+    orchestrator.attend_regularly()
     try:
         yield orchestrator
     finally:
@@ -112,6 +119,19 @@ def queue_run(
         store.close()
 
 
+def instruct(settings: Settings, run_id: str, instruction: Instruction) -> str:
+    """Keep what a person tells a run, durably, until whoever drives it takes it up. Returns the instruction's id.
+    Raises StoreError."""
+    store = open_store(settings)
+    try:
+        instruction_id = RealChance().token(INSTRUCTION_ID_SIZE).hex()
+        content = msgspec.json.encode(instruction).decode()
+        store.instruct(instruction_id, run_id, content, RealClock().now())
+        return instruction_id
+    finally:
+        store.close()
+
+
 def _see_attempts_end(settings: Settings) -> None:
     """The attempts of an orchestrator that died end themselves; nothing is driven before they have."""
     path = _attempts_lock(settings)
@@ -142,10 +162,12 @@ def _assemble(
     performer = Performer(
         executors=executors,
         searcher=search_dependencies,
+        keeper=BucketKeeper(settings.payloads),
         tasks=tasks,
         around=Surroundings(
             buckets=settings.buckets,
             secrets={name: SecretSource(each.kind, each.name) for name, each in settings.secrets.items()},
+            kept_bucket=settings.payloads,
             log_path=lambda run_id, stage, number: log_path(settings.logs, run_id, stage, number),
         ),
         code_of=_code_of(functions),
@@ -158,9 +180,31 @@ def _assemble(
     )  # fmt: skip
     programs = new_book(store, clock)
     return Orchestrator(
-        store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket,
+        store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket, tasks=tasks,
         executors=set(executors.values()), clock=clock, chance=chance, failed=tasks.failed, release=lock.release,
     )  # fmt: skip
+
+
+class BucketKeeper:
+    """A `ports.Keeper` that keeps its copies in one bucket, opened when there is something to keep."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def keep(
+        self, places: Sequence[str], folder: str, buckets: Mapping[str, str]
+    ) -> Sequence[Mapping[str, Json]]:
+        from clew.buckets import open_bucket
+        from clew.buckets.keeping import keep
+
+        found = keep(places, lambda name: open_bucket(name, buckets), LazyBucket(self.url), folder)
+        return [msgspec.to_builtins(each) for each in found]
+
+    def look(self, places: Sequence[str], buckets: Mapping[str, str]) -> Mapping[str, str | None]:
+        from clew.buckets import open_bucket
+        from clew.buckets.keeping import look
+
+        return look(places, lambda name: open_bucket(name, buckets))
 
 
 # ---- executors -------------------------------------------------------------------------------------------

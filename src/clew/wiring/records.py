@@ -47,7 +47,7 @@ def _sealed(store: SqliteStore, version: str) -> Any:
 def _rows_of(state: Any) -> Any:
     from clew.orchestrator.driven_run import run_row, stage_row
 
-    return run_row(state), [stage_row(stage) for stage in state.stages.values()]
+    return run_row(state), sorted(stage_row(unit) for unit in state.units.values())
 
 
 # ---- logs ------------------------------------------------------------------------------------------------
@@ -138,6 +138,8 @@ def probe(records: Records, row: Mapping[str, Any], settings: Settings) -> dict[
     """Look now, for each waiting stage of the run, for what it waits for. Records nothing."""
     import msgspec
 
+    from clew.core.running.consequences import inputs_missing
+    from clew.core.running.statuses import WAITING
     from clew.orchestrator.driven_run import DrivenRun, Origin
     from clew.orchestrator.requests import scope_of
 
@@ -146,12 +148,16 @@ def probe(records: Records, row: Mapping[str, Any], settings: Settings) -> dict[
     run = DrivenRun(history.program, row["run_id"], epoch=row["epoch"], origin=origin)
     run.restore(list(history.journal), history.values)
     buckets = {**settings.buckets, **origin.buckets}
-    return {
-        name: search_dependencies(
-            stage.sealed.stage.file_dependencies,
-            scope_of(run, stage, stage.sealed.reads, now=stage.now_at),
-            buckets,
-        )
-        for name, stage in run.state.stages.items()
-        if stage.status == "waiting"
-    }
+    answers: dict[str, SearchAnswer] = {}
+    for name, stage in run.state.stages.items():
+        if stage.status != WAITING:
+            continue
+        missing = inputs_missing(run.state, stage)
+        if missing:
+            names = ", ".join(f"'{one.name}'" for one in missing)
+            answers[name] = SearchAnswer("missing", None, f"somebody has to supply {names}")
+            continue
+        scope = scope_of(run, stage, stage.sealed.reads, now=stage.now_at)
+        scope |= {one.name: run.supplied[one.name] for one in stage.sealed.stage.input_dependencies}
+        answers[name] = search_dependencies(stage.sealed.stage.file_dependencies, scope, buckets)
+    return answers

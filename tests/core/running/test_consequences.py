@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.running.story import LOOK, Story, stage
+from tests.core.running.story import IMPOSSIBLE, LOOK, Story, back_to, last, stage, three_blocks
 
-from clew.core.program.model import Condition, Delay, Retry
+from clew.core.program.model import Condition, Delay, InputDependency, Retry
 from clew.core.running.consequences import (
     ERROR_BUDGET_MILLISECONDS,
     INTERVAL_MILLISECONDS_MAX,
@@ -14,6 +14,7 @@ from clew.core.running.consequences import (
     NOT_BEGUN_MILLISECONDS_MAX,
     Verdict,
     attempt_ended,
+    inputs_due_at,
     look_again_at,
     rollback_ended,
     validation_ended,
@@ -23,9 +24,9 @@ from clew.core.running.consequences import (
     Tested as Finding,
 )
 from clew.core.running.entries import RollbackStarted, RunHeld, RunReleased
+from clew.core.running.fold_back import INTERRUPTED, INTERRUPTIONS_MAX
 from clew.core.running.retry import DELAY_MILLISECONDS_MAX
-from clew.core.running.rollback import plan_rollback
-from clew.core.running.state import INTERRUPTED, INTERRUPTIONS_MAX
+from clew.core.running.rollback import plan_rollback, way_back
 
 TWICE = Retry(attempts=2, delay_milliseconds=100, jitter=False)
 
@@ -104,10 +105,32 @@ def test_what_never_began_is_ordered_again_ever_later_and_counts_for_nothing() -
 
 def test_whatever_ends_while_the_run_fails_is_cancelled() -> None:
     """A sibling's failure decides; how this attempt ended is only told to its rollback."""
-    story = Story(stage("a"), stage("b"), stage("c")).start("b", "c").fail("a")
+    story = Story(stage("a"), stage("b"), stage("c", retry=TWICE), stage("d")).start("b", "c", "d").fail("a")
     assert ended(story, "b", "completed") == ("cancelled", 0)
     assert ended(story, "c", "failed", "exit") == ("cancelled", 0)
+    assert ended(story, "d", "cancelled", "cancelled") == ("cancelled", 0)
     assert story.stage("b").outcome == "completed"
+
+
+def test_what_fails_for_good_while_the_run_fails_has_failed_too() -> None:
+    """It is heard in how far the run goes back; the first error stays the one that started it. Once a person has
+    ended the run nobody asks any more."""
+    story = three_blocks(last("c", rollback=back_to("b")), last("d", rollback=back_to("a")))
+    story.start("c", "d").end("c", "failed", "failed", error_kind="exit")
+    assert ended(story, "d", "timed_out", "timed_out") == ("failed", 0)
+    assert (way_back(story.state).to, story.state.failed_stage) == (1, "c")
+    story = Story(stage("a"), stage("b")).start("a", "b").tell("cancel")
+    assert ended(story, "a", "failed", "exit") == ("cancelled", 0)
+
+
+def test_what_ends_while_a_point_of_no_return_bars_the_way_back_goes_on() -> None:
+    """The run waits for a person, and what was in flight is retried or done as if nothing had happened."""
+    story = Story(
+        stage("p", rollback=IMPOSSIBLE), stage("a", retry=TWICE), stage("b", validate=(LOOK,)), stage("c")
+    )
+    story.complete("p").start("a", "b").fail("c").follow()
+    assert ended(story, "a", "failed", "exit") == ("started", 5_100)
+    assert ended(story, "b", "completed") == ("validating", 0)
 
 
 def failing(**given: object) -> Story:
@@ -135,12 +158,35 @@ def test_a_rollback_survives_orchestrators_and_ends_all_the_same() -> None:
     assert undone(story, "a", "unknown", INTERRUPTED) == ("rollback_failed", 0)
 
 
+def test_what_is_told_to_begin_its_rollback_again_does_so_soon() -> None:
+    """Only those tries count towards the wait that did not begin in a row: none before a failed one, none before a
+    person's word, none of a pass before."""
+    story = failing()
+    for _ in range(4):
+        undone(story, "a", "not_begun", "executor")
+    undone(story, "a", "failed", "exit")
+    assert undone(story, "a", "not_begun", "executor") == ("rolling_back", 5_000 + NOT_BEGUN_MILLISECONDS)
+    assert undone(story, "a", "failed", "exit") == ("rollback_failed", 0)
+    story.say(RunHeld("rollback_failed", "a")).tell("resume")
+    assert undone(story, "a", "not_begun", "executor") == ("rolling_back", 5_000 + NOT_BEGUN_MILLISECONDS)
+    undone(story, "a", "completed")
+    story.follow().tell("rewind", "a").follow().fail("a").follow()
+    assert undone(story, "a", "not_begun", "executor") == ("rolling_back", 5_000 + NOT_BEGUN_MILLISECONDS)
+
+
 def test_looks_for_data_grow_apart_up_to_the_ceiling() -> None:
     """Without a ceiling a year is the most."""
     assert [look_again_at(Delay(100, 2), look, at=1_000) for look in (1, 2, 3)] == [1_100, 1_200, 1_400]
     assert look_again_at(Delay(100, 2, 150), 3, at=0) == 150
     assert look_again_at(Delay(100, 2), 5_000, at=0) == DELAY_MILLISECONDS_MAX
     assert look_again_at(Delay(100, 1e300), 5_000, at=0) == DELAY_MILLISECONDS_MAX
+
+
+def test_the_first_input_that_is_late_decides_until_when_a_stage_waits() -> None:
+    """Deadlines count from the stage's `now`; without one it is waited for as long as anything is."""
+    soon, late, ever = InputDependency("a", None, 500), InputDependency("b", None, 900), InputDependency("c")
+    assert inputs_due_at([late, soon, ever], now=1_000) == 1_500
+    assert inputs_due_at([ever], now=1_000) == 1_000 + DELAY_MILLISECONDS_MAX
 
 
 # ---- a round of tests ----

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from tests.core.running.story import LOOK, Story, stage
+from tests.core.running.story import ASKED, DATA, LOOK, Story, stage
 
-from clew.core.program.model import Dependency, Element, Output
+from clew.core.program.model import Output, Retry, Rollback
 from clew.core.running.actions import (
     CancelStage,
     EndAttempt,
     EvaluateWhen,
     Hold,
+    KeepObjects,
+    MakeItems,
     PlanRollback,
     SearchDependencies,
     Settle,
@@ -23,6 +25,8 @@ from clew.core.running.entries import (
     AttemptEnded,
     BlockValidated,
     DependenciesFound,
+    ObjectsKept,
+    ResidueItem,
     RollbackEnded,
     RollbackStarted,
     RunHeld,
@@ -35,8 +39,6 @@ from clew.core.running.entries import (
     ValidationEnded,
     WhenTested,
 )
-
-DATA = (Dependency("file", "data", (Element("file"),)),)
 
 
 def test_the_stages_of_a_block_begin_together_and_the_next_block_waits() -> None:
@@ -207,3 +209,96 @@ def test_an_attempt_that_is_cut_off_while_the_run_fails_is_not_tried_again() -> 
         ("a", "failed"),
         ("b", "unknown"),
     ]
+
+
+# ---- what is kept before, what is supplied, what is paused -----------------------------------------------
+
+
+def test_what_a_rollback_puts_back_is_kept_before_the_first_attempt_of_a_pass() -> None:
+    """Once: later attempts overwrite what an earlier one left; the next pass keeps anew."""
+    story = Story(
+        stage("a", rollback=Rollback("commands", restore=("data/file",), to="a"), retry=Retry(attempts=2))
+    )
+    assert story.due() == [KeepObjects("a")]
+    story.say(ObjectsKept("a", 1, 1_500))
+    assert (story.due(), story.stage("a").now_at) == ([StartAttempt("a", 1, 0)], 1_500)
+    story.start("a").end("a", "failed", "started", error_kind="exit", retry_at=9_000)
+    assert story.due() == [StartAttempt("a", 2, 9_000)]
+    story.fail("a").follow().undo("a").follow()
+    assert story.due() == [KeepObjects("a")]
+
+
+def test_data_and_inputs_come_before_items_and_items_before_what_is_kept() -> None:
+    """What a stage is done for may be what was found; what is overwritten may be named by the item."""
+    story = Story(
+        stage("a", dependencies=DATA, for_each="{file}", rollback=Rollback("commands", restore=("{item}",)))
+    )
+    assert story.due() == [SearchDependencies("a", 0)]
+    story.say(DependenciesFound("a", 1_500))
+    assert story.due() == [MakeItems("a")]
+    story.make("a", 1)
+    assert story.due() == [KeepObjects("a[0]")]
+
+
+def test_while_a_run_is_paused_no_further_stage_begins() -> None:
+    """None is looked up, decided, skipped or kept for; an input can be supplied all the same."""
+    story = Story(
+        stage("a", when="true"), stage("b", dependencies=DATA), stage("c"), stage("d", dependencies=ASKED)
+    )
+    story.say(StageWaiting("b", 1, 9_000, 1_500)).tell("pause")
+    assert (story.due(), story.state.status) == ([], "paused")
+    story.tell("supply", word="yes")
+    assert (story.due(), story.state.status) == ([], "paused")
+    assert story.tell("unpause").state.status == "waiting"
+    assert [type(action).__name__ for action in story.due()] == [
+        "EvaluateWhen", "SearchDependencies", "StartAttempt", "SearchDependencies",
+    ]  # fmt: skip
+
+
+def test_what_runs_when_a_run_is_paused_is_finished_with_its_retries_and_validation() -> None:
+    """Also a block's own conditions; the next block then waits, and a run that has no other completes."""
+    again = Retry(attempts=2, delay_milliseconds=100, jitter=False)
+    story = Story(
+        stage("a", writes=["x"], validate=(LOOK,), retry=again), stage("b", reads=["x"]), validate=(LOOK,)
+    )
+    story.start("a").tell("pause").end("a", "failed", "started", error_kind="exit", retry_at=9_000)
+    assert story.due() == [StartAttempt("a", 2, 9_000)]
+    story.start("a").end("a", "completed", "validating")
+    assert (story.due(), story.state.status) == ([ValidateStage("a", 2)], "paused")
+    story.say(ValidationEnded("a", 2, "held", 1, "completed"))
+    assert story.due() == [ValidateBlock(1)]
+    story.say(BlockValidated(1, "held", 1))
+    assert (story.due(), story.state.status) == ([], "paused")
+    story.tell("unpause").start("b").tell("pause").end("b", "completed", "completed")
+    assert story.due() == [Settle(RunSettled("completed"))]
+
+
+def test_a_run_that_fails_while_it_is_paused_is_rolled_back() -> None:
+    """Going back is not paused."""
+    story = (
+        Story(stage("a"), stage("b")).start("a").tell("pause").end("a", "failed", "failed", error_kind="exit")
+    )
+    assert story.due() == [CancelStage("b")]
+    assert story.follow().state.status == "rolling_back"
+    assert story.undo("a").follow().state.status == "rolled_back"
+
+
+def test_a_cancel_ends_what_runs_before_anything_is_undone() -> None:
+    """What has not begun is cancelled, what is in flight is awaited, and then all of it is undone, told its case."""
+    story = Story(stage("a", writes=["x"]), stage("b", reads=["x"]), stage("c", reads=["x"])).complete("a")
+    story.start("b").tell("cancel")
+    assert story.due() == [EndAttempt("b", 1), CancelStage("c")]
+    story.end("b", "unknown", "cancelled", error_kind="lost").follow()
+    assert (story.state.status, story.state.cause) == ("rolling_back", "cancelled")
+    assert story.due() == [StartRollback("b", 1, "unknown", 0)]
+    assert story.undo("b", "a").follow().state.status == "rolled_back"
+
+
+def test_a_stop_ends_what_runs_and_undoes_nothing() -> None:
+    """What may have acted is residue, certainly where it completed."""
+    story = Story(stage("a", writes=["x"]), stage("b", reads=["x"]), stage("c", reads=["x"])).complete("a")
+    story.start("b").tell("stop")
+    assert story.due() == [EndAttempt("b", 1), CancelStage("c")]
+    story.end("b", "timed_out", "cancelled", error_kind="timed_out").follow()
+    assert (story.state.status, story.state.cause) == ("failed", "cancelled")
+    assert story.state.residue == (ResidueItem("a", True), ResidueItem("b", False))

@@ -27,8 +27,26 @@ class SearchDependencies(NamedTuple):
     not_before: int
 
 
+class MakeItems(NamedTuple):
+    """Find out for which values the stage is to be done."""
+
+    stage: str
+
+
+class GatherItems(NamedTuple):
+    """All the stage's items are completed: its outputs are theirs, as lists."""
+
+    stage: str
+
+
+class KeepObjects(NamedTuple):
+    """Keep the objects that the rollback of the stage, or of the item, would put back."""
+
+    stage: str
+
+
 class StartAttempt(NamedTuple):
-    """Begin the stage's next attempt, not before that moment."""
+    """Begin the next attempt of the stage, or of the item, not before that moment."""
 
     stage: str
     attempt: int
@@ -76,6 +94,12 @@ class StartRollback(NamedTuple):
     not_before: int
 
 
+class BeginPass(NamedTuple):
+    """Go forward again from that block."""
+
+    block: int
+
+
 class Hold(NamedTuple):
     """Wait for a person."""
 
@@ -91,5 +115,5 @@ class Settle(NamedTuple):
 
 Action = (
     EvaluateWhen | SkipStage | SearchDependencies | StartAttempt | ValidateStage | ValidateBlock | EndAttempt
-    | CancelStage | PlanRollback | StartRollback | Hold | Settle
+    | CancelStage | PlanRollback | StartRollback | Hold | Settle | MakeItems | GatherItems | KeepObjects | BeginPass
 )  # fmt: skip

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from clew.core.program.model import Condition, Delay, Retry
+from clew.core.program.model import Condition, Delay, InputDependency, Retry
 from clew.core.running import statuses
 from clew.core.running.entries import AttemptEnded, RollbackEnded, ValidationEnded
+from clew.core.running.fold_back import CHANGED_SINCE, INTERRUPTED, INTERRUPTIONS_MAX
 from clew.core.running.retry import DELAY_MILLISECONDS_MAX, is_worth_retrying, retry_delay_milliseconds
-from clew.core.running.state import INTERRUPTED, INTERRUPTIONS_MAX, RunState, StageState
+from clew.core.running.rollback import is_going_back
+from clew.core.running.stage_state import StageState
+from clew.core.running.state import FAILURE, REWIND, RunState
 
 NOT_BEGUN_MILLISECONDS = 250
 """How soon what could not begin (no process to be had, say) is ordered again at first; each time in a row it
@@ -33,9 +36,12 @@ def attempt_ended(
     state: RunState, stage: StageState, outcome: str, error_kind: str, *, at: int, jitter_permille: int
 ) -> AttemptEnded:
     """What the end of the stage's attempt in flight makes of the stage."""
-    name = stage.sealed.stage.name
-    if state.is_failing:
-        return AttemptEnded(name, stage.attempts, outcome, statuses.CANCELLED, error_kind)
+    name = stage.name
+    if is_going_back(state):
+        becomes = (
+            statuses.FAILED if _has_failed_too(state, stage, outcome, error_kind) else statuses.CANCELLED
+        )
+        return AttemptEnded(name, stage.attempts, outcome, becomes, error_kind)
     if outcome == statuses.COMPLETED:
         becomes = statuses.VALIDATING if stage.sealed.stage.validate else statuses.COMPLETED
         return AttemptEnded(name, stage.attempts, outcome, becomes)
@@ -48,11 +54,18 @@ def attempt_ended(
     return AttemptEnded(name, stage.attempts, outcome, becomes, error_kind, retry_at)
 
 
+def _has_failed_too(state: RunState, stage: StageState, outcome: str, error_kind: str) -> bool:
+    """Whether a stage failed for good by itself before it was ended for the sake of another that had: then it has a say
+    in how far the run goes back."""
+    is_its_own = outcome in (statuses.FAILED, statuses.TIMED_OUT)
+    return state.ending == FAILURE and is_its_own and _is_spent(stage, error_kind)
+
+
 def validation_ended(
     stage: StageState, verdict: str, tests: int, *, at: int, jitter_permille: int
 ) -> ValidationEnded:
     """What the end of the stage's validation makes of the stage."""
-    name = stage.sealed.stage.name
+    name = stage.name
     if verdict == "held":
         return ValidationEnded(name, stage.attempts, verdict, tests, statuses.COMPLETED)
     becomes, retry_at = _retry_or_fail(stage, "validation", at, jitter_permille)
@@ -60,11 +73,16 @@ def validation_ended(
 
 
 def _retry_or_fail(stage: StageState, error_kind: str, at: int, jitter_permille: int) -> tuple[str, int]:
-    retry = stage.sealed.stage.retry
-    tried = stage.tried + 1
-    if tried >= retry.attempts or not is_worth_retrying(retry, error_kind):
+    if _is_spent(stage, error_kind):
         return statuses.FAILED, 0
-    return statuses.STARTED, at + retry_delay_milliseconds(retry, tried, jitter_permille)
+    retry = stage.sealed.stage.retry
+    return statuses.STARTED, at + retry_delay_milliseconds(retry, stage.tried + 1, jitter_permille)
+
+
+def _is_spent(stage: StageState, error_kind: str) -> bool:
+    """With another failure of that kind the stage has failed for good."""
+    retry = stage.sealed.stage.retry
+    return stage.tried + 1 >= retry.attempts or not is_worth_retrying(retry, error_kind)
 
 
 def _last_not_begun(outcomes: Sequence[str]) -> int:
@@ -82,21 +100,28 @@ def rollback_ended(
     stage: StageState, outcome: str, error_kind: str, *, at: int, jitter_permille: int
 ) -> RollbackEnded:
     """What the end of a try at the stage's rollback makes of the stage."""
-    name, number = stage.sealed.stage.name, stage.rollback_attempts
+    name, number = stage.name, stage.rollback_attempts
     if outcome == statuses.COMPLETED:
         return RollbackEnded(name, number, outcome, statuses.ROLLED_BACK)
     if outcome == statuses.NOT_BEGUN:
-        before = number - 1 - stage.rollback_tried - stage.rollback_interruptions
-        due = at + _not_begun_delay(max(before, 0))
+        due = at + _not_begun_delay(stage.rollback_not_begun)
         return RollbackEnded(name, number, outcome, statuses.ROLLING_BACK, error_kind, due)
     if error_kind == INTERRUPTED and stage.rollback_interruptions < INTERRUPTIONS_MAX:
         return RollbackEnded(name, number, outcome, statuses.ROLLING_BACK, error_kind, at)
     retry: Retry = stage.sealed.stage.rollback.retry
     tried = stage.rollback_tried + 1
-    if tried >= retry.attempts or not is_worth_retrying(retry, error_kind):
+    if error_kind == CHANGED_SINCE or tried >= retry.attempts or not is_worth_retrying(retry, error_kind):
         return RollbackEnded(name, number, outcome, statuses.ROLLBACK_FAILED, error_kind)
     due = at + retry_delay_milliseconds(retry, tried, jitter_permille)
     return RollbackEnded(name, number, outcome, statuses.ROLLING_BACK, error_kind, due)
+
+
+def expires(state: RunState) -> bool:
+    """Whether it changes anything that the run's time is up: not while it stands still, and not when it goes back for
+    good anyway."""
+    is_driven = not (state.is_settled or state.held or state.is_paused)
+    goes_forward_again = state.undo is None or state.undo_forward
+    return is_driven and goes_forward_again and state.ending in ("", FAILURE, REWIND)
 
 
 def look_again_at(delay: Delay, look: int, *, at: int) -> int:
@@ -107,6 +132,17 @@ def look_again_at(delay: Delay, look: int, *, at: int) -> int:
         grown = DELAY_MILLISECONDS_MAX
     ceiling = DELAY_MILLISECONDS_MAX if delay.maximum_milliseconds is None else delay.maximum_milliseconds
     return at + int(min(grown, ceiling))
+
+
+def inputs_missing(state: RunState, stage: StageState) -> list[InputDependency]:
+    """The stage's inputs that nobody has supplied yet."""
+    return [one for one in stage.sealed.stage.input_dependencies if one.name not in state.supplied]
+
+
+def inputs_due_at(missing: Sequence[InputDependency], *, now: int) -> int:
+    """Until when the first of these inputs is to be supplied; `now` is the stage's."""
+    ends = [now + one.deadline_milliseconds for one in missing if one.deadline_milliseconds is not None]
+    return min(ends, default=now + DELAY_MILLISECONDS_MAX)
 
 
 class Tested(Struct, frozen=True):

@@ -6,12 +6,18 @@ recorded yet is decided again, alike, after a crash.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from clew.core.running import statuses
 from clew.core.running.actions import (
     Action,
     CancelStage,
     EndAttempt,
     EvaluateWhen,
+    GatherItems,
+    Hold,
+    KeepObjects,
+    MakeItems,
     PlanRollback,
     SearchDependencies,
     Settle,
@@ -21,38 +27,46 @@ from clew.core.running.actions import (
     ValidateStage,
 )
 from clew.core.running.entries import RunSettled
-from clew.core.running.rollback import next_rollbacks, plan_rollback
+from clew.core.running.rollback import next_rollbacks, plan_rollback, stopped, way_back
 from clew.core.running.sealed_program import SealedStage
-from clew.core.running.state import RunState, StageState
+from clew.core.running.stage_state import StageState
+from clew.core.running.state import FAILURE, STOPPED, RunState
 
 
 def decide(state: RunState) -> list[Action]:
     """The actions that are due now. Those that need no waiting change the state once they are recorded, so
     that deciding again gives what follows; when nothing new is given, the run waits for the world."""
-    if state.is_settled or state.held:
+    if state.held or state.is_settled:
         return []
+    if state.ending == STOPPED:
+        return _end_block(state) or stopped(state)
     if state.undo is not None:
         return next_rollbacks(state)
-    if state.is_failing:
-        return _wind_up(state)
+    if state.ending:
+        return _turn_back(state)
     return _go_forward(state)
 
 
 def _go_forward(state: RunState) -> list[Action]:
     program = state.program
     if state.block > len(program.blocks):
-        return [Settle(RunSettled(statuses.COMPLETED))]
+        return [Settle(RunSettled(statuses.COMPLETED, state.residue))]
     if not state.open_stages:
         return [ValidateBlock(state.block)]
     actions: list[Action] = []
     for sealed in program.blocks[state.block - 1]:
         stage = state.stages[sealed.stage.name]
-        if not stage.in_flight and stage.status not in _DONE:
+        if stage.in_flight or stage.status in _DONE:
+            continue
+        if stage.items is not None:
+            actions.extend(_next_of_items(state, stage))
+        elif not state.is_paused or stage.status not in _NOT_BEGUN:
             actions.append(_next_of_stage(state, sealed, stage))
     return actions
 
 
 _DONE = frozenset({statuses.COMPLETED, statuses.SKIPPED})
+_NOT_BEGUN = frozenset({statuses.PENDING, statuses.WAITING})
 
 
 def _next_of_stage(state: RunState, sealed: SealedStage, stage: StageState) -> Action:
@@ -68,7 +82,31 @@ def _next_of_stage(state: RunState, sealed: SealedStage, stage: StageState) -> A
             return EvaluateWhen(model.name)
     if model.dependencies and not stage.found:
         return SearchDependencies(model.name, stage.look_again_at)
+    if model.for_each is not None:
+        return MakeItems(model.name)
+    if model.rollback.restore and stage.kept_seq < 0:
+        return KeepObjects(model.name)
     return StartAttempt(model.name, stage.attempts + 1, stage.retry_at)
+
+
+def _next_of_items(state: RunState, stage: StageState) -> list[Action]:
+    """The next actions of the items that have begun, and of as many others as there is room for."""
+    assert stage.items is not None
+    if not stage.items_left:
+        return [GatherItems(stage.name)]
+    actions = [_next_of_item(item) for item in stage.open_items if not item.in_flight]
+    if not state.is_paused:
+        room = (stage.sealed.stage.max_parallel or len(stage.items)) - stage.open_count
+        actions.extend(_next_of_item(item) for item in islice(stage.items_not_begun(), max(room, 0)))
+    return actions
+
+
+def _next_of_item(item: StageState) -> Action:
+    if item.status == statuses.VALIDATING:
+        return ValidateStage(item.name, item.attempts)
+    if item.sealed.stage.rollback.restore and item.kept_seq < 0:
+        return KeepObjects(item.name)
+    return StartAttempt(item.name, item.attempts + 1, item.retry_at)
 
 
 def _skipped_needs(state: RunState, sealed: SealedStage) -> tuple[str, ...]:
@@ -81,16 +119,33 @@ def _skipped_needs(state: RunState, sealed: SealedStage) -> tuple[str, ...]:
     )
 
 
-def _wind_up(state: RunState) -> list[Action]:
-    """Something failed for good: end the block's other stages, then say what is to be undone."""
+def _turn_back(state: RunState) -> list[Action]:
+    """The way forward has ended: end what is under way, then say what is to be undone. Where that can't be, beyond
+    a point of no return, a person is needed."""
+    way = way_back(state)
+    if way.barred_by:
+        stage = state.failed_stage if state.ending == FAILURE else way.barred_by
+        return [Hold("point_of_no_return", stage or way.barred_by)]
+    return _end_block(state) or [PlanRollback(plan_rollback(state))]
+
+
+def _end_block(state: RunState) -> list[Action]:
+    """End what the block has under way; nothing when nothing is."""
     actions: list[Action] = []
-    for sealed in state.program.blocks[state.block - 1]:
-        stage = state.stages[sealed.stage.name]
-        if stage.in_flight:
-            actions.append(EndAttempt(sealed.stage.name, stage.attempts))
-        elif stage.status in _UNFINISHED:
-            actions.append(CancelStage(sealed.stage.name))
-    return actions or [PlanRollback(plan_rollback(state))]
+    if state.undo is not None:
+        return actions
+    for stage in state.block_stages():
+        in_flight = [unit for unit in stage.units if unit.in_flight]
+        actions.extend(EndAttempt(unit.name, unit.attempts) for unit in in_flight)
+        if not in_flight and _is_unfinished(stage):
+            actions.append(CancelStage(stage.name))
+    return actions
+
+
+def _is_unfinished(stage: StageState) -> bool:
+    if stage.status in _UNFINISHED:
+        return True
+    return stage.items is not None and any(item.status in _UNFINISHED for item in stage.items)
 
 
 _UNFINISHED = frozenset({statuses.PENDING, statuses.WAITING, statuses.STARTED, statuses.VALIDATING})

@@ -4,7 +4,11 @@ An entry is one JSON object in canonical form (RFC 8785, its safe part: ASCII ke
 2^53). Its bytes, once hashed, are the bytes that are stored. Names of fields and kinds are frozen: a later
 version may add a kind, or a field with a default, and nothing else. What a person or a stage said (variables,
 results, messages) is never in an entry: it stands in the payload that the entry names by its salted digest.
-What steers the run (verdicts, counts, times, what was skipped) is here.
+What steers the run (verdicts, counts, times, what was skipped) is here. What a person told a run names who in
+`by`, and has the reason in the payload.
+
+A `stage` that is done once for each of several values has *items*, which are named as `stage[n]`, from 0:
+wherever an entry is about an attempt, a validation or a rollback, its `stage` may be an item.
 """
 
 from __future__ import annotations
@@ -46,15 +50,19 @@ class WhenTested(_Kind, frozen=True, tag="when_tested"):
 
 
 class StageSkipped(_Kind, frozen=True, tag="stage_skipped"):
-    """The stage is passed over: its `when` is false, or the stages in `needs` were skipped."""
+    """The stage is passed over: its `when` is false, the stages in `needs` were skipped, or a person says so; then
+    `given` names the outputs that the payload holds in its place."""
 
     stage: str
     needs: tuple[str, ...] = ()
+    by: str = ""
+    given: tuple[str, ...] = ()
 
 
 class StageFailed(_Kind, frozen=True, tag="stage_failed"):
     """The stage failed for good before an attempt of it began: its `when` can't be worked out (`expression`),
-    or its dependencies can't be told apart (`ambiguous`). The payload holds the error."""
+    its dependencies can't be told apart (`ambiguous`), nobody supplied an input in time (`deadline`), or what it
+    is to be done for is no list (`for_each`). The payload holds the error."""
 
     stage: str
     error_kind: str
@@ -76,6 +84,37 @@ class DependenciesFound(_Kind, frozen=True, tag="dependencies_found"):
     now: int
 
 
+class ItemsMade(_Kind, frozen=True, tag="items_made"):
+    """The stage is done once for each of so many values, which the variables map gives."""
+
+    stage: str
+    count: int
+    now: int
+
+
+class ItemsGathered(_Kind, frozen=True, tag="items_gathered"):
+    """All the stage's items are completed. The payload holds its outputs: lists in the order of the items."""
+
+    stage: str
+
+
+class InputSupplied(_Kind, frozen=True, tag="input_supplied"):
+    """Somebody supplied the input of that name. The payload holds its value."""
+
+    name: str
+    stage: str
+    by: str
+
+
+class ObjectsKept(_Kind, frozen=True, tag="objects_kept"):
+    """The objects that the stage's rollback puts back were kept, before the first attempt. The payload says
+    which they are, and where the copies stand."""
+
+    stage: str
+    count: int
+    now: int = 0
+
+
 class AttemptStarted(_Kind, frozen=True, tag="attempt_started"):
     """The order to begin an attempt, durable before the attempt. `inputs`: for each name it reads the `seq`
     of the entry that wrote it. `code`: digests of the code that executes, validates and rolls back, pinned by
@@ -90,7 +129,8 @@ class AttemptStarted(_Kind, frozen=True, tag="attempt_started"):
 
 class AttemptEnded(_Kind, frozen=True, tag="attempt_ended"):
     """How an attempt ended, and what the stage becomes by it: `completed`, `validating`, `started` (another
-    attempt is due at `retry_at`), `failed` or `cancelled`. The payload holds outputs, result and error."""
+    attempt is due at `retry_at`), `failed` or `cancelled`. The payload holds outputs, result and error, and how
+    the attempt left the objects that the rollback puts back."""
 
     stage: str
     attempt: int
@@ -110,6 +150,23 @@ class ValidationEnded(_Kind, frozen=True, tag="validation_ended"):
     tests: int
     becomes: str
     retry_at: int = 0
+
+
+class ReportRefused(_Kind, frozen=True, tag="report_refused"):
+    """An attempt (or, with `rollback`, a try at the rollback) was heard of after its end had been recorded, as
+    something else: too late to change anything."""
+
+    stage: str
+    attempt: int
+    outcome: str
+    rollback: bool = False
+
+
+class StageRetried(_Kind, frozen=True, tag="stage_retried"):
+    """A person says that a failed stage, or its failed rollback, is tried again, with fresh retries."""
+
+    stage: str
+    by: str
 
 
 class BlockValidated(_Kind, frozen=True, tag="block_validated"):
@@ -139,15 +196,21 @@ class UndoBlock(msgspec.Struct, frozen=True):
 
 
 class ResidueItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What a stage has left standing; not `certain` where it may have."""
+    """What a stage, or an item of one, has left standing; not `certain` where it may have."""
 
     stage: str
     certain: bool
+    pass_number: int = 1
 
 
 class RollbackPlanned(_Kind, frozen=True, tag="rollback_planned"):
     """The run goes back: the ordered list of what is to be undone, never worked out anew. `stage` (or the
-    block of `index`) is what failed first; the payload holds that error. `residue` has no rollback."""
+    block of `index`) is what failed first, if anything did. `residue` has no rollback.
+
+    The run goes back to and including block `to`, and with `forward` goes on from there; `declared_by` is the
+    stage whose `rollback.to` that is. `to` is 1 where it goes back to the start, and more where it does not go
+    beyond a point of no return.
+    """
 
     cause: str
     blocks: tuple[UndoBlock, ...]
@@ -155,6 +218,9 @@ class RollbackPlanned(_Kind, frozen=True, tag="rollback_planned"):
     stage: str = ""
     index: int = 0
     error_kind: str = ""
+    to: int = 1
+    forward: bool = False
+    declared_by: str = ""
 
 
 class RollbackStarted(_Kind, frozen=True, tag="rollback_started"):
@@ -177,8 +243,22 @@ class RollbackEnded(_Kind, frozen=True, tag="rollback_ended"):
     retry_at: int = 0
 
 
+class RollbackSkipped(_Kind, frozen=True, tag="rollback_skipped"):
+    """A person says that the way back goes on without this rollback: what the stage did is residue."""
+
+    stage: str
+    by: str
+
+
+class PassBegun(_Kind, frozen=True, tag="pass_begun"):
+    """All is undone back to this block, and the run goes forward again from there: with fresh retries, and the
+    variables map as it stood before."""
+
+    index: int
+
+
 class RunHeld(_Kind, frozen=True, tag="run_held"):
-    """A person is needed: `reason` is `code_changed`, `code_gone` or `rollback_failed`."""
+    """A person is needed; `reason` is one of HOLD_REASONS."""
 
     reason: str
     stage: str = ""
@@ -187,6 +267,47 @@ class RunHeld(_Kind, frozen=True, tag="run_held"):
 class RunReleased(_Kind, frozen=True, tag="run_released"):
     """A person says that the run goes on."""
 
+    by: str
+
+
+class RunPaused(_Kind, frozen=True, tag="run_paused"):
+    """A person says that no further stage begins."""
+
+    by: str
+
+
+class RunUnpaused(_Kind, frozen=True, tag="run_unpaused"):
+    """A person says that stages begin again."""
+
+    by: str
+
+
+class RunCancelled(_Kind, frozen=True, tag="run_cancelled"):
+    """A person says that no further stage begins, what runs is ended, and all is undone."""
+
+    by: str
+
+
+class RunStopped(_Kind, frozen=True, tag="run_stopped"):
+    """A person says that no further stage begins, what runs is ended, and nothing is undone."""
+
+    by: str
+
+
+class RunExpired(_Kind, frozen=True, tag="run_expired"):
+    """The run was driven for as long as it may be, and was not done."""
+
+
+class RollbackRequested(_Kind, frozen=True, tag="rollback_requested"):
+    """A person says that what the run did is undone."""
+
+    by: str
+
+
+class RewindRequested(_Kind, frozen=True, tag="rewind_requested"):
+    """A person says that the run goes back to and including the block of that stage, and on from there."""
+
+    stage: str
     by: str
 
 
@@ -200,8 +321,17 @@ class RunSettled(_Kind, frozen=True, tag="run_settled"):
 Body = (
     RunCreated | RunTaken | WhenTested | StageSkipped | StageFailed | StageWaiting | DependenciesFound
     | AttemptStarted | AttemptEnded | ValidationEnded | BlockValidated | StageCancelled | RollbackPlanned
-    | RollbackStarted | RollbackEnded | RunHeld | RunReleased | RunSettled
+    | RollbackStarted | RollbackEnded | RunHeld | RunReleased | RunSettled | ItemsMade | ItemsGathered
+    | InputSupplied | ObjectsKept | ReportRefused | StageRetried | RollbackSkipped | PassBegun | RunPaused
+    | RunUnpaused | RunCancelled | RunStopped | RunExpired | RollbackRequested | RewindRequested
 )  # fmt: skip
+
+HOLD_REASONS = (
+    "code_changed", "code_gone", "rollback_failed", "point_of_no_return", "not_undone", "changed_since",
+)  # fmt: skip
+"""Why a person is needed: the code is not what it was, or gone; a rollback failed for good; the run is to go back
+beyond what can't be undone; it would go forward again on top of what nothing undoes; somebody else has changed what a
+rollback would put back."""
 
 ENTRY_KINDS: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in get_args(Body))
 

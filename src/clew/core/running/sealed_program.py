@@ -23,7 +23,8 @@ class SealedStage(Struct, frozen=True):
 
     `needs`: the stages it needs; `needed_outputs`: for each of them the names it reads, empty for plain order.
     `reads`: the names of the variables map that searching and executing read; then those that its conditions
-    and its rollback read, its own outputs among them. `leaves_nothing`: there is nothing to undo.
+    and its rollback read, its own outputs among them. `own_names`: what it writes. `leaves_nothing`: there is
+    nothing to undo.
     """
 
     stage: Stage
@@ -34,6 +35,7 @@ class SealedStage(Struct, frozen=True):
     reads: tuple[str, ...]
     validate_reads: tuple[str, ...]
     rollback_reads: tuple[str, ...]
+    own_names: tuple[str, ...]
     leaves_nothing: bool
 
     @property
@@ -122,6 +124,7 @@ def _sealed_stage(
         reads=tuple(sorted(reads.forward | located)),
         validate_reads=tuple(sorted(reads.validate | own | set(stage.inputs))),
         rollback_reads=tuple(sorted(reads.rollback | own | set(stage.inputs))),
+        own_names=tuple(sorted(own)),
         leaves_nothing=_leaves_nothing(stage, program, signatures),
     )
 

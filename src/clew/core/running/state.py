@@ -6,80 +6,41 @@ is driven, and built by the same code when a run is taken up again: there is no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from clew.core.running import entries as kinds
 from clew.core.running import statuses
 from clew.core.running.entries import Entry, ResidueItem, UndoBlock
-from clew.core.running.sealed_program import SealedProgram, SealedStage
-
-INTERRUPTED = "interrupted"
-"""The error kind of an attempt whose orchestrator was lost: not the stage's failure, so it is tried again."""
-
-INTERRUPTIONS_MAX = 5
-"""How often a stage's attempts may be cut off by the loss of their orchestrator before that counts as the
-stage's own failure: a stage that kills its orchestrator must not do so for ever. Journals that are folded again
-depend on this number."""
-
-
-class StageState:
-    """What is known of one stage of a run. Moments are milliseconds since 1970, 0 for none yet.
-
-    The defaults stand in the class: most stages of most runs change few of them.
-    """
-
-    status = statuses.PENDING
-    when: bool | None = None
-    found = False
-    looks = 0
-    look_again_at = 0
-    attempts = 0
-    """Attempts begun, re-executions included: the number of the last one."""
-    tried = 0
-    """Attempts that count against `retry`."""
-    interruptions = 0
-    in_flight = False
-    retry_at = 0
-    executed_at = 0
-    """When the last attempt under `retry` had executed: the clocks of the conditions start here."""
-    may_have_acted = False
-    outcome = ""
-    outcomes: tuple[str, ...] = ()
-    error_kind = ""
-    inputs: Mapping[str, int] = MappingProxyType({})
-    code: Mapping[str, str] = MappingProxyType({})
-    now_at = 0
-    """The stage's `now`: when it first looked for its data or began, the same for all its attempts."""
-    started_at = 0
-    ended_at = 0
-    written_seq = -1
-    """The entry whose payload holds the outputs that count; -1 while there is none."""
-    rollback_attempts = 0
-    rollback_tried = 0
-    rollback_interruptions = 0
-    rollback_in_flight = False
-    rollback_retry_at = 0
-
-    def __init__(self, sealed: SealedStage) -> None:
-        self.sealed = sealed
-        self.name = sealed.stage.name
+from clew.core.running.fold_back import (
+    APPLY_BACK,
+    INTERRUPTED,
+    INTERRUPTIONS_MAX,
+    begin_cancelled_again,
+    cancel_items,
+)
+from clew.core.running.sealed_program import SealedProgram
+from clew.core.running.stage_state import StageState
 
 
 class RunState:
-    """All that a run's journal amounts to. `touched`: stages whose tracker rows are to be written."""
+    """All that a run's journal amounts to. `touched`: stages and items whose tracker rows are to be written;
+    `dropped`: positions of stages whose items' rows are to go first."""
 
     __slots__ = (
         "active_stages", "block", "block_done_at", "block_failed", "block_validated", "cause", "created_at",
-        "ended_at", "epoch", "error_seq", "failed_stage", "generation", "held", "open_stages", "program",
-        "requested_by", "residue", "run_id", "run_name", "run_time", "seq", "skipped_stages", "stages", "status",
-        "touched", "undo", "undo_position", "waiting_stages", "written",
+        "dropped", "ended_at", "ending", "epoch", "error_seq", "failed_stage", "generation", "has_started", "held",
+        "held_stage", "is_crossing_accepted", "is_paused", "open_stages", "pass_number", "program", "refused",
+        "requested_by", "residue", "returns", "rewind_to", "run_id", "run_name", "run_time", "seq",
+        "skipped_stages", "stages", "status", "supplied", "touched", "undo", "undo_forward", "undo_next",
+        "undo_position", "undo_to", "units", "waiting_stages", "written",
     )  # fmt: skip
 
     def __init__(self, program: SealedProgram) -> None:
         self.program = program
         self.stages = {name: StageState(sealed) for name, sealed in program.stages.items()}
+        self.units: dict[str, StageState] = dict(self.stages)
+        """The stages and their items, by name: whatever an entry can be about."""
         self.run_id = self.run_name = self.requested_by = ""
         self.run_time = self.created_at = self.ended_at = self.generation = 0
         self.status = statuses.QUEUED
@@ -87,6 +48,9 @@ class RunState:
         self.epoch = 0
         self.seq = -1
         """The last entry's."""
+        self.pass_number = 1
+        self.has_started = False
+        """An attempt has been begun."""
         self.block = 1
         """The block that is under way going forward; one more than there are when all are done."""
         self.open_stages = len(program.blocks[0])
@@ -100,19 +64,45 @@ class RunState:
         self.failed_stage = ""
         self.error_seq = -1
         """The entry whose payload holds the first error."""
-        self.held = ""
-        """Why a person is needed; empty while none is."""
+        self.ending = ""
+        """What ends the way forward, one of ENDINGS; empty while nothing does."""
+        self.rewind_to = ""
+        """The stage to whose block a person wants to go back."""
+        self.is_paused = False
+        self.held = self.held_stage = ""
+        """Why a person is needed, and about which stage; empty while none is."""
+        self.is_crossing_accepted = False
+        """A person has said that the run may go forward again on top of what is not undone."""
+        self.returns: dict[str, int] = {}
+        """How often each stage's `rollback.to` was followed."""
         self.undo: tuple[UndoBlock, ...] | None = None
-        self.undo_position = 0
+        self.undo_position = self.undo_next = 0
+        """The block of that list whose turn it is, and the first of its stages and items that is not over."""
+        self.undo_to = 1
+        self.undo_forward = False
         self.residue: tuple[ResidueItem, ...] = ()
+        """What has no rollback, or was given up, of all ways back so far."""
+        self.supplied: dict[str, int] = {}
+        """The entries by which inputs were supplied."""
+        self.refused: set[tuple[str, int, bool]] = set()
+        """The attempts and tries at rollbacks of which a late report was refused."""
         self.written: dict[str, int] = {}
         """For each name of the variables map that a stage wrote, the `seq` of the entry that did."""
         self.touched: set[str] = set()
+        self.dropped: set[int] = set()
 
     @property
-    def is_failing(self) -> bool:
-        """Something failed for good; the run goes back as soon as nothing is in flight."""
-        return bool(self.failed_stage or self.block_failed)
+    def forward_status(self) -> str:
+        """The run's status as long as it goes forward."""
+        if self.is_paused:
+            return statuses.PAUSED
+        return statuses.WAITING if self.waiting_stages and not self.active_stages else statuses.RUNNING
+
+    def block_stages(self) -> Iterator[StageState]:
+        """The stages of the block that is under way; none when all blocks are done."""
+        if self.block <= len(self.program.blocks):
+            for sealed in self.program.blocks[self.block - 1]:
+                yield self.stages[sealed.stage.name]
 
     @property
     def is_settled(self) -> bool:
@@ -129,6 +119,9 @@ class RunState:
         before = stage.status
         stage.status = status
         self.touched.add(stage.name)
+        if stage.parent is not None:
+            _count_item(stage.parent, before, status)
+            return
         if before in _ACTIVE:
             self.active_stages -= 1
         elif before == statuses.WAITING:
@@ -142,10 +135,8 @@ class RunState:
             if not self.open_stages:
                 self.block_done_at = at
                 self.close_blocks()
-        if self.undo is None and not self.held:
-            self.status = (
-                statuses.WAITING if self.waiting_stages and not self.active_stages else statuses.RUNNING
-            )
+        if self.status in _GOES_FORWARD:
+            self.status = self.forward_status
 
     def close_blocks(self) -> None:
         """Go on to the next block when this one is done and valid."""
@@ -157,9 +148,63 @@ class RunState:
         if index < len(self.program.blocks):
             self.open_stages = len(self.program.blocks[index])
 
+    def fail(self, ending: str) -> None:
+        """The way forward has an end; the first reason counts, until a person gives another."""
+        if not self.ending:
+            self.ending = ending
 
+    def go_on(self, at: int) -> None:
+        """A person says that the run goes on. What failed for good and is not tried again still ends its way forward,
+        and so does a rewind; that its time was up, or that somebody wanted it undone, does not any more."""
+        was_barred = self.held == "point_of_no_return"
+        self.held = self.held_stage = ""
+        if self.undo is not None:
+            self.status = statuses.ROLLING_BACK
+            if was_barred:  # it goes forward again, as was planned
+                self.ending = REWIND if self.rewind_to else FAILURE
+            return
+        if self.ending:
+            failed = next((stage for stage in self.block_stages() if stage.status == statuses.FAILED), None)
+            self.failed_stage = "" if failed is None else failed.name
+            has_failed = failed is not None or self.block_failed
+            self.ending = REWIND if self.rewind_to else FAILURE if has_failed else ""
+        if not self.ending:
+            begin_cancelled_again(self, at)
+        self.status = self.forward_status
+
+    def unwrite(self, stages: Iterable[StageState]) -> None:
+        """The variables map is as it stood before these stages."""
+        for stage in stages:
+            for name in stage.sealed.own_names:
+                self.written.pop(name, None)
+                if stage.found:
+                    self.supplied.pop(name, None)
+
+
+FAILURE = "failure"
+CANCELLED = "cancelled"
+STOPPED = "stopped"
+EXPIRED = "expired"
+ROLLBACK = "rollback"
+REWIND = "rewind"
+ENDINGS = (FAILURE, CANCELLED, STOPPED, EXPIRED, ROLLBACK, REWIND)
+"""What ends a run's way forward: something failed for good; a person cancels or stops it; its time is up; a person
+wants it rolled back, or rewound."""
+
+_GOES_FORWARD = frozenset({statuses.QUEUED, statuses.RUNNING, statuses.WAITING, statuses.PAUSED})
 _ACTIVE = frozenset({statuses.STARTED, statuses.VALIDATING})
 _DONE = frozenset({statuses.COMPLETED, statuses.SKIPPED})
+
+
+def _count_item(stage: StageState, before: str, status: str) -> None:
+    """Keep count of the items that are to be undone, and of those for which that did not work."""
+    if before == statuses.ROLLBACK_FAILED:
+        stage.items_not_undone -= 1
+        stage.items_to_undo += 1
+    if status == statuses.ROLLBACK_FAILED:
+        stage.items_not_undone += 1
+    if status in (statuses.ROLLBACK_FAILED, statuses.ROLLED_BACK):
+        stage.items_to_undo -= 1
 
 
 def _run_created(state: RunState, entry: Entry, body: kinds.RunCreated) -> None:
@@ -183,14 +228,19 @@ def _stage_skipped(state: RunState, entry: Entry, body: kinds.StageSkipped) -> N
     stage = state.stages[body.stage]
     stage.ended_at = entry.at
     state.skipped_stages += 1
+    cancel_items(state, stage, entry.at)
     for output in stage.sealed.stage.outputs:
         if output.has_default:
             state.written[output.name] = entry.seq
+    for name in body.given:
+        state.written[name] = entry.seq
     state.move(stage, statuses.SKIPPED, entry.at)
+    if body.by:
+        state.go_on(entry.at)
 
 
 def _stage_failed(state: RunState, entry: Entry, body: kinds.StageFailed) -> None:
-    stage = state.stages[body.stage]
+    stage = state.units[body.stage]
     stage.error_kind = body.error_kind
     _conclude(state, stage, entry, statuses.FAILED)
 
@@ -210,25 +260,64 @@ def _dependencies_found(state: RunState, entry: Entry, body: kinds.DependenciesF
         state.written[dependency.name] = entry.seq
 
 
-def _attempt_started(state: RunState, entry: Entry, body: kinds.AttemptStarted) -> None:
+def _items_made(state: RunState, entry: Entry, body: kinds.ItemsMade) -> None:
     stage = state.stages[body.stage]
+    stage.now_at = stage.now_at or body.now
+    stage.started_at = stage.started_at or entry.at
+    stage.make_items(body.count)
+    for item in stage.units:
+        item.attempts = item.attempts_before = stage.attempts_before
+        item.rollback_attempts = stage.rollback_attempts
+        state.units[item.name] = item
+        state.touched.add(item.name)
+    state.move(stage, statuses.STARTED, entry.at)
+
+
+def _items_gathered(state: RunState, entry: Entry, body: kinds.ItemsGathered) -> None:
+    stage = state.stages[body.stage]
+    stage.written_seq = entry.seq
+    stage.outcome = statuses.COMPLETED
+    _conclude(state, stage, entry, statuses.COMPLETED)
+
+
+def _objects_kept(state: RunState, entry: Entry, body: kinds.ObjectsKept) -> None:
+    stage = state.units[body.stage]
+    stage.kept_seq = entry.seq
+    stage.now_at = stage.now_at or body.now
+
+
+def _input_supplied(state: RunState, entry: Entry, body: kinds.InputSupplied) -> None:
+    state.supplied[body.name] = entry.seq
+    state.stages[body.stage].look_again_at = 0
+
+
+def _attempt_started(state: RunState, entry: Entry, body: kinds.AttemptStarted) -> None:
+    stage = state.units[body.stage]
     stage.attempts = body.attempt
-    stage.in_flight = stage.may_have_acted = True
+    stage.in_flight = stage.may_have_acted = state.has_started = True
     stage.inputs = body.inputs
     if not stage.started_at:
         stage.started_at = entry.at
         stage.now_at = stage.now_at or entry.at
-        stage.code = body.code
+    if stage.parent is not None:
+        stage.parent.open_item(stage)
+        stage.parent.attempts = max(stage.parent.attempts, body.attempt)
+        state.touched.add(stage.parent.name)
+    pinned = stage.parent or stage
+    if not pinned.is_pinned:
+        pinned.is_pinned, pinned.code = True, body.code
     state.move(stage, statuses.STARTED, entry.at)
 
 
 def _attempt_ended(state: RunState, entry: Entry, body: kinds.AttemptEnded) -> None:
-    stage = state.stages[body.stage]
+    stage = state.units[body.stage]
     stage.in_flight = False
     stage.outcome = body.outcome
     stage.outcomes += (body.outcome,)
     stage.error_kind = body.error_kind
     stage.retry_at = body.retry_at
+    if stage.kept_seq >= 0 and body.outcome != statuses.NOT_BEGUN:
+        stage.left_seq = entry.seq
     if body.outcome == statuses.COMPLETED:
         stage.executed_at = stage.executed_at or entry.at
         stage.written_seq = entry.seq
@@ -243,7 +332,7 @@ def _attempt_ended(state: RunState, entry: Entry, body: kinds.AttemptEnded) -> N
 
 
 def _validation_ended(state: RunState, entry: Entry, body: kinds.ValidationEnded) -> None:
-    stage = state.stages[body.stage]
+    stage = state.units[body.stage]
     stage.retry_at = body.retry_at
     if body.verdict != "held":
         stage.tried += 1
@@ -253,18 +342,39 @@ def _validation_ended(state: RunState, entry: Entry, body: kinds.ValidationEnded
 
 
 def _conclude(state: RunState, stage: StageState, entry: Entry, becomes: str) -> None:
-    """What a stage becomes by the end of an attempt or of its validation."""
-    if becomes == statuses.COMPLETED:
+    """What a stage or an item becomes by the end of an attempt or of its validation."""
+    if becomes in _OVER:
         stage.ended_at = entry.at
-        for output in stage.sealed.stage.outputs:
-            state.written[output.name] = stage.written_seq
-    elif becomes == statuses.FAILED:
-        stage.ended_at = entry.at
-        if not state.is_failing:
-            state.failed_stage, state.error_seq = stage.sealed.stage.name, entry.seq
-    elif becomes == statuses.CANCELLED:
-        stage.ended_at = entry.at
+        if stage.parent is not None:
+            _conclude_item(state, stage, stage.parent, entry, becomes)
+            return
+        if becomes == statuses.COMPLETED:
+            for output in stage.sealed.stage.outputs:
+                state.written[output.name] = stage.written_seq
+        elif becomes == statuses.FAILED:
+            _fail(state, stage, entry)
     state.move(stage, becomes, entry.at)
+
+
+_OVER = frozenset({statuses.COMPLETED, statuses.FAILED, statuses.CANCELLED})
+
+
+def _conclude_item(state: RunState, item: StageState, stage: StageState, entry: Entry, becomes: str) -> None:
+    """An item is done: the stage with it, if one has failed for good. When all are completed they are gathered."""
+    stage.close_item(item)
+    state.move(item, becomes, entry.at)
+    if becomes == statuses.COMPLETED:
+        stage.items_left -= 1
+    elif becomes == statuses.FAILED and stage.status != statuses.FAILED:
+        stage.ended_at, stage.error_kind, stage.outcome = entry.at, item.error_kind, item.outcome
+        _fail(state, item, entry)
+        state.move(stage, statuses.FAILED, entry.at)
+
+
+def _fail(state: RunState, stage: StageState, entry: Entry) -> None:
+    if not state.ending:
+        state.failed_stage, state.error_seq = stage.name, entry.seq
+        state.fail(FAILURE)
 
 
 def _block_validated(state: RunState, entry: Entry, body: kinds.BlockValidated) -> None:
@@ -273,76 +383,12 @@ def _block_validated(state: RunState, entry: Entry, body: kinds.BlockValidated) 
         state.close_blocks()
     else:
         state.block_failed, state.error_seq = body.index, entry.seq
-
-
-def _stage_cancelled(state: RunState, entry: Entry, body: kinds.StageCancelled) -> None:
-    stage = state.stages[body.stage]
-    stage.ended_at = entry.at
-    state.move(stage, statuses.CANCELLED, entry.at)
-
-
-def _rollback_planned(state: RunState, entry: Entry, body: kinds.RollbackPlanned) -> None:
-    state.undo, state.undo_position = body.blocks, 0
-    state.residue, state.cause = body.residue, body.cause
-    state.status = statuses.ROLLING_BACK
-    for block in body.blocks:
-        for item in block.stages:
-            state.stages[item.stage].outcome = item.outcome
-            state.touched.add(item.stage)
-
-
-def _rollback_started(state: RunState, entry: Entry, body: kinds.RollbackStarted) -> None:
-    stage = state.stages[body.stage]
-    stage.rollback_attempts, stage.rollback_in_flight = body.attempt, True
-    state.move(stage, statuses.ROLLING_BACK, entry.at)
-
-
-def _rollback_ended(state: RunState, entry: Entry, body: kinds.RollbackEnded) -> None:
-    stage = state.stages[body.stage]
-    stage.rollback_in_flight = False
-    stage.rollback_retry_at = body.retry_at
-    if body.outcome not in (statuses.COMPLETED, statuses.NOT_BEGUN):
-        if body.error_kind == INTERRUPTED and stage.rollback_interruptions < INTERRUPTIONS_MAX:
-            stage.rollback_interruptions += 1
-        else:
-            stage.rollback_tried += 1
-    if body.becomes != statuses.ROLLING_BACK:
-        stage.ended_at = entry.at
-    state.move(stage, body.becomes, entry.at)
-    _close_undone_blocks(state)
-
-
-def _close_undone_blocks(state: RunState) -> None:
-    undo = state.undo or ()
-    while state.undo_position < len(undo):
-        items = undo[state.undo_position].stages
-        if any(state.stages[item.stage].status != statuses.ROLLED_BACK for item in items):
-            return
-        state.undo_position += 1
-
-
-def _run_held(state: RunState, entry: Entry, body: kinds.RunHeld) -> None:
-    state.held = body.reason
-    state.status = statuses.ROLLBACK_FAILED if body.reason == statuses.ROLLBACK_FAILED else statuses.HELD
-
-
-def _run_released(state: RunState, entry: Entry, body: kinds.RunReleased) -> None:
-    state.held = ""
-    if state.undo is None:
-        state.status = (
-            statuses.WAITING if state.waiting_stages and not state.active_stages else statuses.RUNNING
-        )
-        return
-    state.status = statuses.ROLLING_BACK
-    for stage in state.stages.values():
-        if stage.status == statuses.ROLLBACK_FAILED:
-            stage.rollback_tried = stage.rollback_interruptions = 0
-            stage.rollback_retry_at = entry.at
-            state.move(stage, statuses.ROLLING_BACK, entry.at)
+        state.fail(FAILURE)
 
 
 def _run_settled(state: RunState, entry: Entry, body: kinds.RunSettled) -> None:
     state.status, state.residue, state.ended_at = body.status, body.residue, entry.at
+    state.rewind_to, state.is_paused = "", False
 
 
 _APPLY: dict[type, Callable[[RunState, Entry, Any], None]] = {
@@ -357,11 +403,10 @@ _APPLY: dict[type, Callable[[RunState, Entry, Any], None]] = {
     kinds.AttemptEnded: _attempt_ended,
     kinds.ValidationEnded: _validation_ended,
     kinds.BlockValidated: _block_validated,
-    kinds.StageCancelled: _stage_cancelled,
-    kinds.RollbackPlanned: _rollback_planned,
-    kinds.RollbackStarted: _rollback_started,
-    kinds.RollbackEnded: _rollback_ended,
-    kinds.RunHeld: _run_held,
-    kinds.RunReleased: _run_released,
+    kinds.ItemsMade: _items_made,
+    kinds.ItemsGathered: _items_gathered,
+    kinds.ObjectsKept: _objects_kept,
+    kinds.InputSupplied: _input_supplied,
     kinds.RunSettled: _run_settled,
+    **APPLY_BACK,
 }

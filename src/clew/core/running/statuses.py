@@ -13,14 +13,15 @@ RUNNING = "running"
 WAITING = "waiting"
 """Nothing runs and nothing can start until missing data appears. The driver looks again and moves it on."""
 PAUSED = "paused"
-"""Nothing further starts. A person (or a window that opens) moves it on."""
+"""Nothing further starts. A person's `unpause` (or a window that opens) moves it on."""
 HELD = "held"
-"""A person is needed: `resume` moves it on."""
+"""A person is needed: `resume`, `retry`, `skip`, `stop`, `rollback` or `rewind` moves it on."""
 ROLLING_BACK = "rolling_back"
 """Being undone. The driver moves it on."""
 ROLLBACK_FAILED = "rollback_failed"
-"""A rollback failed for good: a person is needed; `resume` tries it again."""
+"""A rollback failed for good: a person is needed; `resume` or `retry` tries it again, `skip` goes on without it."""
 COMPLETED = "completed"
+"""Settled, like those below: it does not move any more, unless a person rolls it back or rewinds it."""
 FAILED = "failed"
 """Ended with something left standing: its residue says what."""
 ROLLED_BACK = "rolled_back"
@@ -34,15 +35,21 @@ RUN_STATUSES = (
 )  # fmt: skip
 SETTLED = frozenset({COMPLETED, FAILED, ROLLED_BACK, MISSED, SKIPPED})
 
+_FORWARD = frozenset({RUNNING, WAITING, PAUSED})
+_OUT_OF_FORWARD = frozenset({HELD, ROLLING_BACK, COMPLETED, FAILED})
+_AGAIN = frozenset({ROLLING_BACK})
+"""A settled run moves only when a person rolls it back or rewinds it."""
+
 RUN_MOVES: dict[str, frozenset[str]] = {
-    QUEUED: frozenset({RUNNING, WAITING, HELD, COMPLETED, ROLLING_BACK, FAILED, ROLLED_BACK}),
-    RUNNING: frozenset({WAITING, HELD, ROLLING_BACK, COMPLETED, FAILED, ROLLED_BACK}),
-    WAITING: frozenset({RUNNING, HELD, ROLLING_BACK, COMPLETED, FAILED, ROLLED_BACK}),
-    PAUSED: frozenset({RUNNING, WAITING}),
-    HELD: frozenset({RUNNING, WAITING, ROLLING_BACK}),
-    ROLLING_BACK: frozenset({HELD, ROLLBACK_FAILED, FAILED, ROLLED_BACK}),
-    ROLLBACK_FAILED: frozenset({ROLLING_BACK}),
-    COMPLETED: frozenset(), FAILED: frozenset(), ROLLED_BACK: frozenset(), MISSED: frozenset(), SKIPPED: frozenset(),
+    QUEUED: _FORWARD | _OUT_OF_FORWARD,
+    RUNNING: _FORWARD - {RUNNING} | _OUT_OF_FORWARD,
+    WAITING: _FORWARD - {WAITING} | _OUT_OF_FORWARD,
+    PAUSED: _FORWARD - {PAUSED} | _OUT_OF_FORWARD,
+    HELD: _FORWARD | {ROLLING_BACK, FAILED},
+    ROLLING_BACK: _FORWARD | {HELD, ROLLBACK_FAILED, FAILED, ROLLED_BACK, MISSED},
+    ROLLBACK_FAILED: frozenset({ROLLING_BACK, FAILED}),
+    COMPLETED: _AGAIN, FAILED: _AGAIN, ROLLED_BACK: _AGAIN, MISSED: _AGAIN,
+    SKIPPED: frozenset(),
 }  # fmt: skip
 
 # ---- of a stage (FAILED, ROLLING_BACK, ROLLED_BACK, ROLLBACK_FAILED, COMPLETED, SKIPPED, WAITING as above) -
@@ -63,16 +70,18 @@ STAGE_STATUSES = (
 
 STAGE_MOVES: dict[str, frozenset[str]] = {
     PENDING: frozenset({WAITING, STARTED, SKIPPED, FAILED, CANCELLED}),
-    WAITING: frozenset({STARTED, FAILED, CANCELLED}),
-    STARTED: frozenset({VALIDATING, COMPLETED, FAILED, CANCELLED}),
-    VALIDATING: frozenset({STARTED, COMPLETED, FAILED, CANCELLED}),
-    COMPLETED: frozenset({ROLLING_BACK}),
-    FAILED: frozenset({ROLLING_BACK}),
-    CANCELLED: frozenset({ROLLING_BACK}),
+    WAITING: frozenset({PENDING, STARTED, SKIPPED, FAILED, CANCELLED}),
+    STARTED: frozenset({PENDING, VALIDATING, COMPLETED, FAILED, CANCELLED, SKIPPED}),
+    VALIDATING: frozenset({PENDING, STARTED, COMPLETED, FAILED, CANCELLED, SKIPPED}),
+    COMPLETED: frozenset({PENDING, ROLLING_BACK, ROLLBACK_FAILED}),
+    FAILED: frozenset({PENDING, STARTED, SKIPPED, ROLLING_BACK, ROLLBACK_FAILED}),
+    CANCELLED: frozenset({PENDING, STARTED, SKIPPED, ROLLING_BACK, ROLLBACK_FAILED}),
     ROLLING_BACK: frozenset({ROLLED_BACK, ROLLBACK_FAILED}),
-    ROLLBACK_FAILED: frozenset({ROLLING_BACK}),
-    ROLLED_BACK: frozenset(), SKIPPED: frozenset(),
+    ROLLBACK_FAILED: frozenset({PENDING, ROLLING_BACK}),
+    ROLLED_BACK: frozenset({PENDING}),
+    SKIPPED: frozenset({PENDING, ROLLING_BACK, ROLLBACK_FAILED}),
 }  # fmt: skip
+"""A new pass makes a stage `pending` again, whatever it was. A person can give up a rollback that has not begun."""
 
 # ---- how an attempt ends ---------------------------------------------------------------------------------
 

@@ -48,9 +48,24 @@ UPDATE runs SET status = ?, cause = ?, ended_at = ?, residue = ? WHERE run_id = 
 
 -- name: update_stage
 -- A stage's row follows what its entries say.
-UPDATE stages SET status = ?, attempts = ?, outcome = ?, error_kind = ?, rollback_attempts = ?, started_at = ?,
-  ended_at = ?, result_seq = ?
-WHERE run_id = ? AND position = ?;
+UPDATE stages SET pass = ?, status = ?, attempts = ?, outcome = ?, error_kind = ?, rollback_attempts = ?,
+  started_at = ?, ended_at = ?, result_seq = ?
+WHERE run_id = ? AND position = ? AND item = -1;
+
+-- name: delete_items
+-- A new pass of a stage makes its items anew.
+DELETE FROM stages WHERE run_id = ? AND position = ? AND item >= 0;
+
+-- name: put_item
+-- An item's row follows what its entries say, from the moment on in which it is made.
+INSERT INTO stages (run_id, position, name, block, item, pass, status, attempts, outcome, error_kind,
+  rollback_attempts, started_at, ended_at, result_seq)
+SELECT run_id, position, name, block, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12
+FROM stages WHERE run_id = ?1 AND position = ?2 AND item = -1
+ON CONFLICT (run_id, position, item) DO UPDATE SET pass = excluded.pass, status = excluded.status,
+  attempts = excluded.attempts, outcome = excluded.outcome, error_kind = excluded.error_kind,
+  rollback_attempts = excluded.rollback_attempts, started_at = excluded.started_at, ended_at = excluded.ended_at,
+  result_seq = excluded.result_seq;
 
 -- name: insert_entry
 -- The journal only grows.
@@ -59,6 +74,27 @@ INSERT INTO journal (run_id, seq, content, hash) VALUES (?, ?, ?, ?);
 -- name: insert_payload
 -- What an entry names by digest stands apart.
 INSERT INTO payloads (run_id, seq, salt, content, location) VALUES (?, ?, ?, ?, ?);
+
+-- name: insert_instruction
+-- What a person tells a run waits until whoever drives it takes it up.
+INSERT INTO instructions (instruction_id, run_id, content, said_at) VALUES (?, ?, ?, ?);
+
+-- name: obey_instruction
+-- An instruction is obeyed in the transaction of the entry that says it.
+UPDATE instructions SET answer = 'obeyed', seq = ? WHERE instruction_id = ? AND answer IS NULL;
+
+-- name: refuse_instruction
+-- Or it is refused, and changes nothing; by nobody whom another orchestrator has fenced.
+UPDATE instructions SET answer = 'refused', why = ?
+WHERE instruction_id = ? AND answer IS NULL AND ? IS (SELECT epoch FROM runs WHERE runs.run_id = instructions.run_id);
+
+-- name: select_instructions
+-- What waits to be taken up, in the order in which it was said.
+SELECT instruction_id, run_id, content FROM instructions WHERE answer IS NULL ORDER BY said_at, rowid;
+
+-- name: select_instruction
+-- What became of one.
+SELECT answer, why, seq FROM instructions WHERE instruction_id = ?;
 
 -- name: take_run
 -- Another orchestrator drives the run: every write under the old epoch is refused from here on.
@@ -101,9 +137,9 @@ ORDER BY launched_at DESC, run_id DESC LIMIT :limit;
 SELECT run_id FROM runs ORDER BY launched_at, run_id;
 
 -- name: select_stages
--- A run's stages in the plan's order.
-SELECT name, block, status, attempts, outcome, error_kind, rollback_attempts, started_at, ended_at, result_seq
-FROM stages WHERE run_id = ? ORDER BY position;
+-- A run's stages in the plan's order, each followed by its items.
+SELECT name, item, block, pass, status, attempts, outcome, error_kind, rollback_attempts, started_at, ended_at, result_seq
+FROM stages WHERE run_id = ? ORDER BY position, item;
 
 -- name: select_journal
 -- A run's entries after a given one.

@@ -1,0 +1,206 @@
+"""From what came in between two turns to the entries that say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from clew.core.running import statuses
+from clew.core.running.consequences import attempt_ended, expires, look_again_at, rollback_ended
+from clew.core.running.entries import (
+    DependenciesFound,
+    ObjectsKept,
+    ReportRefused,
+    RunExpired,
+    StageFailed,
+    StageWaiting,
+)
+from clew.core.running.instructions import Instruction, body_of, payload_of, refusal
+from clew.core.running.rollback import is_going_back
+from clew.orchestrator.driven_run import DrivenRun, defaults_of
+from clew.orchestrator.facts import (
+    AttemptReported,
+    Expired,
+    Fact,
+    Instructed,
+    Kept,
+    RollbackReported,
+    Searched,
+    Tested,
+)
+from clew.orchestrator.payloads import PayloadKeeper, report_payload
+from clew.orchestrator.validating import Validator
+from clew.ports import AttemptReport, Chance
+
+BUCKET_ERROR_DELAY_MILLISECONDS = 5_000
+"""A bucket that could not answer is asked again so soon: its error says nothing about the data."""
+
+KEEP_TRIES_MAX = 5
+"""How often a bucket is asked to give what a rollback would put back, before the stage fails for want of it."""
+
+
+class Gatherer:
+    """Writes what a fact says, if it still says anything."""
+
+    def __init__(self, *, chance: Chance, payloads: PayloadKeeper, validator: Validator) -> None:
+        self._chance = chance
+        self._payloads = payloads
+        self._validator = validator
+
+    def take(self, run: DrivenRun, fact: Fact, at: int) -> None:
+        """Write the fact's entry."""
+        _TAKE[type(fact)](self, run, fact, at)
+
+    # ---- reports ----
+
+    def _attempt_reported(self, run: DrivenRun, fact: AttemptReported, at: int) -> None:
+        stage = run.state.units.get(fact.stage)
+        if stage is None or not stage.in_flight or stage.attempts != fact.attempt:
+            known = dict(zip(stage.attempt_numbers, stage.outcomes, strict=True)) if stage is not None else {}
+            self._refuse_report(run, fact, at, known.get(fact.attempt))
+            return
+        if run.asked:
+            run.asked.discard(("end", fact.stage))
+        report = fact.report
+        error_kind = report.error.kind if report.error is not None else ""
+        if report.outcome == statuses.COMPLETED:
+            run.outputs[fact.stage] = report.outputs
+            jitter = 0
+        else:
+            jitter = self._chance.permille()
+        body = attempt_ended(run.state, stage, report.outcome, error_kind, at=at, jitter_permille=jitter)
+        said = report_payload(report, "variables" if stage.parent is None else "outputs")
+        if stage.kept_seq >= 0 and report.outcome != statuses.NOT_BEGUN:
+            run.left[fact.stage] = fact.left
+            said = {**(said or {}), "left": fact.left}
+        run.write(body, at=at, block=stage.sealed.block, payload=self._payloads.keep(run, said))
+        if body.becomes == statuses.COMPLETED and stage.parent is None:
+            run.values.update(report.outputs)
+        if body.becomes != statuses.VALIDATING and run.rounds:
+            run.rounds.pop(fact.stage, None)
+
+    def _rollback_reported(self, run: DrivenRun, fact: RollbackReported, at: int) -> None:
+        stage = run.state.units.get(fact.stage)
+        if stage is None or not stage.rollback_in_flight or stage.rollback_attempts != fact.attempt:
+            is_last = stage is not None and stage.rollback_attempts == fact.attempt
+            self._refuse_report(
+                run, fact, at, stage.rollback_outcome if is_last and stage is not None else None
+            )
+            return
+        error_kind = fact.report.error.kind if fact.report.error is not None else ""
+        body = rollback_ended(
+            stage, fact.report.outcome, error_kind, at=at, jitter_permille=self._chance.permille()
+        )
+        payload = self._payloads.keep(run, report_payload(fact.report))
+        run.write(body, at=at, block=stage.sealed.block, payload=payload)
+
+    def _refuse_report(
+        self, run: DrivenRun, fact: AttemptReported | RollbackReported, at: int, known: str | None
+    ) -> None:
+        """It came too late. That the same was told twice is not worth an entry."""
+        report: AttemptReport = fact.report
+        is_rollback = isinstance(fact, RollbackReported)
+        key = (fact.stage, fact.attempt, is_rollback)
+        if run.state.is_settled or report.outcome == known or key in run.state.refused:
+            return
+        run.write(ReportRefused(fact.stage, fact.attempt, report.outcome, is_rollback), at=at)
+
+    def _tested(self, run: DrivenRun, fact: Tested, at: int) -> None:
+        self._validator.tested(run, fact, at)
+
+    # ---- what a stage needs before it begins ----
+
+    def _searched(self, run: DrivenRun, fact: Searched, at: int) -> None:
+        run.asked.discard(("search", fact.stage))
+        state, stage = run.state, run.state.stages[fact.stage]
+        is_awaited = stage.status in (statuses.PENDING, statuses.WAITING) and not stage.found
+        if not is_awaited or fact.pass_number != state.pass_number or self._is_over(run):
+            return
+        block = stage.sealed.block
+        if fact.found is not None:
+            payload = self._payloads.keep(run, {"variables": dict(fact.found)})
+            run.write(DependenciesFound(fact.stage, fact.now), at=at, block=block, payload=payload)
+            run.values.update(fact.found)
+        elif fact.verdict == "ambiguous":
+            self._fail(run, fact.stage, "ambiguous", fact.message, at)
+        else:
+            look = stage.looks + 1
+            again = at + BUCKET_ERROR_DELAY_MILLISECONDS
+            if fact.verdict == "missing":
+                again = look_again_at(stage.sealed.stage.delay, look, at=at)
+            payload = self._payloads.keep(run, {fact.verdict: fact.message})
+            run.write(StageWaiting(fact.stage, look, again, fact.now), at=at, block=block, payload=payload)
+
+    def _kept(self, run: DrivenRun, fact: Kept, at: int) -> None:
+        run.asked.discard(("keep", fact.stage))
+        stage = run.state.units.get(fact.stage)
+        if stage is None or fact.pass_number != run.state.pass_number or stage.kept_seq >= 0:
+            return
+        if stage.status in _FINISHED or self._is_over(run):
+            return
+        if fact.kept is not None:
+            run.kept[fact.stage] = fact.kept
+            body = ObjectsKept(fact.stage, len(fact.kept), fact.now)
+            payload = self._payloads.keep(run, {"kept": list(fact.kept)})
+            run.write(body, at=at, block=stage.sealed.block, payload=payload)
+            return
+        tries = run.keep_tries[fact.stage] = run.keep_tries.get(fact.stage, 0) + 1
+        if fact.is_final or tries >= KEEP_TRIES_MAX:
+            self._fail(run, fact.stage, "restore", fact.error, at)
+
+    def _fail(self, run: DrivenRun, name: str, kind: str, message: str, at: int) -> None:
+        """The stage fails for good before it has begun."""
+        payload = self._payloads.keep(run, {"error": {"kind": kind, "message": message}})
+        run.write(StageFailed(name, kind), at=at, block=run.state.units[name].sealed.block, payload=payload)
+
+    def _is_over(self, run: DrivenRun) -> bool:
+        return is_going_back(run.state)
+
+    # ---- what people say ----
+
+    def _instructed(self, run: DrivenRun, fact: Instructed, at: int) -> None:
+        instruction = fact.instruction
+        why = refusal(run.state, instruction)
+        if why:
+            if fact.instruction_id:
+                run.refused.append((fact.instruction_id, why))
+            return
+        body = body_of(run.state, instruction)
+        entry = run.write(body, at=at, payload=self._payloads.keep(run, payload_of(instruction)))
+        if fact.instruction_id:
+            run.obeyed.append((entry.seq, fact.instruction_id))
+        _OBEY.get(instruction.verb, _nothing)(run, instruction)
+
+    def _expired(self, run: DrivenRun, fact: Expired, at: int) -> None:
+        if expires(run.state):
+            run.write(RunExpired(), at=at)
+
+
+_FINISHED = frozenset({statuses.COMPLETED, statuses.FAILED, statuses.CANCELLED, statuses.SKIPPED})
+
+
+def _nothing(run: DrivenRun, instruction: Instruction) -> None:
+    """Most instructions change no values."""
+
+
+def _skipped(run: DrivenRun, instruction: Instruction) -> None:
+    stage = run.state.stages.get(instruction.stage)
+    if stage is not None and stage.status == statuses.SKIPPED:
+        run.values.update({**defaults_of(stage), **instruction.values})
+
+
+def _supplied(run: DrivenRun, instruction: Instruction) -> None:
+    run.supplied.update(instruction.values)
+
+
+_OBEY: Mapping[str, Callable[[DrivenRun, Instruction], None]] = {"skip": _skipped, "supply": _supplied}
+
+_TAKE: dict[type, Callable[[Gatherer, DrivenRun, Any, int], None]] = {
+    AttemptReported: Gatherer._attempt_reported,
+    RollbackReported: Gatherer._rollback_reported,
+    Searched: Gatherer._searched,
+    Kept: Gatherer._kept,
+    Tested: Gatherer._tested,
+    Instructed: Gatherer._instructed,
+    Expired: Gatherer._expired,
+}

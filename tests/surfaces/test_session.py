@@ -1,0 +1,90 @@
+"""What the Python interface can tell a run that rests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+import clew
+from clew.settings import read_settings
+
+is_monday = False
+did: list[str] = []
+
+
+@clew.stage(outputs=["letter"])
+def write() -> str:
+    did.append("write")
+    return "a letter"
+
+
+@write.rollback
+def burn() -> None:
+    if not is_monday:
+        raise OSError("the stove is cold")
+    did.append("burn")
+
+
+@clew.stage(rollback="none")
+def send(letter: str) -> None:
+    if not is_monday:
+        raise OSError("the post office is closed")
+    did.append("send")
+
+
+PROGRAM = clew.Program("post", stages=[write, send])
+
+
+def told(folder: Path, tell: Callable[[clew.Session, str], Awaitable[None]]) -> None:
+    """Run the program until its rollback has failed, and tell it something."""
+    did.clear()
+    settings = read_settings(folder=str(folder), environment={}, store=f"sqlite:///{folder}/clew.db")
+
+    async def run() -> None:
+        async with clew.open_session(PROGRAM, settings=settings) as session:
+            held = await session.run(PROGRAM)
+            assert held.status == "rollback_failed"
+            await tell(session, held.run_id)
+
+    asyncio.run(run())
+
+
+def test_a_run_that_waits_for_a_person_is_told_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed is retried at somebody's word; a run that was rolled back can go forward again, in a new pass."""
+
+    async def tell(session: clew.Session, run_id: str) -> None:
+        monkeypatch.setitem(globals(), "is_monday", True)
+        undone = await session.instruct(run_id, "retry", stage="write", reason="it is Monday")
+        assert (undone.status, list(undone.residue), did) == ("rolled_back", [], ["write", "burn"])
+        again = await session.instruct(run_id, "rewind", stage="write")
+        assert again.is_completed
+        assert [stage["pass"] for stage in again.stages] == [2, 2]
+        assert did == ["write", "burn", "write", "send"]
+
+    told(tmp_path, tell)
+
+
+def test_what_a_run_cannot_obey_is_refused(tmp_path: Path) -> None:
+    """The reason is told, and nothing is done; what it can obey is done."""
+
+    async def tell(session: clew.Session, run_id: str) -> None:
+        for verb, stage, why in (
+            ("skip", "send", "the rollback of 'send' has not failed"),
+            ("retry", "sent", "has no stage 'sent'; it has write, send"),
+            ("pause", "", "it is rollback_failed"),
+        ):
+            with pytest.raises(clew.RequestError, match=why):
+                await session.instruct(run_id, verb, stage=stage)  # type: ignore[arg-type]
+        with pytest.raises(clew.RequestError, match="there is no run 'nothing'"):
+            await session.instruct("nothing", "cancel")
+        done = await session.instruct(run_id, "skip", stage="write")
+        assert done.status == "failed"
+        assert done.residue == [{"stage": "write", "certain": True, "pass": 1}]
+        assert did == ["write"]
+
+    told(tmp_path, tell)
