@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.crash.faults import Fault, Transaction
 from tests.crash.stories import ForkServer, Play, Story
+from tests.crash.tellings import ROLES, Telling, TellingPlay
 
 Players = Callable[..., Play]
 Passed = Callable[[Story], list[Transaction]]
+Tellers = Callable[..., TellingPlay]
+PassedBy = Callable[[Telling, str], list[Transaction]]
 
 
 @pytest.fixture(scope="session")
@@ -48,5 +51,30 @@ def passed(play: Players) -> Passed:
             assert unkilled.judge() == []
             known[story.name] = unkilled.passed[1 if story.strikes_release else 0]
         return known[story.name]
+
+    return transactions
+
+
+@pytest.fixture(scope="session")
+def tell(server_of: Callable[[Story], ForkServer]) -> Tellers:
+    """Plays a telling, its `driver` and its `teller` struck by these faults."""
+
+    def told(telling: Telling, **faults: Fault) -> TellingPlay:
+        return TellingPlay(telling, server_of(telling.story)).perform_with(**faults)
+
+    return told
+
+
+@pytest.fixture(scope="session")
+def passed_by(tell: Tellers) -> PassedBy:
+    """The transactions that pass in the telling's process of that role, when nothing strikes."""
+    known: dict[tuple[str, str], list[Transaction]] = {}
+
+    def transactions(telling: Telling, role: str) -> list[Transaction]:
+        if (str(telling), role) not in known:
+            unkilled = tell(telling)
+            assert unkilled.judge() == []
+            known.update({(str(telling), each): unkilled.passed_by[each] for each in ROLES})
+        return known[str(telling), role]
 
     return transactions

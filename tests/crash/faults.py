@@ -32,13 +32,13 @@ import msgspec
 from clew.ports import RunRecord
 from clew.stores.sqlite import SqliteStore
 
-OTHER_TRANSACTIONS = ("open", "register_program", "take_over", "close")
+OTHER_TRANSACTIONS = ("open", "register_program", "take_over", "instruct", "refuse", "close")
 LOOP_TURNS_TO_ACT = 3
 """After so many turns of the event loop what was handed to an executor has been sent to it."""
 SYSTEM = apsw.vfs_names()[0]
 """The library's own file system, which is the default unless another is made so."""
 STRUCK = "struck.json"
-"""The file that says what was struck: the kinds in the transaction, and how often it had written."""
+"""The file in which a witness says what it has struck."""
 
 
 class Point(msgspec.Struct, frozen=True, order=True):
@@ -71,8 +71,9 @@ class Fault(msgspec.Struct, frozen=True):
 class Witness:
     """Sees transactions pass, and strikes."""
 
-    def __init__(self, folder: Path, fault: Fault | None) -> None:
-        self._folder = folder
+    def __init__(self, told: Path, fault: Fault | None) -> None:
+        """`told`: the file that says what was struck: the kinds in the transaction, and how often it had written."""
+        self._told = told
         self._fault = fault
         self._counts: Counter[str] = Counter()
         self._kinds: tuple[str, ...] = ()
@@ -162,7 +163,7 @@ class Witness:
         assert self._fault is not None
         if not self.has_struck:
             struck = {"kinds": self._kinds, "write_count": self._write_count}
-            (self._folder / STRUCK).write_text(json.dumps(struck))
+            self._told.write_text(json.dumps(struck))
         self.has_struck = True
         if self._fault.kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -235,7 +236,7 @@ def watch(store: type[SqliteStore], witness: Witness) -> None:
                     raise
                 # The library has closed all the same: here, too, only a file system in Python makes it an error.
 
-    for name in ("register_program", "take_over"):
+    for name in ("register_program", "take_over", "instruct", "refuse"):
         setattr(store, name, _named(witness, name, getattr(store, name)))
     store.__init__, store.record, store.close = watched_begin, watched_record, watched_close  # type: ignore[assignment, method-assign]
 

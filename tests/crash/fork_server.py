@@ -29,12 +29,12 @@ PREPARED = (
     "apsw", "asyncio", "click", "encodings.utf_16_be", "pwd", "shutil",
     "tomllib", "traceback", "unicodedata", "yaml",
     "clew.attempt.guardian", "clew.attempt.supervisor", "clew.attempt.worker", "clew.authoring.files",
-    "clew.authoring.references", "clew.authoring.yaml_texts", "clew.buckets.file", "clew.buckets.searching",
-    "clew.cli.main", "clew.cli.running", "clew.commands.files", "clew.commands.python", "clew.commands.shell",
-    "clew.conditions.python",
-    "clew.conditions.testing", "clew.core.program.parse", "clew.driving", "clew.embedded",
+    "clew.authoring.references", "clew.authoring.yaml_texts", "clew.buckets.file", "clew.buckets.keeping",
+    "clew.buckets.searching", "clew.cli.main", "clew.cli.resuming", "clew.cli.running", "clew.cli.telling",
+    "clew.commands.files", "clew.commands.python", "clew.commands.restoring", "clew.commands.shell",
+    "clew.conditions.python", "clew.conditions.testing", "clew.core.program.parse", "clew.driving", "clew.embedded",
     "clew.executors.code_digest", "clew.executors.inline", "clew.executors.local", "clew.wiring.orchestrators",
-    "outside", "tests.crash.planted_bugs", "tests.crash.victim",
+    "outside", "tests.crash.planted_bugs", "tests.crash.quirks", "tests.crash.victim",
 )  # fmt: skip
 """What the children would import, and the workers of their attempts; but not what few need and all would pay
 for: the price of a fork is that of its memory."""
@@ -46,21 +46,28 @@ REMAINS_SECONDS_MAX = 10
 
 
 class Request(msgspec.Struct, frozen=True):
-    """`words`: of the command line. `is_fresh`: by a new Python, where nothing is watched or struck. `remains`: no
-    child, but to wait until nothing is left, and to say what is."""
+    """`words`: of the command line. `role`: what the child's files begin with, where there is more than one at a time.
+    `is_fresh`: by a new Python, where nothing is watched or struck. `is_begun`: not to be waited for; the answer names
+    it. `ends`: no child, but to wait for the one of that name. `remains`: no child, but to wait until nothing is left,
+    and to say what is."""
 
     words: tuple[str, ...] = ()
     folder: str = ""
     fault: Fault | None = None
     bug: str = ""
+    quirk: str = ""
+    role: str = ""
     is_fresh: bool = False
+    is_begun: bool = False
+    ends: int = 0
     remains: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """`status`: as of `os.waitstatus_to_exitcode`. `left`: what would not end."""
+    """`status`: as of `os.waitstatus_to_exitcode`. `process`: of what was begun. `left`: what would not end."""
 
     status: int = 0
+    process: int = 0
     left: tuple[str, ...] = ()
 
 
@@ -79,15 +86,22 @@ def serve() -> None:
     gc.freeze()
     for line in sys.stdin.buffer:
         request = msgspec.json.decode(line, type=Request)
-        answer = Answer(left=_remains()) if request.remains else Answer(_run_child(request))
-        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(_answer(request)) + b"\n")
         sys.stdout.buffer.flush()
 
 
-def _run_child(request: Request) -> int:
+def _answer(request: Request) -> Answer:
+    if request.remains:
+        return Answer(left=_remains())
+    if request.ends:
+        return Answer(_end(request.ends))
     child = os.fork()
     if child == 0:
         _be_the_child(request)
+    return Answer(process=child) if request.is_begun else Answer(_end(child))
+
+
+def _end(child: int) -> int:
     handle = os.pidfd_open(child)
     look = select.poll()
     look.register(handle, select.POLLIN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tests.crash.faults import kinds_of
 
@@ -13,8 +13,16 @@ Records = list[RunRecord]
 
 
 def plant(bug: str, store: type[SqliteStore]) -> None:
-    """Have this process' stores say that records are durable, and commit them when the next ones come."""
-    is_held_back, record = BUGS[bug], store.record
+    """Have this process' stores make that mistake."""
+    if bug == ANSWERS_LATER:
+        _answer_later(store)
+    else:
+        _commit_later(store, BUGS[bug])
+
+
+def _commit_later(store: type[SqliteStore], is_held_back: Callable[[Sequence[RunRecord]], bool]) -> None:
+    """They say that records are durable, and commit them when the next ones come."""
+    record = store.record
     held: Records = []
 
     def buggy_record(self: SqliteStore, records: Sequence[RunRecord]) -> list[str]:
@@ -24,6 +32,20 @@ def plant(bug: str, store: type[SqliteStore]) -> None:
             return record(self, _merged(late, records))
         held.extend(map(_kept, records))
         return record(self, late) if late else []
+
+    store.record = buggy_record  # type: ignore[method-assign]
+
+
+def _answer_later(store: type[SqliteStore]) -> None:
+    """They commit that an instruction was obeyed when the next records come, and not with the entry that says it."""
+    record = store.record
+    late: list[tuple[int, str]] = []
+
+    def buggy_record(self: SqliteStore, records: Sequence[RunRecord]) -> list[str]:
+        said = [answer for each in records for answer in each.obeyed]
+        fenced = record(self, [each._replace(obeyed=list(late)) for each in records])
+        late[:] = said
+        return fenced
 
     store.record = buggy_record  # type: ignore[method-assign]
 
@@ -70,4 +92,5 @@ def _joined(first: RunRecord, second: RunRecord) -> RunRecord:
     )
 
 
+ANSWERS_LATER = "answers_later"
 BUGS = {"acts_before_the_commit": _all, "starts_recorded_with_ends": _starts}

@@ -23,26 +23,41 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).with_name("programs")
 STORE = Path(".clew", "clew.db")
 KILLED = -9
-NOTHING_LEFT, NOTHING_DONE, PERSON_NEEDED, UNFINISHED = (0, 3), 2, 4, 5
-"""Exit statuses: completed or all undone; not even begun; somebody has to act; not finished."""
-HELD = "rollback_failed"
+NOTHING_LEFT, SOMETHING_LEFT, NOTHING_DONE, PERSON_NEEDED, UNFINISHED = (0, 3), 1, 2, 4, 5
+"""Exit statuses: completed or all undone; not all is undone; not even begun; somebody has to act; not finished."""
+SETTLED = ("completed", "failed", "rolled_back")
 EXPRESSIONS, REGEXES = "cel", "re2"
 """Libraries of which most stories need neither."""
 PIPE = "consumed"
+OBJECTS = {
+    "large": bytes(range(256)) * 5_000,
+    "small": b"what was there before\n",
+    "empty": b"",
+    "beside": b"nobody's concern",
+}
+"""What is in the bucket of a story whose objects are restored."""
+MEDDLED = ("small", b"somebody else was here")
+"""What somebody makes of one of them."""
 
 
 @dataclass(frozen=True)
 class Story:
     """A program's run. `status` is the one it must end with. `begin`: the kill after which it is the resume that
-    is swept. `is_held`: a person has to release it; `strikes_release`: it is then that the fault strikes.
-    `modules`: what its fork server is to have imported besides."""
+    is swept. `held_as`: a person has to release it from that status; `strikes_release`: it is then that the fault
+    strikes. `verb`: what a person says of the run once it rests; it is then that the fault strikes, and `begin` is a
+    kill of who has said so before. `pass_count`: how often it goes forward. `is_restored`: all objects are in the end
+    what they were. `quirk`: see `quirks.py`. `modules`: what its fork server is to have imported besides."""
 
     name: str
     program: str
     status: str
     begin: Fault | None = None
-    is_held: bool = False
+    held_as: str = ""
     strikes_release: bool = False
+    verb: tuple[str, ...] = ()
+    pass_count: int = 1
+    is_restored: bool = False
+    quirk: str = ""
     modules: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -57,11 +72,37 @@ STORIES = (
     Story("forward", "forward", "completed"),
     Story("backward", "backward", "rolled_back"),
     Story("skipping", "skipping", "completed", modules=(EXPRESSIONS,)),
-    Story("held", "held", "rolled_back", is_held=True, modules=(REGEXES,)),
-    Story("released", "held", "rolled_back", is_held=True, strikes_release=True, modules=(REGEXES,)),
+    Story("held", "held", "rolled_back", held_as="rollback_failed", modules=(REGEXES,)),
+    Story(
+        "released", "held", "rolled_back", held_as="rollback_failed", strikes_release=True, modules=(REGEXES,)
+    ),
     Story("forward-resumed", "forward", "completed", begin=_kill("attempt_ended", 3, "acted")),
     Story("backward-resumed", "backward", "rolled_back", begin=_kill("rollback_ended", 1, "acted")),
+    Story("returning", "returning", "completed", pass_count=2),
+    Story("each", "each", "rolled_back"),
+    Story("restoring", "restoring", "rolled_back", is_restored=True),
+    Story("meddling", "meddling", "rolled_back", held_as="held", is_restored=True),
+    Story("mended", "meddling", "rolled_back", held_as="held", strikes_release=True, is_restored=True),
+    Story("expiring", "expiring", "rolled_back", quirk="expires"),
+    Story("undone", "steps", "rolled_back", verb=("rollback", "--yes")),
+    Story(
+        "rewound",
+        "steps",
+        "completed",
+        verb=("rewind", "--to", "two-left", "--yes"),
+        pass_count=2,
+        quirk="echoes",
+    ),
+    Story(
+        "asked-twice", "steps", "rolled_back", verb=("rollback", "--yes"), begin=_kill("instruct", 1, "after")
+    ),
 )
+
+
+def acts_of(folder: Path) -> list[Act]:
+    """What was done outside clew, in order."""
+    path = folder / "acts"
+    return [Act(*json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 class ForkServer:
@@ -79,9 +120,20 @@ class ForkServer:
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         )
 
-    def clew(self, *words: str, fault: Fault | None = None, bug: str = "", is_fresh: bool = False) -> int:
+    def clew(
+        self, *words: str, fault: Fault | None = None, bug: str = "", quirk: str = "", role: str = "",
+        is_fresh: bool = False,
+    ) -> int:  # fmt: skip
         """The exit status of clew with these words."""
-        return self._ask(Request(words, str(self.folder), fault, bug, is_fresh)).status
+        return self._ask(Request(words, str(self.folder), fault, bug, quirk, role, is_fresh)).status
+
+    def begin_clew(self, *words: str, fault: Fault | None = None, role: str = "") -> int:
+        """Begin clew with these words, and don't wait for it: gives its process, which is then to be ended."""
+        return self._ask(Request(words, str(self.folder), fault, role=role, is_begun=True)).process
+
+    def end_clew(self, process: int) -> int:
+        """The exit status of what was begun."""
+        return self._ask(Request(ends=process)).status
 
     def remains(self) -> tuple[str, ...]:
         """What is left of all that was killed, when it has had its time to end."""
@@ -139,14 +191,17 @@ class Play:
         and the moment at which an attempt is to kill its orchestrator."""
         story = self._story
         self._set_out()
+        if story.begin is not None or story.verb:
+            self._begin()
         if strike:
             (self.folder / "strike").write_text(json.dumps(strike))
-        if story.begin is not None:
-            self._begin(story.begin)
+        if story.verb:
+            self._say(faults)
+        elif story.begin is not None:
             self._until_rest(("resume",), faults)
         else:
             self._run([] if story.strikes_release else faults)
-        if story.is_held:
+        if story.held_as:
             self._release(faults if story.strikes_release else [])
         self.broken += [f"it is left behind: {process}" for process in self._server.remains()]
         return self
@@ -156,6 +211,9 @@ class Play:
         (self.folder / "data").mkdir(parents=True)
         os.mkfifo(self.folder / PIPE)
         (self.folder / "clew.toml").write_text('[buckets]\ndata = "file:data"\n')
+        if self._story.is_restored:
+            for name, content in OBJECTS.items():
+                (self.folder / "data" / name).write_bytes(content)
 
     def _run(self, faults: Sequence[Fault], *, rests: bool = True) -> None:
         words = self._request()
@@ -169,25 +227,59 @@ class Play:
         program = PROGRAMS / f"{self._story.program}.yaml"
         return ("run", str(program), "--var", f"world={self.folder}")
 
-    def _begin(self, fault: Fault) -> None:
-        """The story as far as to its first kill: played once, and put back after that."""
+    def _begin(self) -> None:
+        """The story as far as to its first kill, or to where somebody has a word to say: played once, and put back
+        after that."""
+        fault, verb = self._story.begin, self._story.verb
         if not self._server.begin(self._story.name):
-            self._run([fault], rests=False)
+            self._run([fault] if fault and not verb else [], rests=fault is None or bool(verb))
+            if fault and verb:
+                self._until_rest(self._verb(), [fault], rests=False)
             self.broken += self._server.remains()
             self._server.keep_beginning(self._story.name)
-            return
-        self.statuses.append(KILLED)
-        self.kills.append(self._copied())
+            self.passed.clear()
+        elif fault:
+            self.statuses.append(KILLED)
+            self.kills.append(self._copied())
+
+    def _verb(self) -> Sequence[str]:
+        [run_id] = self.end().runs
+        verb, *options = self._story.verb
+        return (verb, run_id, *options)
+
+    def _say(self, faults: Sequence[Fault]) -> None:
+        """A person says it; if nobody has heard of it, again. What another has said before may end the process."""
+        self._until_rest(self._verb(), faults)
+        if not self._is_obeyed(self._story.verb[0]):
+            self._until_rest(self._verb(), [])
+        if any(row["status"] not in SETTLED for row in self.end().runs.values()):
+            self._until_rest(("resume",), [])
+
+    def _is_obeyed(self, verb: str) -> bool:
+        said = [
+            json.loads(row["content"])["verb"] for row in self.end().instructions if row["answer"] == "obeyed"
+        ]
+        return verb in said
 
     def _release(self, faults: Sequence[Fault]) -> None:
+        held_as = self._story.held_as
         for run_id, row in self.end().runs.items():
-            if row["status"] != HELD:
-                self.broken.append(f"it should be {HELD}, and is {row['status']}")
-            (self.folder / "allowed").touch()
+            if row["status"] != held_as:
+                self.broken.append(f"it should be {held_as}, and is {row['status']}")
+            self._put_right()
             self._until_rest(("resume", run_id), faults)
-            if self.end().runs[run_id]["status"] == HELD:
+            if self.end().runs[run_id]["status"] == held_as:
                 # Killed before it was durable that somebody had said so, who says it again.
                 self._until_rest(("resume", run_id), [])
+
+    def _put_right(self) -> None:
+        """What a person does before saying that the run goes on."""
+        (self.folder / "allowed").touch()
+        if self._story.is_restored:
+            name, content = MEDDLED
+            if (self.folder / "data" / name).read_bytes() != content:
+                self.broken.append(f"what somebody else has made of {name} is gone")
+            (self.folder / "data" / name).write_bytes(OBJECTS[name])
 
     def _until_rest(self, words: Sequence[str], faults: Sequence[Fault], *, rests: bool = True) -> None:
         """The words, and then `resume` for as long as it is killed; or until then, where it is not to rest."""
@@ -195,9 +287,11 @@ class Play:
         while True:
             fault = next(following, None)
             is_fresh = self._fresh in ("all", words[0])
-            status = self._server.clew(*words, fault=fault, bug=self._bug, is_fresh=is_fresh)
+            status = self._server.clew(
+                *words, fault=fault, bug=self._bug, quirk=self._story.quirk, is_fresh=is_fresh
+            )
             self.statuses.append(status)
-            if status == NOTHING_DONE and words[0] != "resume":
+            if status == NOTHING_DONE and words == self._request():
                 self._check_nothing_was_done()
             if status != KILLED and not self._has_fallen(fault, status):
                 self.passed.append(self._passed())
@@ -215,8 +309,8 @@ class Play:
             self.broken.append(f"the disk failed, and all the same the process ended with {status}")
         return True
 
-    def _passed(self) -> list[Transaction]:
-        path = self.folder / PASSED  # which a new Python does not write
+    def _passed(self, role: str = "") -> list[Transaction]:
+        path = self.folder / f"{role}{PASSED}"  # which a new Python does not write
         return msgspec.json.decode(path.read_bytes(), type=list[Transaction]) if path.exists() else []
 
     def _check_nothing_was_done(self) -> None:
@@ -230,8 +324,7 @@ class Play:
     # ---- what is known of it ----
 
     def acts(self) -> list[Act]:
-        path = self.folder / "acts"
-        return [Act(*json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+        return acts_of(self.folder)
 
     def acknowledged(self) -> frozenset[str]:
         """The runs that the command line has named."""
@@ -250,31 +343,42 @@ class Play:
     def end(self) -> Kept:
         return read_store(self.folder / STORE)
 
-    def struck(self) -> dict[str, Any] | None:
+    def struck(self, role: str = "") -> dict[str, Any] | None:
         """What was in the transaction that was struck, if any was."""
-        path = self.folder / STRUCK
+        path = self.folder / f"{role}{STRUCK}"
         found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
         return found
 
     def _evidence(self) -> Evidence:
         return Evidence(
-            self.acts(), self.kills, self.end(), self.acknowledged(), self._story.status, self.knows_attempts
-        )
+            self.acts(), self.kills, self.end(), self.acknowledged(), self._story.status,
+            self.knows_attempts, self._story.pass_count,
+        )  # fmt: skip
 
     def judge(self) -> list[str]:
         """All that went wrong; empty where all is well."""
-        broken = [*self.broken, *violations(self._evidence())]
-        if not {*self.statuses} <= {KILLED, NOTHING_DONE, UNFINISHED, *NOTHING_LEFT, PERSON_NEEDED}:
+        broken = [*self.broken, *violations(self._evidence()), *self._not_restored()]
+        wanted = {KILLED, NOTHING_DONE, UNFINISHED, *NOTHING_LEFT, PERSON_NEEDED}
+        if self._story.status == "failed":
+            wanted.add(SOMETHING_LEFT)
+        if not {*self.statuses} <= wanted:
             broken.append(f"processes ended with {self.statuses}")
         if broken:
             broken += [f"  stderr: {line}" for line in self.stderr().splitlines()[-20:]]
         return broken
 
+    def _not_restored(self) -> list[str]:
+        if not self._story.is_restored:
+            return []
+        found = {path.name: path.read_bytes() for path in (self.folder / "data").iterdir()}
+        names = sorted(name for name in {*OBJECTS, *found} if OBJECTS.get(name) != found.get(name))
+        return [f"the object {name} is not what it was" for name in names]
+
 
 # ---- the points ------------------------------------------------------------------------------------------
 
-UNSTEADY = {"stage_waiting": 1}
-"""Kinds of which a run has now more, now fewer entries: only so many of them can be aimed at."""
+UNSTEADY = {"stage_waiting": 1, "open": 2, "close": 2}
+"""Transactions of which there are now more, now fewer: only so many of them can be aimed at."""
 
 
 def points_of(passed: Sequence[Transaction], *, all_writes: bool = False) -> list[Point]:

@@ -20,6 +20,8 @@ RESUMED_AFRESH = 4
         ("backward", "consume execute after"),
         ("backward", "two-left rollback before"),
         ("backward", "one rollback after"),
+        ("returning", "two rollback after"),
+        ("restoring", "one rollback after"),
     ],
 )
 def test_a_killed_command_line_is_resumed_by_another(story: str, strike: str, play: Players) -> None:

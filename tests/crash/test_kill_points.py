@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
-from tests.crash.conftest import Passed, Players
-from tests.crash.faults import OTHER_TRANSACTIONS, Fault, Point, Transaction
-from tests.crash.stories import STORIES, Story, part_of, points_of, sample
+from tests.crash.conftest import Passed, PassedBy, Players
+from tests.crash.faults import OTHER_TRANSACTIONS, Fault
+from tests.crash.stories import STORIES, UNSTEADY, Story, part_of
+from tests.crash.sweeping import POINTS, kinds_beside, swept, swept_by
+from tests.crash.tellings import ROLES, TELLINGS
 
 from clew.core.running.entries import ENTRY_KINDS
 
-POINTS = {
-    "forward": 56,
-    "backward": 64,
-    "skipping": 24,
-    "held": 32,
-    "released": 24,
-    "forward-resumed": 32,
-    "backward-resumed": 40,
-}
-"""How many points of each story the ordinary run sweeps: 272 of some 550, to which come 30 by their own attempts,
-and those of the trip. The soak lane sweeps all, and more."""
 POINTS_A_TEST = 8
+
+PLAYS_MAX = 5
+"""How often a story is played for a point that is not in each of its plays: on a busy machine the data that a stage is
+to wait for may be there at its first look."""
 
 PARTS = [
     pytest.param(story, first, id=f"{story}-{first}")
@@ -34,22 +31,23 @@ BY_ATTEMPTS = {
         "one execute", "two-left execute", "two-right execute", "refuse execute", "consume execute",
         "consume rollback", "refuse rollback", "two-right rollback", "two-left rollback", "one rollback",
     ],
+    "returning": ["three execute", "three rollback", "two rollback", "beside rollback"],
+    "restoring": ["one execute", "two execute", "two rollback", "one rollback"],
+    "undone": ["three rollback", "two-right rollback", "one rollback"],
 }  # fmt: skip
-
-
-def swept(story: Story, passed: Passed) -> list[Point]:
-    points = sample(points_of(passed(story)), POINTS[story.name])
-    assert len(points) == POINTS[story.name], "fewer points than there were: fewer are swept"
-    return points
 
 
 @pytest.mark.parametrize(("story", "first"), PARTS)
 def test_a_killed_run_goes_on(story: Story, first: int, play: Players, passed: Passed) -> None:
     """Killed before, inside or after a commit, a run ends as it would have, nothing lost, repeated or left."""
     for point in swept(story, passed)[first : first + POINTS_A_TEST]:
-        killed = play(story, Fault(point))
-        assert killed.judge() == [], f"{story} killed at {point}"
-        struck = killed.struck()
+        struck = None
+        for _ in range(PLAYS_MAX if point.transaction in UNSTEADY else 1):
+            killed = play(story, Fault(point))
+            assert killed.judge() == [], f"{story} killed at {point}"
+            struck = killed.struck()
+            if struck is not None:
+                break
         assert struck is not None and point.transaction in struck["kinds"], f"{point} was not hit"
 
 
@@ -64,28 +62,20 @@ def test_a_run_killed_by_its_own_attempt_goes_on(story: Story, moment: str, play
 
 
 @pytest.mark.parametrize("part", ["before", "inside", "after"])
-def test_every_kind_of_entry_is_hit(part: str, passed: Passed) -> None:
+def test_every_kind_of_entry_is_hit(part: str, passed: Passed, passed_by: PassedBy) -> None:
     """The ordinary run kills before, inside and after the commit of every kind of entry that there is."""
     hit: set[str] = set()
-    for story in STORIES:
-        carried = kinds_beside(passed(story))
-        for point in swept(story, passed):
+    for passed_there, points in chain(
+        ((passed(story), swept(story, passed)) for story in STORIES),
+        ((passed_by(each, role), swept_by(each, role, passed_by)) for each in TELLINGS for role in ROLES),
+    ):
+        carried = kinds_beside(passed_there)
+        for point in points:
             if part_of(point) == part:
                 hit |= carried[point.transaction, point.number]
-    assert hit >= {*ENTRY_KINDS, *OTHER_TRANSACTIONS}
+    assert {*ENTRY_KINDS, *OTHER_TRANSACTIONS} - hit == set()
 
 
 def test_there_are_enough_points() -> None:
     """The ordinary run kills at 300 points at least, not counting the trip's."""
     assert sum(POINTS.values()) + 2 * sum(map(len, BY_ATTEMPTS.values())) >= 300
-
-
-def kinds_beside(passed: list[Transaction]) -> dict[tuple[str, int], set[str]]:
-    """For each kind and number: the kinds of the transaction that holds it."""
-    beside: dict[tuple[str, int], set[str]] = {}
-    counts: dict[str, int] = {}
-    for transaction in passed:
-        for kind in transaction.kinds:
-            counts[kind] = counts.get(kind, 0) + 1
-            beside[kind, counts[kind]] = set(transaction.kinds)
-    return beside

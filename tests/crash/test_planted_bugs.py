@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from tests.crash.conftest import Passed, Players
 from tests.crash.faults import Fault
+from tests.crash.planted_bugs import ANSWERS_LATER
 from tests.crash.stories import STORIES, points_of
+from tests.crash.sweeping import kinds_beside
 
 BACKWARD = next(story for story in STORIES if story.name == "backward")
+UNDONE = next(story for story in STORIES if story.name == "undone")
 
 
 @pytest.mark.parametrize(
@@ -26,3 +29,16 @@ def test_a_planted_bug_is_found(bug: str, told: set[str], play: Players, passed:
             broken = play(BACKWARD, Fault(point), bug=bug).judge()
             told = {each for each in told if not any(each in line for line in broken)}
     assert not told, "no kill has shown this"
+
+
+def test_an_answer_that_comes_apart_from_its_entry_is_found(play: Players, passed: Passed) -> None:
+    """A person's word that is on record as an entry, and not as obeyed, shows in a kill right after."""
+    assert play(UNDONE, bug=ANSWERS_LATER).judge() == [], "without a kill it does no harm"
+    beside = kinds_beside(passed(UNDONE))
+    [after] = [
+        point
+        for point in points_of(passed(UNDONE))
+        if "rollback_requested" in beside[point.transaction, point.number] and point.moment == "after"
+    ]
+    broken = play(UNDONE, Fault(after), bug=ANSWERS_LATER).judge()
+    assert any("says 0 instructions" in line for line in broken)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from tests.crash.faults import FaultySystem, Witness, watch
+from tests.crash.faults import STRUCK, FaultySystem, Witness, watch
 from tests.crash.planted_bugs import plant
+from tests.crash.quirks import bring_about
 
 PROGRAM_RUN = "Program.run"
 """In place of a verb: what it says."""
@@ -21,15 +22,30 @@ def be_victim(request: Any) -> int:
     """Carry out the words; gives the exit status."""
     from clew.stores.sqlite import SqliteStore
 
-    witness = Witness(Path(request.folder), request.fault)
+    witness = Witness(Path(request.folder, f"{request.role}{STRUCK}"), request.fault)
     system = FaultySystem(witness)  # registered as long as it lives
     watch(SqliteStore, witness)
+    if request.role:
+        make_haste()
+    if request.quirk:
+        bring_about(request.quirk)
     if request.bug:
         plant(request.bug, SqliteStore)
     status = command_line(request.words)
-    Path(request.folder, PASSED).write_bytes(msgspec.json.encode(witness.passed))
+    Path(request.folder, f"{request.role}{PASSED}").write_bytes(msgspec.json.encode(witness.passed))
     del system
     return status
+
+
+def make_haste() -> None:
+    """Look more often for what somebody has said, or done, so that the sweep need not wait for it."""
+    from clew import driving
+    from clew.orchestrator import orchestrator
+    from clew.wiring import orchestrators
+
+    driving.FOLLOW_INTERVAL_SECONDS = 0.01
+    orchestrator.ATTEND_MILLISECONDS = 10
+    orchestrators.LOCK_INTERVAL_SECONDS = 0.01
 
 
 def command_line(words: tuple[str, ...]) -> int:
