@@ -140,6 +140,36 @@ class SecretSource(msgspec.Struct, frozen=True):
     name: str
 
 
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a double gives in the place of a command: `gives` is the command's result, `stdout` its standard output.
+    `leaves` and `takes` are marks, texts filled in from what the command sees and its `params`: the one is there
+    afterwards, the other is not."""
+
+    command: str
+    gives: Json = None
+    stdout: str | None = None
+    leaves: str = ""
+    takes: str = ""
+
+
+class Doubles(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What stands in for the outside of an attempt that has these: nothing else of it is reached.
+
+    `folder` holds the copies, all of which may be changed. `folders` and `databases` map real paths to their copies
+    in it, `servers` the beginnings of addresses to those of servers that answer in their place. `as_is`: commands
+    that are run as they are, since they reach nothing but what they are told of. `marks`: the folder in which
+    answers keep what they left.
+    """
+
+    folder: str
+    marks: str
+    folders: Mapping[str, str] = {}
+    databases: Mapping[str, str] = {}
+    servers: Mapping[str, str] = {}
+    as_is: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] = ()
+
+
 class AttemptRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that an attempt, a rollback or a test of conditions needs to know.
 
@@ -176,6 +206,8 @@ class AttemptRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mapping nobody knows."""
     kept_bucket: str = ""
     """The URL of the bucket in which the copies stand."""
+    doubles: Doubles | None = None
+    """What stands in for the outside; without any the attempt acts on the world."""
 
 
 class AttemptError(msgspec.Struct, frozen=True, omit_defaults=True):

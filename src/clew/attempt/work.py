@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from itertools import count
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clew.attempt.ending import Ending
 from clew.attempt.preparation import Prepared
@@ -17,8 +18,11 @@ from clew.commands.performing import find, perform, perform_prepared
 from clew.core.program.model import Json
 from clew.core.running.json_values import NotJson, to_json
 from clew.core.running.outputs import STDOUT, OutputMissing, outputs_of
-from clew.ports import AttemptError, AttemptReport, AttemptRequest, Bucket, Finding, WorkItem
+from clew.ports import AttemptError, AttemptReport, AttemptRequest, Bucket, Doubles, Finding, WorkItem
 from clew.trust.secrets import fill, find_references
+
+if TYPE_CHECKING:
+    from clew.commands.doubles import DoubledCommands
 
 WAITS_FOR_A_PROCESS = frozenset({"shell"})
 """The commands whose own processes answer a request to end."""
@@ -26,6 +30,8 @@ WAITS_FOR_A_PROCESS = frozenset({"shell"})
 
 def carry_out(request: AttemptRequest, prepared: Prepared, ending: Ending) -> AttemptReport:
     """Do the work. What goes wrong is in the report; SystemExit comes through if it is asked to end."""
+    if request.doubles is not None:
+        sys.dont_write_bytecode = True  # a rehearsal leaves nothing beside the program
     work = _Work(request, prepared, ending)
     try:
         if request.work == "test":
@@ -70,16 +76,42 @@ class _Work:
         )
 
     def _bucket(self, name_or_url: str) -> Bucket:
-        return open_bucket(name_or_url, self._request.buckets)
+        buckets, doubles = self._request.buckets, self._request.doubles
+        if doubles is not None:
+            from clew.buckets.confining import NoDouble, confined  # rehearsals only
+
+            try:
+                name_or_url = confined(name_or_url, buckets, doubles)
+            except NoDouble as error:
+                raise CommandError("no_double", str(error)) from error
+        return open_bucket(name_or_url, buckets)
 
     def perform(self) -> AttemptReport:
         last = CommandResult()
         for item in self._items:
             with self._ending.deferred() if item.name in WAITS_FOR_A_PROCESS else nullcontext():
-                last = _settled(perform(item.name, item.params, self._context, self._scope))
+                last = _settled(self._perform(item))
         result = to_json(last.value)
         outputs = outputs_of(self._request.outputs, result, last.stdout)
         return AttemptReport(outcome="completed", result=result, outputs=outputs)
+
+    def _perform(self, item: WorkItem) -> Any:
+        if self._request.doubles is None:
+            return perform(item.name, item.params, self._context, self._scope)
+        return self._doubled(self._request.doubles).perform(item.name, item.params)
+
+    def _perform_filled_in(self, name: str, params: Mapping[str, Json]) -> Any:
+        signature, function = find(name)
+        if self._request.doubles is None:
+            return perform_prepared(function, params, self._context)
+        return self._doubled(self._request.doubles).perform_prepared(signature, function, params)
+
+    def _doubled(self, doubles: Doubles) -> DoubledCommands:
+        from clew.buckets.confining import copied_folder  # rehearsals only
+        from clew.commands.doubles import DoubledCommands
+
+        copied = partial(copied_folder, doubles=doubles)
+        return DoubledCommands(self._context, self._scope, doubles, copied)
 
     def test(self) -> tuple[Finding, ...]:
         # Half of the attempts never test anything.
@@ -88,7 +120,7 @@ class _Work:
         from clew.conditions.testing import test
 
         def perform_filled_in(name: str, params: Mapping[str, Json]) -> Any:
-            result = perform_prepared(find(name)[1], params, self._context)
+            result = self._perform_filled_in(name, params)
             return _value_later(result) if hasattr(result, "__await__") else result.value
 
         context = ConditionContext(

@@ -52,6 +52,8 @@ _MARKS = {
     "incomplete": ("?", "yellow"),
     "agrees": ("✓", "green"),
     "differs": ("✗", "red"),
+    "back": ("✓", "green"),
+    "left": ("✗", "red"),
 }
 _PLAIN_MARKS = {"✓": "+", "✗": "x", "↶": "<", "▸": ">", "◌": "o", "·": ".", "–": "-"}
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "bold": 1, "dim": 2}

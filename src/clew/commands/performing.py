@@ -51,11 +51,15 @@ def perform(name: str, params: Json, context: CommandContext, scope: Mapping[str
     Raises CommandError, and whatever else the command raises.
     """
     signature, function = find(name)
+    return perform_prepared(function, prepared_params(signature, params, scope), context)
+
+
+def prepared_params(signature: Signature, params: Json, scope: Mapping[str, Json]) -> dict[str, Json]:
+    """The command's params, filled in. Raises CommandError."""
     try:
-        prepared = prepare(signature, params, scope)
+        return prepare(signature, params, scope)
     except (ParamsError, TemplateError) as error:
         raise CommandError("params", str(error)) from error
-    return perform_prepared(function, prepared, context)
 
 
 def perform_prepared(function: Perform, prepared: Mapping[str, Json], context: CommandContext) -> Any:

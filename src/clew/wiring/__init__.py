@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clew.wiring.orchestrators import instruct, open_orchestrator, queue_run
+    from clew.wiring.orchestrators import instruct, open_local_executor, open_orchestrator, queue_run
     from clew.wiring.programs import (
         describe_plan,
         load_program,
@@ -24,6 +24,7 @@ _HOME = {
     "instruct": "clew.wiring.orchestrators",
     "load_program": "clew.wiring.programs",
     "log_path": "clew.wiring.records",
+    "open_local_executor": "clew.wiring.orchestrators",
     "open_orchestrator": "clew.wiring.orchestrators",
     "open_records": "clew.wiring.records",
     "open_store": "clew.wiring.records",
@@ -40,6 +41,7 @@ __all__ = [
     "instruct",
     "load_program",
     "log_path",
+    "open_local_executor",
     "open_orchestrator",
     "open_records",
     "open_store",

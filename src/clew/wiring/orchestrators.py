@@ -29,6 +29,7 @@ from clew.ports import (
     Finding,
     SecretSource,
     StoreBusy,
+    Tasks,
     WorkItem,
 )
 from clew.settings import Settings
@@ -53,6 +54,9 @@ INSTRUCTION_ID_SIZE = 12
 NO_SOURCE = "no-source"
 """Stands for the digest of a function that has no source file: one built in, or typed at a prompt."""
 
+EXECUTORS = ("local", "inline")
+"""The names under which programs know where their work runs."""
+
 Function = Callable[..., Any]
 
 
@@ -63,12 +67,14 @@ async def open_orchestrator(
     functions: Mapping[str, Function] | None = None,
     wait: bool = False,
     forks: bool = False,
+    executor: Executor | None = None,
 ) -> AsyncIterator[Orchestrator]:
     """An orchestrator on this event loop, stopped at the end of the block.
 
     `functions`: those of this process, by reference; stages made of them run here, all others in processes of
     their own. `forks`: this process is clew's own, so those may be begun by a fork of it, which spares them
-    most of their start. Raises StoreBusy when another orchestrator drives the store's runs, unless told to wait.
+    most of their start. `executor`: all work goes to this one instead. Raises StoreBusy when another orchestrator
+    drives the store's runs, unless told to wait.
     """
     store = open_store(settings)
     lock = OrchestratorLock(settings.store + ".lock")
@@ -79,7 +85,7 @@ async def open_orchestrator(
         lock.release()
         store.close()
         raise
-    orchestrator = _assemble(settings, store, lock, functions or {}, forks=forks)
+    orchestrator = _assemble(settings, store, lock, functions or {}, forks=forks, executor=executor)
     orchestrator.attend_regularly()
     try:
         yield orchestrator
@@ -154,9 +160,13 @@ def _assemble(
     functions: Mapping[str, Function],
     *,
     forks: bool,
+    executor: Executor | None,
 ) -> Orchestrator:
     clock, chance, tasks = RealClock(), RealChance(), LoopTasks(asyncio.get_running_loop())
-    executors = _executors(settings, tasks, functions, forks=forks)
+    if executor is None:
+        executors = _executors(settings, tasks, functions, forks=forks)
+    else:
+        executors = dict.fromkeys(EXECUTORS, executor)
     bucket = LazyBucket(settings.payloads)
     payloads = PayloadKeeper(chance=chance, bucket=bucket)
     performer = Performer(
@@ -223,6 +233,17 @@ def _executors(
 
     split = _BySort(InlineExecutor(function_of), local, functions)
     return {"local": split, "inline": split}
+
+
+def open_local_executor(tasks: Tasks, *, work_folders: str, workers_max: int) -> Executor:
+    """A local executor by itself, started: for a process of clew's own, which then may have threads. Raises OSError."""
+    from clew.executors.local import LocalExecutor
+
+    executor = LocalExecutor(
+        tasks, lock_path=None, workers_max=workers_max, work_folders=work_folders, forks=True
+    )
+    executor.start()
+    return executor
 
 
 class _LazyLocal:
