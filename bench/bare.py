@@ -36,7 +36,13 @@ class GroupCommit:
     def _flush(self) -> None:
         given, waiting = self._given, self._waiting
         self._given, self._waiting, self._is_due = [], [], False
-        self._write(given)
+        try:
+            self._write(given)
+        except Exception as error:
+            # Whoever waits is told, so that a benchmark that no longer fits clew's tables ends at once.
+            for future in waiting:
+                future.set_exception(error)
+            return
         self.flushes += 1
         for future in waiting:
             future.set_result(None)
@@ -179,14 +185,14 @@ async def rows(path: str, workload: str, runs: int, in_flight: int, timed: Timed
             hash = sealed.block_hash(block[0].block)
             for each in block:
                 journal += linked(AttemptStarted(each.stage.name, 1, code=CODE), block=hash)
-                moved.append(("started", 1, "", "", 0, 1, None, None, run, each.position))
+                moved.append((1, "started", 1, "", "", 0, 1, None, None, run, each.position))
             status = "" if before else "running"
             await commit.durable((run, head.seq, head.hash, before, journal, moved, status))
             before, journal, moved = head.seq, [], []
             for each in block:
                 await nothing()
                 journal += linked(AttemptEnded(each.stage.name, 1, "completed", "completed"), block=hash)
-                moved.append(("completed", 1, "completed", "", 0, 1, 1, 2, run, each.position))
+                moved.append((1, "completed", 1, "completed", "", 0, 1, 1, 2, run, each.position))
         journal += linked(RunSettled("completed"), block="")
         await commit.durable((run, head.seq, head.hash, before, journal, moved, "completed"))
 
