@@ -7,7 +7,7 @@ gets the lock drives it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import NamedTuple, Protocol
 
@@ -118,7 +118,8 @@ async def run_to_rest(
 async def resume_to_rest(
     settings: Settings, run_id: str | None, *, watcher: Watcher
 ) -> tuple[list[Outcome], list[NotFinished]]:
-    """Take up the run, or without one all that are unfinished, and drive them until they rest.
+    """Take up the run, or without one all that are unfinished or have been told something, and drive them until they
+    rest.
 
     A run that is named is followed while another process drives the store's runs. Raises StoreError or RequestError
     when nothing was done. Runs that could not be taken up, or not driven to their rest, are told apart.
@@ -131,28 +132,50 @@ async def resume_to_rest(
             if run_id is not None:
                 return await _resume_beside(settings, run_id, watcher)
             orchestrator = await stack.enter_async_context(open_orchestrator(settings, wait=True, forks=True))
+        observer = _observer(orchestrator, watcher)
         runs: list[DrivenRun] = []
         failures: list[NotFinished] = []
         with open_records(settings) as records:
             for row in _to_resume(records, run_id):
                 try:
-                    run = orchestrator.take_up(
-                        row["run_id"], row["version"], row["origin"], _observer(orchestrator, watcher)
-                    )
+                    runs.append(orchestrator.take_up(row["run_id"], row["version"], row["origin"], observer))
                 except StoreError as error:
                     failures.append(NotFinished(row["run_id"], str(error)))
-                    continue
-                runs.append(run)
-        outcomes: list[Outcome] = []
-        rests = [_rest(orchestrator, run) for run in runs]
-        for ended in await asyncio.gather(*rests, return_exceptions=True):
-            if isinstance(ended, NotFinished):
-                failures.append(ended)
-            elif isinstance(ended, BaseException):
-                raise ended
-            else:
-                outcomes.append(ended)
-        return outcomes, failures
+        if run_id is None:
+            with suppress(StoreBusy):  # it is tried again by and by
+                orchestrator.attend()
+            runs = list(orchestrator.driver.runs.values())
+        ended: dict[str, Outcome | NotFinished] = {}
+        while runs:
+            for run in runs:
+                run.observer = observer
+            ended.update(await _rests(orchestrator, runs))
+            runs = _told_meanwhile(orchestrator, ended) if run_id is None else []
+        failures += [each for each in ended.values() if isinstance(each, NotFinished)]
+        return [each for each in ended.values() if isinstance(each, Outcome)], failures
+
+
+async def _rests(orchestrator: Orchestrator, runs: Sequence[DrivenRun]) -> dict[str, Outcome | NotFinished]:
+    """Wait for the rest of all of these: how each came to it, or did not, by its id."""
+    found = await asyncio.gather(*(_rest(orchestrator, run) for run in runs), return_exceptions=True)
+    ended: dict[str, Outcome | NotFinished] = {}
+    for run, each in zip(runs, found, strict=True):
+        if isinstance(each, BaseException) and not isinstance(each, NotFinished):
+            raise each
+        ended[run.state.run_id] = each
+    return ended
+
+
+def _told_meanwhile(
+    orchestrator: Orchestrator, ended: Mapping[str, Outcome | NotFinished]
+) -> list[DrivenRun]:
+    """The runs that go on here since somebody has told them something: nobody else can drive them before this process
+    ends, and what they have under way would end with it. One that is paused may be for ever."""
+    return [
+        run
+        for run in orchestrator.driver.runs.values()
+        if not (run.is_at_rest or run.state.is_paused or isinstance(ended.get(run.state.run_id), NotFinished))
+    ]
 
 
 async def _resume_beside(

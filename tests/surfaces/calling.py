@@ -101,3 +101,10 @@ def line_from(fifo: Path) -> str:
 def line_into(fifo: Path, text: str = "go on") -> None:
     """Write into the FIFO: waits until somebody reads."""
     fifo.write_text(f"{text}\n")
+
+
+def until_said(process: subprocess.Popen[str], words: str) -> None:
+    """Read what the process says until it says that."""
+    assert process.stderr is not None
+    while words not in (line := process.stderr.readline()):
+        assert line, f"it ended without saying '{words}'"

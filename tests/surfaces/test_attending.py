@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
-from tests.surfaces.calling import Person, line_from, line_into
+from tests.surfaces.calling import Person, line_from, line_into, until_said
 
 from clew.core.running.instructions import Instruction, Verb
-from clew.settings import read_settings
+from clew.settings import Settings, read_settings
 from clew.wiring import instruct
 
 A_SECOND_LONG = """
@@ -23,6 +23,10 @@ stages:
 """
 
 
+def settings_in(person: Person) -> Settings:
+    return read_settings(folder=str(person.folder), environment=os.environ)
+
+
 @pytest.mark.parametrize(
     ("verb", "entry", "code"),
     [("pause", "run_paused", 0), ("cancel", "run_cancelled", 3), ("stop", "run_stopped", 1)],
@@ -34,8 +38,7 @@ def test_a_word_is_taken_up_within_a_second(person: Person, verb: Verb, entry: s
     driver = person.begin("run", name)
     assert line_from(begun) == "begun"
     [run] = person.clew("runs", "--format", "json").document
-    settings = read_settings(folder=str(person.folder), environment=os.environ)
-    instruct(settings, run["run_id"], Instruction(verb, "test", "to see how soon"))
+    instruct(settings_in(person), run["run_id"], Instruction(verb, "test", "to see how soon"))
     line_into(go_on)
     if verb == "pause":
         person.clew("pause", run["run_id"], code=2)  # refused, and so the word before it has been answered
@@ -58,9 +61,69 @@ stages:
 def test_what_another_has_said_before_is_seen_through(person: Person) -> None:
     """Who says the same again, after one who was killed in saying it, is refused, and leaves no run on its way."""
     run = person.run(person.write("undone.yaml", UNDONE))["run_id"]
-    settings = read_settings(folder=str(person.folder), environment=os.environ)
-    instruct(settings, run, Instruction("rollback", "test"))
+    instruct(settings_in(person), run, Instruction("rollback", "test"))
     refused = person.clew("rollback", run, "--yes", code=2)
     assert "it is rolling_back" in refused.err
     [listed] = person.clew("runs", "--format", "json").document
     assert listed["status"] == "rolled_back"
+
+
+# ---- resuming what was told before -----------------------------------------------------------------------
+
+HELD = """
+name: held
+stages:
+  - {name: Send, execute: {command: shell, params: [test, -e, FOLDER/allowed]}, rollback: impossible}
+  - name: File
+    after: [Send]
+    execute: {command: shell, params: [sh, -c, "GATE"]}
+    rollback: none
+"""
+AT_A_GATE = "echo begun > FOLDER/begun; cat FOLDER/go_on"
+FREE = "true"
+
+
+def held_run(person: Person, gate: str = FREE) -> str:
+    """A run that is held, and completes once somebody lets it go on."""
+    text = HELD.replace("GATE", gate).replace("FOLDER", str(person.folder))
+    run_id: str = person.run(person.write("held.yaml", text), code=4)["run_id"]
+    person.write("allowed", "")
+    return run_id
+
+
+def unfinished_run(person: Person) -> str:
+    """A run that nobody drives, and that completes once somebody does."""
+    run_id: str = person.run(person.write("undone.yaml", UNDONE))["run_id"]
+    person.clew("rewind", run_id, "--to", "Do", "--yes", "--no-wait", code=5)
+    return run_id
+
+
+def statuses(person: Person) -> dict[str, str]:
+    return {each["run_id"]: each["status"] for each in person.clew("runs", "--format", "json").document}
+
+
+def test_what_was_said_before_is_obeyed_when_all_are_resumed(person: Person) -> None:
+    """A held run whose person was killed in saying that it goes on is none that waits for a person any more."""
+    held = held_run(person)
+    instruct(settings_in(person), held, Instruction("resume", "test"))
+    resumed = person.clew("resume", "--format", "json")
+    assert [(each["run_id"], each["status"]) for each in resumed.document] == [(held, "completed")]
+    assert resumed.err.splitlines()[0] == "what was said to 1 run has not been taken up yet"
+    assert "no run is unfinished" in person.clew("resume").err
+
+
+def test_resuming_stays_with_the_runs_that_it_takes_up_on_the_way(person: Person) -> None:
+    """What is told a run while others are resumed is seen through, also when those have come to their rest."""
+    begun, go_on = person.fifo("begun"), person.fifo("go_on")
+    held, unfinished = held_run(person, AT_A_GATE), unfinished_run(person)
+    instruct(settings_in(person), held, Instruction("resume", "test"))
+    resuming = person.begin("resume", "--format", "json")
+    assert line_from(begun) == "begun"
+    until_said(resuming, f"{unfinished[:16]}  the run is completed")
+    line_into(go_on)
+    resumed = person.end(resuming)
+    assert resumed.code == 0
+    assert [each["run_id"] for each in resumed.document] == [unfinished, held]
+    assert statuses(person) == {unfinished: "completed", held: "completed"}
+    [_, file] = resumed.document[1]["stages"]
+    assert file["attempts"] == 1, "nothing of it was cut off"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.surfaces.calling import Person, line_from, line_into
+from tests.surfaces.calling import Person, line_from, line_into, until_said
 from tests.surfaces.terminal import STYLE, terminal
 
 from clew import driving
@@ -521,13 +521,6 @@ def test_a_person_is_asked(teller: Teller, keys: str, code: int) -> None:
     said = STYLE.sub("", screen.shown)
     assert ("nothing was done" in said) is (code != 0)
     assert teller.listed()[0][1] == ("running" if code else "rolled_back")
-
-
-def until_said(process: subprocess.Popen[str], words: str) -> None:
-    """Read what the process says until it says that."""
-    assert process.stderr is not None
-    while words not in (line := process.stderr.readline()):
-        assert line, f"it ended without saying '{words}'"
 
 
 # ---- a process that hangs --------------------------------------------------------------------------------

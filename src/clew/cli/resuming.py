@@ -37,8 +37,8 @@ def resume(
     """Go on with unfinished runs, or with one that is held.
 
     Without a RUN all that are unfinished are taken up and driven until they rest; those that wait for a person
-    are not: they are listed with what goes on with them. With a RUN, that one is taken up. One that is held, or
-    whose rollback failed, goes on: what failed is tried again.
+    are not, unless somebody has told them something: they are listed with what goes on with them. With a RUN, that
+    one is taken up. One that is held, or whose rollback failed, goes on: what failed is tried again.
     """
     settings = settings_of(store, settings_file)
     if run is None:
@@ -79,18 +79,24 @@ def _drive(settings: Settings, run: str | None, format_: str, output: Output) ->
 
 
 def _has_unfinished(settings: Settings, output: Output) -> bool:
-    """Whether there are runs to take up. Says which are left to people, and how many there are."""
+    """Whether there are runs to take up, or to be told what somebody has said before. Says how many, and which are left
+    to people."""
     from clew.wiring import open_records
 
     with open_records(settings) as records:
-        left, unfinished = records.left_to_people(), records.unfinished()
+        left, unfinished, told = records.left_to_people(), records.unfinished(), records.told()
     for run_id, status in left:
+        if run_id in told:
+            continue
         verb = "unpause" if status == PAUSED else "resume"
         output.talk(
             f"run {run_id} is {status}: `clew why {short(run_id)}` says why, `clew {verb} {short(run_id)}` goes on"
         )
-    output.talk(f"{counted(len(unfinished), 'unfinished run')}" if unfinished else "no run is unfinished")
-    return bool(unfinished)
+    if unfinished or not told:
+        output.talk(f"{counted(len(unfinished), 'unfinished run')}" if unfinished else "no run is unfinished")
+    if told:
+        output.talk(f"what was said to {counted(len(told), 'run')} has not been taken up yet")
+    return bool(unfinished or told)
 
 
 def _is_held(settings: Settings, run: str, *, is_told: bool) -> bool:

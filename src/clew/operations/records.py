@@ -119,6 +119,10 @@ class Records:
         unsettled = self.store.unsettled()
         return [(run_id, status) for run_id, _, _, status in unsettled if status in LEFT_TO_PEOPLE]
 
+    def told(self) -> set[str]:
+        """The runs to which something was said that nobody has taken up yet."""
+        return {run_id for _, run_id, _ in self.store.instructions()}
+
 
 @dataclass(frozen=True)
 class Written:
