@@ -189,7 +189,10 @@ async def _resume_beside(
 
 
 class Refused(Exception):
-    """The run can't do what a person tells it; the message says why. Nothing was done."""
+    """The run can't do what a person tells it; the message says why. Nothing was done; but `outcome` says to which rest
+    the run was driven, where somebody else had told it something before."""
+
+    outcome: Outcome | None = None
 
 
 async def instruct_run(
@@ -200,6 +203,23 @@ async def instruct_run(
 
     Raises Refused, StoreError when nothing was done, NotFinished when something was.
     """
+    try:
+        return await _instructed(settings, run_id, instruction, stays, watcher)
+    except Refused as refused:
+        if not stays or instruction.verb != "resume" or instruction.reason:
+            raise
+        # All that was wanted is that it goes on, whoever has said so first.
+        if refused.outcome is not None:
+            return refused.outcome
+        if _now(settings, run_id).state.status in LEFT_TO_PEOPLE:
+            raise
+    return await _follow(settings, run_id, watcher)
+
+
+async def _instructed(
+    settings: Settings, run_id: str, instruction: Instruction, stays: bool, watcher: Watcher
+) -> Outcome:
+    """See `instruct_run`."""
     instruction_id = instruct(settings, run_id, instruction)
     clock = asyncio.get_running_loop().time
     said_at, is_told = clock(), False
@@ -248,10 +268,10 @@ async def _obey(
             except Exception as error:
                 raise NotFinished(run_id, str(error)) from error
             await asyncio.sleep(OBEYED_INTERVAL_SECONDS)
-    except Refused:
+    except Refused as refused:
         run = run or orchestrator.driver.runs.get(run_id)
         if run is not None and stays and not run.state.is_paused:
-            await _rest(orchestrator, run)
+            refused.outcome = await _rest(orchestrator, run)
         raise
     run = run or orchestrator.driver.runs.get(run_id)
     if run is None or not stays:

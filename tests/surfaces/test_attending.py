@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from pathlib import Path
 
 import pytest
 from tests.surfaces.calling import Person, line_from, line_into, until_said
 
+from clew.cli.output import Output
+from clew.cli.progress import Progress
+from clew.core.running.entries import Entry
 from clew.core.running.instructions import Instruction, Verb
+from clew.core.running.state import RunState
+from clew.driving import Refused, Said, instruct_run
 from clew.settings import Settings, read_settings
 from clew.wiring import instruct
 
@@ -127,3 +134,44 @@ def test_resuming_stays_with_the_runs_that_it_takes_up_on_the_way(person: Person
     assert statuses(person) == {unfinished: "completed", held: "completed"}
     [_, file] = resumed.document[1]["stages"]
     assert file["attempts"] == 1, "nothing of it was cut off"
+
+
+def test_a_run_that_was_resumed_before_is_seen_through_and_told_of(person: Person) -> None:
+    """Who resumes a run that goes on by another's word is told how it comes to its rest: that is all that was wanted.
+    Who gives a reason is refused, since that is not on record."""
+    for reason, code in ((), 0), (("--reason", "bought one"), 2):
+        held = held_run(person)
+        instruct(settings_in(person), held, Instruction("resume", "test"))
+        done = person.clew("resume", held, *reason, code=code)
+        assert ("no person is needed" in done.err) == bool(reason)
+        assert statuses(person)[held] == "completed"
+        journal = person.clew("show", held, "--journal", "--format", "json").document
+        assert sum(entry["kind"] == "run_released" for entry in journal) == 1
+        os.remove(person.folder / "allowed")
+
+
+class Opener(Progress):
+    """Lets a run go on as soon as it is followed."""
+
+    def __init__(self, gate: Path) -> None:
+        super().__init__(Output(quiet=True))
+        self._gate = gate
+
+    def recorded(self, entry: Entry, state: RunState, said: Said) -> None:
+        if not self.run_ids:
+            line_into(self._gate)
+        super().recorded(entry, state, said)
+
+
+def test_a_run_that_another_process_resumed_first_is_followed(person: Person) -> None:
+    """Two who resume a held run at once: it goes on by the one's word, and the other is told how it ends."""
+    begun, go_on = person.fifo("begun"), person.fifo("go_on")
+    held = held_run(person, AT_A_GATE)
+    first = person.begin("resume", held)
+    line_from(begun)
+    second = Instruction("resume", "test")
+    outcome = asyncio.run(instruct_run(settings_in(person), held, second, stays=True, watcher=Opener(go_on)))
+    assert outcome.state.status == "completed"
+    assert person.end(first).code == 0
+    with pytest.raises(Refused, match="it is completed"):
+        asyncio.run(instruct_run(settings_in(person), held, second, stays=True, watcher=Opener(go_on)))
