@@ -119,3 +119,19 @@ def test_a_run_that_is_told_something_while_its_end_is_recorded_does_it() -> Non
     begun, answer, epoch, driven = asyncio.run(story())
     assert [attempt_id.partition("/")[2] for attempt_id in begun] == ["a.1", "a.1.rollback.1"]
     assert (answer, epoch, driven) == ("obeyed", 1, [])
+
+
+def test_all_who_wait_for_a_run_are_told_when_it_rests() -> None:
+    """Who asked for a run waits for it, and so does who has told it something: neither misses its rest, nor does the
+    one when the other waits no longer."""
+
+    async def story() -> list[Any]:
+        orchestrator = assembled(Watched(), Instant())
+        run = orchestrator.create(PROGRAM, {}, requested_by="test", origin=Origin())
+        first, impatient, last = (asyncio.ensure_future(orchestrator.rested(run)) for _ in range(3))
+        asyncio.get_running_loop().call_soon(impatient.cancel)
+        return await asyncio.wait_for(asyncio.gather(first, impatient, last, return_exceptions=True), 10)
+
+    first, impatient, last = asyncio.run(story())
+    assert (first, last) == (None, None)
+    assert isinstance(impatient, asyncio.CancelledError)

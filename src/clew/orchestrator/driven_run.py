@@ -33,9 +33,9 @@ class DrivenRun:
     """One run in the hands of this orchestrator."""
 
     __slots__ = (
-        "asked", "created", "entries", "epoch", "error", "facts", "head", "is_ready", "items", "keep_tries", "kept",
-        "left", "obeyed", "observer", "origin", "outbox", "outputs", "payloads", "refused", "rounds", "row", "rows",
-        "settled", "state", "supplied", "timers", "values", "written_at",
+        "asked", "awaited_by", "created", "entries", "epoch", "error", "facts", "head", "is_ready", "items",
+        "keep_tries", "kept", "left", "obeyed", "observer", "origin", "outbox", "outputs", "payloads", "refused",
+        "rounds", "row", "rows", "state", "supplied", "timers", "values", "written_at",
     )  # fmt: skip
 
     def __init__(self, program: SealedProgram, run_id: str, *, epoch: int, origin: Origin) -> None:
@@ -82,7 +82,8 @@ class DrivenRun:
         self.error: Exception | None = None
         """Why this orchestrator drives the run no more: another one does, or it could not be created."""
         self.observer: Observer | None = None
-        self.settled: Callable[[], None] | None = None
+        self.awaited_by: list[Callable[[], None]] = []
+        """How those are told who wait for its rest."""
 
     @property
     def is_at_rest(self) -> bool:

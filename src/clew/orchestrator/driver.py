@@ -220,8 +220,9 @@ class Driver:
     def _rest(self, run: DrivenRun) -> None:
         """The run is settled, or held and perhaps with something in flight still."""
         self._let_go(run)
-        if run.settled is not None and run.is_at_rest:
-            run.settled()
+        if run.awaited_by and run.is_at_rest:
+            for tell in run.awaited_by:
+                tell()
 
     def _let_go(self, run: DrivenRun) -> None:
         """A run that has settled is driven no more, unless somebody has told it something meanwhile."""
@@ -236,8 +237,8 @@ class Driver:
         for timer in run.timers.values():
             timer.cancel()
         self._performer.abandon(run)
-        if run.settled is not None:
-            run.settled()
+        for tell in run.awaited_by:
+            tell()
 
 
 _ONLY_BEGINS = frozenset({actions.StartAttempt, actions.StartRollback})

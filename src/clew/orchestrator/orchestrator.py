@@ -205,11 +205,16 @@ class Orchestrator:
         if run.error is None and not run.is_at_rest and not self._failed.done():
             rest: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.add(rest)
-            run.settled = lambda: None if rest.done() else rest.set_result(None)
+
+            def rests() -> None:
+                if not rest.done():
+                    rest.set_result(None)
+
+            run.awaited_by.append(rests)
             try:
                 await rest
             finally:
-                run.settled = None
+                run.awaited_by.remove(rests)
                 self._waiting.discard(rest)
         if run.error is not None:
             raise run.error
