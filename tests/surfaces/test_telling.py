@@ -345,8 +345,28 @@ def test_a_way_back_that_is_barred(teller: Teller) -> None:
     cancelled = teller.clew("cancel", run_id, "--yes", code=4).out
     assert cancelled.startswith("! held  letter")
     assert "under way" not in cancelled, "nothing is ended"
-    assert teller.end(driving).code == 4
-    assert f"clew resume {run_id[:16]} " in teller.clew("why", run_id).out
+    ended = teller.end(driving)
+    assert ended.code == 4
+    assert "Send: the run is held for a person: the way back is barred by what can't be undone" in ended.err
+    check_what_resume_does(teller, run_id, "goes forward")
+
+
+def check_what_resume_does(teller: Teller, run_id: str, effect: str) -> None:
+    """What `clew why` says that `clew resume` does, to the end of its line."""
+    [line] = [line for line in teller.clew("why", run_id).out.splitlines() if "clew resume" in line]
+    assert line.partition("  goes")[0].strip() == f"clew resume {run_id[:16]}"
+    assert line.endswith(f"  {effect}")
+
+
+def test_who_resumes_beyond_a_point_of_no_return_knows_what_is_tried_again(teller: Teller) -> None:
+    """Where something failed, that is; where somebody cancelled, nothing is said to have failed, though something had
+    before."""
+    run_id = teller.held_letter()
+    check_what_resume_does(teller, run_id, "goes forward: what failed is tried again")
+    teller.write("cabinet", "")
+    teller.clew("resume", run_id, "--no-wait", code=5)
+    teller.clew("cancel", run_id, "--yes", code=4)
+    check_what_resume_does(teller, run_id, "goes forward")
 
 
 def test_resume_tells_a_held_run_beside_another(teller: Teller) -> None:

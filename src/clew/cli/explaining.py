@@ -224,6 +224,8 @@ def _effect(verb: str, told: Mapping[str, Json]) -> str:
     is_going_back = told["status"] == "rollback_failed" or (bool(told["held"]) and bool(told["rollbacks"]))
     reason = told["held"]["reason"] if told["held"] else ""
     if verb == "resume":
+        if reason == "point_of_no_return" and told["held"]["cause"] != "failure":
+            return "goes forward"
         return _RESUMED.get(reason, "goes on")
     if verb == "retry":
         return "tries its rollback again" if is_going_back else "tries it again, with fresh retries"

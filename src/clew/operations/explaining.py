@@ -99,6 +99,7 @@ def _held(history: History) -> Document | None:
         "stage": body.stage,
         "at": entry.at,
         "barred_by": barrier.name if barrier is not None else "",
+        "cause": history.state.ending,
     }
 
 
