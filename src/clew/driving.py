@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from clew.core.program.model import Json
+from clew.core.running.decide import stands_still
 from clew.core.running.entries import Entry
 from clew.core.running.instructions import Instruction
 from clew.core.running.sealed_program import SealedProgram
@@ -170,11 +171,11 @@ def _told_meanwhile(
     orchestrator: Orchestrator, ended: Mapping[str, Outcome | NotFinished]
 ) -> list[DrivenRun]:
     """The runs that go on here since somebody has told them something: nobody else can drive them before this process
-    ends, and what they have under way would end with it. One that is paused may be for ever."""
+    ends, and what they have under way would end with it. One that stands still may do so for ever."""
     return [
         run
         for run in orchestrator.driver.runs.values()
-        if not (run.is_at_rest or run.state.is_paused or isinstance(ended.get(run.state.run_id), NotFinished))
+        if not (run.is_at_rest or run.stands_still or isinstance(ended.get(run.state.run_id), NotFinished))
     ]
 
 
@@ -270,7 +271,7 @@ async def _obey(
             await asyncio.sleep(OBEYED_INTERVAL_SECONDS)
     except Refused as refused:
         run = run or orchestrator.driver.runs.get(run_id)
-        if run is not None and stays and not run.state.is_paused:
+        if run is not None and stays:
             refused.outcome = await _rest(orchestrator, run)
         raise
     run = run or orchestrator.driver.runs.get(run_id)
@@ -321,17 +322,19 @@ async def _rest(orchestrator: Orchestrator, run: DrivenRun) -> Outcome:
 
 
 async def _follow(settings: Settings, run_id: str, watcher: Watcher, *, after: int = -1) -> Outcome:
-    """Watch the run while another process drives the store's runs, and tell what comes after that entry; drive it
-    when nobody does any more."""
+    """Watch the run while another process drives the store's runs, and tell what comes after that entry, to its rest as
+    `Orchestrator.rested` has it; drive it when nobody does any more."""
     with open_records(settings) as records:
         row = records.find(run_id)
         state = RunState(records.sealed_of(row["version"]))
         for content, _ in records.store.journal(run_id)[: after + 1]:
             state.apply(read_entry(content.encode()))
+        _tell_news(records, run_id, state, watcher)
+        was_paused = state.is_paused
         while True:
             _tell_news(records, run_id, state, watcher)
             row = records.find(run_id)
-            if row["status"] in REST:
+            if row["status"] in REST or (was_paused and stands_still(state)):
                 _tell_news(records, run_id, state, watcher)
                 return _outcome(records.history(row))
             async with AsyncExitStack() as stack:

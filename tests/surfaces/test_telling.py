@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -239,6 +240,41 @@ def test_pause_and_unpause(teller: Teller) -> None:
     assert teller.outside() == ["reserve", "tell"]
     assert "not paused" in teller.refused("unpause", run_id)
     assert "it is completed" in teller.refused("pause", run_id)
+
+
+def paused_run(teller: Teller) -> str:
+    """A run that is paused and that nobody drives, after its first stages."""
+    run_id, driving = teller.begin_trip()
+    teller.clew("pause", run_id)
+    line_into(teller.go_on, "a word")
+    until_said(driving, "Wait: attempt 1 completed")
+    driving.send_signal(signal.SIGINT)
+    teller.end(driving)
+    return run_id
+
+
+def test_a_run_that_was_paused_is_stayed_with_until_it_stands_still(teller: Teller) -> None:
+    """It goes back as it is told, and forward again not before somebody says that it is paused no longer: nobody waits
+    for that, neither who has told it, nor who takes it up on its way."""
+    run_id = paused_run(teller)
+    rewind = ("rewind", run_id, "--to", "Reserve", "--yes")
+    teller.clew(*rewind, "--no-wait", code=5)
+    [resumed] = teller.tell("resume", code=5)
+    assert (resumed["run_id"], resumed["status"]) == (run_id, "paused")
+    done = teller.clew(*rewind, code=5)
+    assert done.out.startswith(f"◌ paused  trip  run {run_id}\n")
+    assert done.err.splitlines()[-1] == f"next: `clew unpause {run_id[:16]}` goes on"
+
+
+def test_a_run_that_was_paused_is_followed_until_it_stands_still(teller: Teller) -> None:
+    """So it is by who has told it something while another process drives."""
+    run_id = paused_run(teller)
+    os.remove(teller.go_on)
+    os.remove(teller.begun)
+    _, driving = teller.begin_trip()
+    assert teller.tell("rewind", run_id, "--to", "Reserve", "--yes", code=5)["status"] == "paused"
+    line_into(teller.go_on, "a word")
+    assert teller.end(driving).code == 0
 
 
 # ---- a run that is held ----------------------------------------------------------------------------------

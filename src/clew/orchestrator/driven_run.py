@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from clew.core.running.decide import stands_still
 from clew.core.running.entries import Body, Entry
 from clew.core.running.rollback import residue_of
 from clew.core.running.sealed_program import SealedProgram
@@ -92,6 +93,11 @@ class DrivenRun:
         if self.entries or not (state.is_settled or state.held):
             return False
         return not any(unit.in_flight or unit.rollback_in_flight for unit in state.units.values())
+
+    @property
+    def stands_still(self) -> bool:
+        """It is on record that the run is paused, and nothing of it goes on until somebody says that it does."""
+        return not self.entries and stands_still(self.state)
 
     # ---- recording ----
 

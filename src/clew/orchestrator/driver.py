@@ -208,7 +208,7 @@ class Driver:
             run.outbox = []
             self._performer.begin(run, outbox, self.notice)
         state = run.state
-        if state.is_settled or state.held:
+        if state.is_settled or state.held or state.is_paused:
             self._rest(run)
 
     def _answer(self, run: DrivenRun) -> None:
@@ -218,9 +218,9 @@ class Driver:
             self.refuse(instruction_id, why, epoch=run.epoch)
 
     def _rest(self, run: DrivenRun) -> None:
-        """The run is settled, or held and perhaps with something in flight still."""
+        """The run is settled, or held or paused and perhaps with something in flight still."""
         self._let_go(run)
-        if run.awaited_by and run.is_at_rest:
+        if run.awaited_by and (run.is_at_rest or run.stands_still):
             for tell in run.awaited_by:
                 tell()
 

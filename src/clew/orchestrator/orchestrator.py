@@ -199,27 +199,37 @@ class Orchestrator:
     # ---- waiting and ending ----
 
     async def rested(self, run: DrivenRun) -> None:
-        """Wait until the run is settled or a person is needed, and that is durable. Raises Fenced when another
-        orchestrator has taken the run over, RunExists when it could not be created, and what ended this
+        """Wait until the run is settled or a person is needed, and that is durable. One that is paused already is
+        waited for until it stands still; one that is paused meanwhile is waited for all the same. Raises Fenced when
+        another orchestrator has taken the run over, RunExists when it could not be created, and what ended this
         orchestrator, if anything."""
-        if run.error is None and not run.is_at_rest and not self._failed.done():
-            rest: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.add(rest)
+        was_paused = run.state.is_paused
 
-            def rests() -> None:
-                if not rest.done():
-                    rest.set_result(None)
+        def rests() -> bool:
+            return run.is_at_rest or (was_paused and run.stands_still)
 
-            run.awaited_by.append(rests)
-            try:
-                await rest
-            finally:
-                run.awaited_by.remove(rests)
-                self._waiting.discard(rest)
+        while run.error is None and not rests() and not self._failed.done():
+            await self._told_of(run)
         if run.error is not None:
             raise run.error
-        if not run.is_at_rest:
+        if not rests():
             self._failed.result()
+
+    async def _told_of(self, run: DrivenRun) -> None:
+        """Wait until there is news of the run that those want to know who wait for its rest."""
+        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def tell() -> None:
+            if not news.done():
+                news.set_result(None)
+
+        self._waiting.add(news)
+        run.awaited_by.append(tell)
+        try:
+            await news
+        finally:
+            run.awaited_by.remove(tell)
+            self._waiting.discard(news)
 
     def check(self) -> None:
         """Raises what has ended this orchestrator, if anything has."""

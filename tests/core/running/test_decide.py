@@ -21,6 +21,7 @@ from clew.core.running.actions import (
     ValidateBlock,
     ValidateStage,
 )
+from clew.core.running.decide import stands_still
 from clew.core.running.entries import (
     AttemptEnded,
     BlockValidated,
@@ -261,15 +262,20 @@ def test_what_runs_when_a_run_is_paused_is_finished_with_its_retries_and_validat
     story = Story(
         stage("a", writes=["x"], validate=(LOOK,), retry=again), stage("b", reads=["x"]), validate=(LOOK,)
     )
-    story.start("a").tell("pause").end("a", "failed", "started", error_kind="exit", retry_at=9_000)
-    assert story.due() == [StartAttempt("a", 2, 9_000)]
+    story.start("a").tell("pause")
+    assert (story.due(), stands_still(story.state)) == ([], False)
+    story.end("a", "failed", "started", error_kind="exit", retry_at=9_000)
+    assert (story.due(), stands_still(story.state)) == ([StartAttempt("a", 2, 9_000)], False)
     story.start("a").end("a", "completed", "validating")
     assert (story.due(), story.state.status) == ([ValidateStage("a", 2)], "paused")
     story.say(ValidationEnded("a", 2, "held", 1, "completed"))
     assert story.due() == [ValidateBlock(1)]
     story.say(BlockValidated(1, "held", 1))
     assert (story.due(), story.state.status) == ([], "paused")
-    story.tell("unpause").start("b").tell("pause").end("b", "completed", "completed")
+    assert stands_still(story.state)
+    story.tell("unpause")
+    assert not stands_still(story.state)
+    story.start("b").tell("pause").end("b", "completed", "completed")
     assert story.due() == [Settle(RunSettled("completed"))]
 
 

@@ -47,6 +47,13 @@ def decide(state: RunState) -> list[Action]:
     return _go_forward(state)
 
 
+def stands_still(state: RunState) -> bool:
+    """Whether the run is paused, and nothing of it goes on until somebody says that it does."""
+    if state.status != statuses.PAUSED or decide(state):
+        return False
+    return not any(unit.in_flight for unit in state.units.values())
+
+
 def _go_forward(state: RunState) -> list[Action]:
     program = state.program
     if state.block > len(program.blocks):
