@@ -54,6 +54,19 @@ def test_a_url_is_told_from_a_name():
     assert not is_url("/data:x")
 
 
+@pytest.mark.parametrize(
+    ("bucket_url", "url"),
+    [
+        ("s3://lines", "s3://lines/out/x y.csv"),
+        ("memory:name/", "memory:name/out/x y.csv"),
+        ("file:///data", "file:///data/out/x%20y.csv"),
+    ],
+)
+def test_a_key_is_quoted_in_a_file_url_alone(bucket_url, url):
+    """Elsewhere a key stands as it is, after one slash."""
+    assert location_url(bucket_url, "out/x y.csv") == url
+
+
 @given(
     st.lists(
         st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1), min_size=1

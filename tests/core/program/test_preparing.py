@@ -76,6 +76,11 @@ def test_each_param_is_filled_in_by_its_kind():
     }
 
 
+def test_a_zero_character_is_escaped_in_a_regex():
+    """It is written as its number, which a digit after it cannot change."""
+    assert prepare(KINDS, {"regex": "{v}"}, {"v": "\0a*"})["regex"] == r"\x00a\*"
+
+
 def test_a_list_of_arguments_is_not_quoted():
     """Only a line for a shell is quoted."""
     assert prepare(KINDS, {"shell": ["{v}"]}, {"v": "a b"}) == {"shell": ["a b"]}

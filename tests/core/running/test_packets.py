@@ -28,6 +28,15 @@ def test_what_is_packed_is_joined(plans: list[tuple[int, object]]) -> None:
     assert joined == documents
 
 
+def test_a_document_larger_than_a_packet_travels_in_parts() -> None:
+    """Each packet but the last is full, and together they are the document."""
+    document = b"a" * PACKET_SIZE_MAX + b"b"
+    first, last = packets_of(7, document)
+    joiner = Joiner()
+    assert (len(first), joiner.take(first)) == (PACKET_SIZE_MAX, None)
+    assert joiner.take(last) == (WHOLE, 7, document)
+
+
 def test_a_word_in_between_disturbs_nothing() -> None:
     """A cancellation has no parts, and arrives with its number; what had come of a document is dropped."""
     joiner = Joiner()

@@ -38,6 +38,12 @@ def test_jitter_takes_it_to_between_half_and_all() -> None:
     ]
 
 
+def test_what_grows_beyond_numbers_waits_a_year() -> None:
+    """Growth without a cap ends at the limit, and not in an overflow."""
+    retry = Retry(growth=1e6, jitter=False, maximum_delay_milliseconds=2 * DELAY_MILLISECONDS_MAX)
+    assert retry_delay_milliseconds(retry, 1_000, 0) == DELAY_MILLISECONDS_MAX
+
+
 @given(RETRIES, st.integers(1, 10**6), st.integers(0, 1_000))
 def test_every_delay_is_within_its_bounds(retry: Retry, tried: int, permille: int) -> None:
     """Whatever the policy, a delay is a whole number of milliseconds from 0 to the cap, and to a year."""

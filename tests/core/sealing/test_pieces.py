@@ -10,6 +10,14 @@ from hypothesis import strategies as st
 from clew.core.sealing.pieces import Digested, digest_of
 
 
+def test_the_digest_is_the_one_that_everybody_knows() -> None:
+    """Of `abc` in three pieces it is what the standard prints as its example."""
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    digested = Digested([b"a", b"b", b"c"])
+    assert (list(digested), digested.size, digested.digest) == ([b"a", b"b", b"c"], 3, digest)
+    assert digest_of([b"ab", b"c"]) == digest
+
+
 @given(st.lists(st.binary(max_size=20)))
 def test_the_digest_is_that_of_the_whole(pieces: list[bytes]) -> None:
     """The pieces pass unchanged, and their size and plain SHA-256 are those of all of them together."""
