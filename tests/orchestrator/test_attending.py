@@ -65,8 +65,10 @@ class Interrupted(Instant):
         super().submit(request, end)
 
 
-def say(orchestrator: Orchestrator, run_id: str, verb: Any, instruction_id: str = "said") -> None:
-    content = msgspec.json.encode(Instruction(verb, "somebody")).decode()
+def say(
+    orchestrator: Orchestrator, run_id: str, verb: Any, instruction_id: str = "said", *, stage: str = ""
+) -> None:
+    content = msgspec.json.encode(Instruction(verb, "somebody", stage=stage)).decode()
     orchestrator.store.instruct(instruction_id, run_id, content, 1)
     orchestrator.attend()
 

@@ -28,6 +28,7 @@ from clew.ports import (
     BucketError,
     CommitUnknown,
     Fenced,
+    Keeper,
     ObjectFacts,
     RunExists,
     RunRecord,
@@ -242,13 +243,16 @@ class NothingKept:
         raise AssertionError(places)
 
 
-def assembled(store: SqliteStore, executor: Instant) -> Orchestrator:
+NOTHING_KEPT = NothingKept()
+
+
+def assembled(store: SqliteStore, executor: Instant, *, keeper: Keeper = NOTHING_KEPT) -> Orchestrator:
     tasks, clock, chance = LoopTasks(asyncio.get_running_loop()), RealClock(), Chance()
     payloads = PayloadKeeper(chance=chance, bucket=None)
     performer = Performer(
         executors={"local": executor},
         searcher=lambda dependencies, scope, buckets: SearchAnswer("missing", None),
-        keeper=NothingKept(),
+        keeper=keeper,
         tasks=tasks,
         around=Surroundings(buckets={}, secrets={}, log_path=lambda run_id, name, number: ""),
         code_of=lambda one, folder: {},

@@ -177,6 +177,7 @@ class DrivenRun:
                 if stage.found:
                     self.supplied.pop(name, None)
             self.items.pop(stage.name, None)
+            self.rounds.pop(stage.sealed.block, None)
             for unit in {stage.name: stage, **{item.name: item for item in stage.units}}.values():
                 for known in (self.outputs, self.kept, self.left, self.rounds, self.keep_tries):
                     known.pop(unit.name, None)

@@ -53,13 +53,14 @@ class Kept(NamedTuple):
 
 
 class Tested(NamedTuple):
-    """A round of tests came back. `key`: the stage's name, or the block's index."""
+    """A round of tests came back. `key`: the stage's name, or the block's index. `attempt`: what was tested, of a block
+    the run's pass."""
 
     key: str | int
+    attempt: int
     number: int
     findings: tuple[Finding, ...]
     error: str
-    pass_number: int
 
 
 class Instructed(NamedTuple):

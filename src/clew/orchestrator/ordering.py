@@ -203,6 +203,7 @@ class Orderer:
                 timer = run.timers.pop((work, unit.name), None)
                 if timer is not None:
                     timer.cancel()
+            run.rounds.pop(unit.name, None)
         run.write(StageCancelled(action.stage), at=at, block=stage.sealed.block)
 
     # ---- the way back ----

@@ -205,14 +205,14 @@ class Performer:
         if stage is None:
             assert isinstance(key, int)
             request = block_test_request(run, key, conditions, self._around, number=number)
+            attempt = run.state.pass_number
         else:
             request = test_request(run, stage, conditions, self._around, number=number)
-
-        pass_number = run.state.pass_number
+            attempt = stage.attempts
 
         def ended(report: AttemptReport) -> None:
             error = "" if report.error is None else report.error.message
-            notice(run, Tested(key, number, report.findings, error, pass_number))
+            notice(run, Tested(key, attempt, number, report.findings, error))
 
         self._executors[request.executor].submit(request, ended)
 

@@ -132,7 +132,7 @@ def block_test_request(
     """The document of one round of tests of a block's own conditions."""
     state = run.state
     return AttemptRequest(
-        attempt_id=f"{state.run_id}/block-{index}.test.{number}",
+        attempt_id=f"{state.run_id}/block-{index}.{state.pass_number}.test.{number}",
         work="test",
         program=state.program.program.name,
         run_id=state.run_id,

@@ -102,10 +102,11 @@ class Validator:
         if round_ is None or not round_.is_out or round_.number != fact.number:
             return
         state = run.state
-        if fact.pass_number != state.pass_number or is_going_back(state):
+        stage = state.units[fact.key] if isinstance(fact.key, str) else None
+        is_of_now = fact.attempt == (state.pass_number if stage is None else stage.attempts)
+        if not is_of_now or is_going_back(state):
             return
         round_.is_out = False
-        stage = state.units[fact.key] if isinstance(fact.key, str) else None
         conditions = self._conditions(run, fact.key)
         answers = iter(fact.findings)
         for position, condition in enumerate(conditions):
