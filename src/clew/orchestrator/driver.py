@@ -14,7 +14,7 @@ from clew.core.running.decide import decide
 from clew.core.running.entries import RunTaken
 from clew.core.running.fold_back import INTERRUPTED
 from clew.orchestrator.driven_run import DrivenRun
-from clew.orchestrator.facts import AttemptReported, Expired, Fact, RollbackReported
+from clew.orchestrator.facts import Expired, Fact, RollbackReported
 from clew.orchestrator.gathering import Gatherer
 from clew.orchestrator.ordering import Orderer
 from clew.orchestrator.payloads import PayloadKeeper
@@ -74,10 +74,8 @@ class Driver:
             error=AttemptError(INTERRUPTED, "the orchestrator was lost while it ran"),
         )
         for name, stage in run.state.units.items():
-            if stage.in_flight and name in run.kept:
+            if stage.in_flight:
                 self._performer.report(run, name, stage.attempts, interrupted, self.notice)
-            elif stage.in_flight:
-                run.facts.append(AttemptReported(name, stage.attempts, interrupted))
             if stage.rollback_in_flight:
                 run.facts.append(RollbackReported(name, stage.rollback_attempts, interrupted))
         self.add(run)

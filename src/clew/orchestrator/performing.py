@@ -126,15 +126,18 @@ class Performer:
     def _attempt_notice(
         self, run: DrivenRun, order: AttemptStarted, notice: Notice
     ) -> Callable[[AttemptReport], None]:
-        if order.stage in run.kept:
-            return lambda report: self.report(run, order.stage, order.attempt, report, notice)
-        return lambda report: notice(run, AttemptReported(order.stage, order.attempt, report))
+        return lambda report: self.report(run, order.stage, order.attempt, report, notice)
 
     # ---- objects that a rollback puts back ----
 
     def report(self, run: DrivenRun, name: str, attempt: int, report: AttemptReport, notice: Notice) -> None:
-        """An attempt has ended that may have overwritten what was kept: look first how it left that."""
-        places = [str(each["place"]) for each in run.kept[name]]
+        """An attempt has ended. If it may have overwritten what was kept, look first how it left that; of a pass
+        before, nothing is kept any more."""
+        kept = run.kept.get(name)
+        if kept is None:
+            notice(run, AttemptReported(name, attempt, report))
+            return
+        places = [str(each["place"]) for each in kept]
         buckets = {**self._around.buckets, **run.origin.buckets}
 
         async def look() -> None:
