@@ -41,9 +41,14 @@ class EffectsLog:
     def begun(self, attempt: Attempt) -> None:
         """An attempt has begun outside: its order must be durable, by who drives the run, with the right map."""
         request = attempt.request
-        if request.work == "test":
-            return
         who = f"{request.attempt_id} of {attempt.life}"
+        if request.work == "test":
+            is_alone = not any(
+                each.request.attempt_id == request.attempt_id and each.life is attempt.life
+                for each in self._witness.outside.alive if each is not attempt
+            )  # fmt: skip
+            self._check(is_alone, f"{who} began while another of that name was under way")
+            return
         self._check(request.attempt_id not in self._begun_ids, f"{who} began twice")
         self._begun_ids.add(request.attempt_id)
         twins = [

@@ -263,9 +263,17 @@ class Outside:
             self._deliver(delay + self.chance.choice((0, 5, 20_000)), attempt, report)
         if report.outcome == "unknown" and self.odds.strike("heard of after all", 0.5):
             later = delay + self.chance.choice((1, 500, 60_000, 3_600_000))
-            after_all = AttemptReport(outcome="completed", outputs=attempt.outputs)
-            self.reports[attempt.request.attempt_id]["completed"] = after_all
+            after_all = self._after_all(attempt)
+            self.reports[attempt.request.attempt_id][after_all.outcome] = after_all
             self._deliver(later, attempt, after_all)
+
+    def _after_all(self, attempt: Attempt) -> AttemptReport:
+        """What became of it, of which nobody could tell at first."""
+        if attempt.refusal is not None:
+            return attempt.refusal
+        if attempt.has_acted:
+            return AttemptReport(outcome="completed", outputs=attempt.outputs)
+        return _report("failed", self.nature(attempt.request.run_id, unit_of(attempt.request)).error_kind)
 
     def _fail_neighbours(self, attempt: Attempt, report: AttemptReport) -> None:
         """What runs beside it, for the same run, comes to the same end."""
