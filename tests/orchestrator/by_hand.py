@@ -13,7 +13,8 @@ from clew.core.running.entries import Entry
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState
 from clew.orchestrator.driven_run import DrivenRun, Origin
-from clew.ports import AttemptError, AttemptReport, AttemptRequest, Finding
+from clew.orchestrator.real_world import LoopTasks
+from clew.ports import AttemptError, AttemptReport, AttemptRequest, Finding, Timer
 
 
 class ByHand(Instant):
@@ -22,7 +23,6 @@ class ByHand(Instant):
     def __init__(self) -> None:
         super().__init__()
         self.under_way: dict[str, Callable[[AttemptReport], None]] = {}
-        self.cancelled: list[str] = []
         self.moved = asyncio.Event()
 
     def submit(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
@@ -32,9 +32,17 @@ class ByHand(Instant):
         self.under_way[name] = ended
         self.moved.set()
 
-    def cancel(self, attempt_id: str) -> None:
-        self.cancelled.append(attempt_id.partition("/")[2])
-        self.moved.set()
+
+class Noticed(LoopTasks):
+    """Says so when something is put off."""
+
+    def __init__(self, moved: asyncio.Event) -> None:
+        super().__init__(asyncio.get_running_loop())
+        self._moved = moved
+
+    def later(self, milliseconds: int, callback: Callable[[], None]) -> Timer:
+        self._moved.set()
+        return super().later(milliseconds, callback)
 
 
 class RunByHand:
@@ -42,7 +50,8 @@ class RunByHand:
 
     def __init__(self, program: SealedProgram, **given: Any) -> None:
         self.executor = ByHand()
-        self.orchestrator = assembled(TroubledStore(), self.executor, **given)
+        tasks = Noticed(self.executor.moved)
+        self.orchestrator = assembled(TroubledStore(), self.executor, tasks=tasks, **given)
         self.run: DrivenRun = self.orchestrator.create(program, {}, requested_by="test", origin=Origin())
         self.kinds: list[str] = []
         """Of the entries on record."""
@@ -54,7 +63,7 @@ class RunByHand:
         self.executor.moved.set()
 
     async def until(self, holds: Callable[[], object]) -> None:
-        """Wait for what comes about when something begins, is to end, or is recorded."""
+        """Wait for what comes about when something begins, is put off, or is recorded."""
         while not holds():
             self.executor.moved.clear()
             await self.executor.moved.wait()

@@ -246,8 +246,15 @@ class NothingKept:
 NOTHING_KEPT = NothingKept()
 
 
-def assembled(store: SqliteStore, executor: Instant, *, keeper: Keeper = NOTHING_KEPT) -> Orchestrator:
-    tasks, clock, chance = LoopTasks(asyncio.get_running_loop()), RealClock(), Chance()
+def assembled(
+    store: SqliteStore,
+    executor: Instant,
+    *,
+    keeper: Keeper = NOTHING_KEPT,
+    tasks: LoopTasks | None = None,
+) -> Orchestrator:
+    tasks = tasks or LoopTasks(asyncio.get_running_loop())
+    clock, chance = RealClock(), Chance()
     payloads = PayloadKeeper(chance=chance, bucket=None)
     performer = Performer(
         executors={"local": executor},

@@ -27,6 +27,9 @@ Observer = Callable[[Entry, RunState], None]
 SALT_SIZE = 16
 """Bytes of salt of a payload: enough that a small value can't be guessed from its digest."""
 
+NO_TRIES = (0, 0)
+"""Of what was asked of a bucket: how often in vain, and when it is asked again."""
+
 encode_payload = msgspec.json.encode
 
 
@@ -58,7 +61,8 @@ class DrivenRun:
         """Which objects were kept for each stage and item."""
         self.left: dict[str, Mapping[str, str | None] | None] = {}
         """How the last attempt left these objects, as far as anybody knows."""
-        self.keep_tries: dict[str, int] = {}
+        self.keep_tries: dict[str, tuple[int, int]] = {}
+        """How often in vain a bucket was asked to give them, and when it is asked again."""
         self.facts: list[Any] = []
         """What came in since the last turn."""
         self.is_ready = False

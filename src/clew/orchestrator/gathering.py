@@ -17,7 +17,7 @@ from clew.core.running.entries import (
 )
 from clew.core.running.instructions import Instruction, body_of, payload_of, refusal
 from clew.core.running.rollback import is_going_back
-from clew.orchestrator.driven_run import DrivenRun, defaults_of
+from clew.orchestrator.driven_run import NO_TRIES, DrivenRun, defaults_of
 from clew.orchestrator.facts import (
     AttemptReported,
     Expired,
@@ -34,6 +34,9 @@ from clew.ports import AttemptReport, Chance
 
 BUCKET_ERROR_DELAY_MILLISECONDS = 5_000
 """A bucket that could not answer is asked again so soon: its error says nothing about the data."""
+
+KEEP_AGAIN_MILLISECONDS = 1_000
+"""How long a bucket that did not give what is to be kept is left alone; each time twice as long."""
 
 KEEP_TRIES_MAX = 5
 """How often a bucket is asked to give what a rollback would put back, before the stage fails for want of it."""
@@ -144,8 +147,10 @@ class Gatherer:
             payload = self._payloads.keep(run, {"kept": list(fact.kept)})
             run.write(body, at=at, block=stage.sealed.block, payload=payload)
             return
-        tries = run.keep_tries[fact.stage] = run.keep_tries.get(fact.stage, 0) + 1
-        if fact.is_final or tries >= KEEP_TRIES_MAX:
+        tries, _ = run.keep_tries.pop(fact.stage, NO_TRIES)
+        if not fact.is_final and tries + 1 < KEEP_TRIES_MAX:
+            run.keep_tries[fact.stage] = tries + 1, at + (KEEP_AGAIN_MILLISECONDS << tries)
+        else:
             self._fail(run, fact.stage, "restore", fact.error, at)
 
     def _fail(self, run: DrivenRun, name: str, kind: str, message: str, at: int) -> None:

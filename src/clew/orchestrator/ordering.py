@@ -23,7 +23,7 @@ from clew.core.running.entries import (
     WhenTested,
 )
 from clew.core.running.stage_state import StageState
-from clew.orchestrator.driven_run import DrivenRun, defaults_of
+from clew.orchestrator.driven_run import NO_TRIES, DrivenRun, defaults_of
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.performing import Notice, Performer
 from clew.orchestrator.requests import NoItems, items_of
@@ -32,9 +32,6 @@ from clew.ports import Tasks
 
 PINNED_WORK = {"attempt": ("execute", "validate"), "rollback": ("rollback",)}
 """Whose code must still be what the first attempt pinned, for each kind of work."""
-
-KEEP_AGAIN_MILLISECONDS = 1_000
-"""How long a bucket that did not give what is to be kept is left alone; each time twice as long."""
 
 
 class Wake(Protocol):
@@ -139,14 +136,8 @@ class Orderer:
 
     def _keep_objects(self, run: DrivenRun, action: actions.KeepObjects, at: int) -> None:
         key = ("keep", action.stage)
-        if self.is_draining or key in run.asked:
-            return
-        tries = run.keep_tries.get(action.stage, 0)
-        if tries and not run.timers.get(key) and ("kept again", action.stage, tries) not in run.asked:
-            run.asked.add(("kept again", action.stage, tries))
-            self._is_early(run, key, at + (KEEP_AGAIN_MILLISECONDS << (tries - 1)), at)
-            return
-        if key in run.timers:
+        _, again_at = run.keep_tries.get(action.stage, NO_TRIES)
+        if self.is_draining or self._is_early(run, key, again_at, at) or key in run.asked:
             return
         run.asked.add(key)
         self._performer.keep(run, run.state.units[action.stage], at, self._notice)
