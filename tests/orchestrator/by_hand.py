@@ -53,13 +53,18 @@ class RunByHand:
         tasks = Noticed(self.executor.moved)
         self.orchestrator = assembled(TroubledStore(), self.executor, tasks=tasks, **given)
         self.run: DrivenRun = self.orchestrator.create(program, {}, requested_by="test", origin=Origin())
-        self.kinds: list[str] = []
-        """Of the entries on record."""
+        self.entries: list[Entry] = []
+        """What is on record."""
         self.run.observer = self._recorded
         self._said = 0
 
+    @property
+    def kinds(self) -> list[str]:
+        """Of the entries on record."""
+        return [type(entry.body).__name__ for entry in self.entries]
+
     def _recorded(self, entry: Entry, state: RunState) -> None:
-        self.kinds.append(type(entry.body).__name__)
+        self.entries.append(entry)
         self.executor.moved.set()
 
     async def until(self, holds: Callable[[], object]) -> None:

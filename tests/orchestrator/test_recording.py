@@ -26,6 +26,7 @@ from clew.ports import (
     AttemptReport,
     AttemptRequest,
     BucketError,
+    Clock,
     CommitUnknown,
     Fenced,
     Keeper,
@@ -33,6 +34,7 @@ from clew.ports import (
     RunExists,
     RunRecord,
     SearchAnswer,
+    Searcher,
     StoreBusy,
     StoreError,
 )
@@ -246,19 +248,25 @@ class NothingKept:
 NOTHING_KEPT = NothingKept()
 
 
+def nothing_found(dependencies: Any, scope: Any, buckets: Any) -> SearchAnswer:
+    return SearchAnswer("missing", None)
+
+
 def assembled(
     store: SqliteStore,
     executor: Instant,
     *,
     keeper: Keeper = NOTHING_KEPT,
+    searcher: Searcher = nothing_found,
     tasks: LoopTasks | None = None,
+    clock: Clock | None = None,
 ) -> Orchestrator:
     tasks = tasks or LoopTasks(asyncio.get_running_loop())
-    clock, chance = RealClock(), Chance()
+    clock, chance = clock or RealClock(), Chance()
     payloads = PayloadKeeper(chance=chance, bucket=None)
     performer = Performer(
         executors={"local": executor},
-        searcher=lambda dependencies, scope, buckets: SearchAnswer("missing", None),
+        searcher=searcher,
         keeper=keeper,
         tasks=tasks,
         around=Surroundings(buckets={}, secrets={}, log_path=lambda run_id, name, number: ""),

@@ -17,6 +17,7 @@ from clew.core.running.entries import (
 )
 from clew.core.running.instructions import Instruction, body_of, payload_of, refusal
 from clew.core.running.rollback import is_going_back
+from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import NO_TRIES, DrivenRun, defaults_of
 from clew.orchestrator.facts import (
     AttemptReported,
@@ -115,9 +116,9 @@ class Gatherer:
 
     def _searched(self, run: DrivenRun, fact: Searched, at: int) -> None:
         run.asked.discard(("search", fact.stage))
-        state, stage = run.state, run.state.stages[fact.stage]
+        stage = run.state.stages[fact.stage]
         is_awaited = stage.status in (statuses.PENDING, statuses.WAITING) and not stage.found
-        if not is_awaited or fact.pass_number != state.pass_number or self._is_over(run):
+        if not is_awaited or self._is_of_before(run, stage, fact) or self._is_over(run):
             return
         block = stage.sealed.block
         if fact.found is not None:
@@ -137,7 +138,7 @@ class Gatherer:
     def _kept(self, run: DrivenRun, fact: Kept, at: int) -> None:
         run.asked.discard(("keep", fact.stage))
         stage = run.state.units.get(fact.stage)
-        if stage is None or fact.pass_number != run.state.pass_number or stage.kept_seq >= 0:
+        if stage is None or self._is_of_before(run, stage, fact) or stage.kept_seq >= 0:
             return
         if stage.status in _FINISHED or self._is_over(run):
             return
@@ -157,6 +158,10 @@ class Gatherer:
         """The stage fails for good before it has begun."""
         payload = self._payloads.keep(run, {"error": {"kind": kind, "message": message}})
         run.write(StageFailed(name, kind), at=at, block=run.state.units[name].sealed.block, payload=payload)
+
+    def _is_of_before(self, run: DrivenRun, stage: StageState, fact: Searched | Kept) -> bool:
+        """It was asked in another pass; or before the stage began again, at another `now`."""
+        return fact.pass_number != run.state.pass_number or fact.now != (stage.now_at or fact.now)
 
     def _is_over(self, run: DrivenRun) -> bool:
         return is_going_back(run.state)
