@@ -217,6 +217,18 @@ def test_each_condition_has_its_own_time_and_the_first_to_run_out_decides() -> N
     assert verdict_of([short, long], 2, clock_start=100, at=600) == Verdict("error")
 
 
+def test_a_clock_that_is_put_back_gives_conditions_no_more_time() -> None:
+    """What was waited between the rounds counts, when by the clock nothing has begun yet."""
+    assert verdict_of([looked("not_held")], 1, clock_start=90_000, at=100) == Verdict("not_held")
+    timed = [
+        looked("not_held", maximum_time_milliseconds=4_000, interval_milliseconds=1_000, reexecute=True),
+        looked("held", interval_milliseconds=2_000),
+    ]
+    verdicts = [verdict_of(timed, rounds, clock_start=90_000, at=100).verdict for rounds in (1, 2, 3, 4)]
+    assert verdicts == ["again", "again", "again", "not_held"], "after 0, 1, 2.5 and 4.75 seconds"
+    assert verdict_of(timed, 4, clock_start=100, at=100).verdict == "again", "the clock is as good as any"
+
+
 def test_what_looks_only_at_recorded_outputs_is_tested_once_unless_they_can_change() -> None:
     """Its time counts only when the stage is executed again in between."""
     pure = looked("not_held", lasting=True, maximum_time_milliseconds=9_000)

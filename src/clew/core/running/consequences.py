@@ -172,15 +172,28 @@ def verdict_of(tested: Sequence[Tested], rounds: int, *, clock_start: int, at: i
     if not failing:
         return Verdict("held")
     reexecute = any(each.condition.reexecute for each in failing if each.verdict == "not_held")
+    # Where the clock was put back, it may take days until it says again that anything has begun.
+    reached = at if at >= clock_start else clock_start + _waited_milliseconds(tested, rounds)
     ends = []
     for each in failing:
         end = clock_start + _allowed_milliseconds(each, reexecute)
-        if at >= end:
+        if reached >= end:
             return Verdict(each.verdict)
         ends.append(end)
     interval = min(each.condition.interval_milliseconds for each in failing)
-    grown = min(interval * INTERVAL_GROWTH ** min(rounds - 1, 64), INTERVAL_MILLISECONDS_MAX)
-    return Verdict("again", min(at + max(int(grown), 1), *ends), reexecute)
+    return Verdict("again", min(at + _interval_milliseconds(interval, rounds), *ends), reexecute)
+
+
+def _waited_milliseconds(tested: Sequence[Tested], rounds: int) -> int:
+    """How long was waited at least before that round."""
+    interval = min(each.condition.interval_milliseconds for each in tested)
+    return sum(_interval_milliseconds(interval, before) for before in range(1, rounds))
+
+
+def _interval_milliseconds(first: int, rounds: int) -> int:
+    """How long to wait after that many rounds."""
+    grown = min(first * INTERVAL_GROWTH ** min(rounds - 1, 64), INTERVAL_MILLISECONDS_MAX)
+    return max(int(grown), 1)
 
 
 def _allowed_milliseconds(tested: Tested, reexecute: bool) -> int:
