@@ -282,11 +282,13 @@ class Keeper(Protocol):
 
 class SearchAnswer(NamedTuple):
     """`verdict`: `found`, `missing`, `ambiguous` or `error` (the bucket could not answer); `message` says how
-    near it came, or what is wrong."""
+    near it came, or what is wrong. `evidence`: on what each match rests, or why there is none, by dependency (see
+    `core.planning.listings.Evidence`)."""
 
     verdict: str
     found: Mapping[str, Json] | None
     message: str = ""
+    evidence: Mapping[str, Json] = {}
 
 
 class Searcher(Protocol):

@@ -100,7 +100,7 @@ def test_a_file_that_is_missing_says_how_near_it_was(around):
     """What is not there is not held, with what the search came to."""
     around.bucket("lines").write("out/r1/a.csv", b"")
     finding = exists(around, "out/r1", {"match": "b"})
-    assert (finding.verdict, finding.message) == ("not_held", "`out/r1` exists; 0 of 1 names match `b`")
+    assert (finding.verdict, finding.message) == ("not_held", "in `out/r1` no name matches `b`")
 
 
 def test_a_bucket_that_does_not_answer_is_an_error(around):

@@ -150,8 +150,11 @@ def test_a_search_finds_what_was_written(bucket):
     assert isinstance(outcome, Found)
     assert outcome.values["file"]["key"] == "tx/f2"
     assert outcome.values["file"]["etag"] == bucket.facts("tx/f2").etag
-    missing = search(Search([Dependency("file", "lines", (Element("ty"),))], {}), lambda name: bucket)
-    assert missing == Missing("file", "the bucket exists; 0 of 1 names match `ty`")
+    missing = search(
+        Search([Dependency("file", "lines", (Element("ty"),))], {}, probes=True), lambda name: bucket
+    )
+    assert isinstance(missing, Missing)
+    assert missing.how_near == "the bucket exists; 0 of 1 names match `ty`"
 
 
 def test_a_search_reads_as_many_pages_as_there_are(bucket):

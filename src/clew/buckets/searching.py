@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 
-from clew.core.planning.search import Entry, Outcome, Search
+from clew.core.planning.listings import Entry, List, Page
+from clew.core.planning.search import Outcome, Search
 from clew.ports import Bucket, ObjectFacts
 
 PAGE_SIZE = 1_000
@@ -19,13 +20,21 @@ def search(conversation: Search, bucket: Callable[[str], Bucket]) -> Outcome:
     """
     while conversation.want is not None:
         want = conversation.want
-        opened = bucket(want.bucket)
-        entries = iter(opened.list_folder(want.folder, want.start))
+        pages = list_pages(bucket(want.bucket), want)
         while conversation.want is want:
-            page = [_entry(found) for found in islice(entries, PAGE_SIZE)]
-            conversation.feed(page, has_more=len(page) == PAGE_SIZE, bucket_url=opened.url)
+            conversation.feed(next(pages))
     assert conversation.outcome is not None, "a search that wants nothing has ended"
     return conversation.outcome
+
+
+def list_pages(bucket: Bucket, want: List) -> Iterator[Page]:
+    """The pages of a listing; each is asked for when it is taken. The last one says so. Raises BucketError."""
+    entries = iter(bucket.list_folder(want.folder, want.start))
+    has_more = True
+    while has_more:
+        page = [_entry(found) for found in islice(entries, PAGE_SIZE)]
+        has_more = len(page) == PAGE_SIZE
+        yield Page(page, has_more, bucket.url)
 
 
 def _entry(found: ObjectFacts | str) -> Entry:

@@ -30,7 +30,7 @@ class RollbackReported(NamedTuple):
 class Searched(NamedTuple):
     """A look for the stage's dependencies came back: `found` with the values, or not, and then how near it
     came (`missing`), or what can't be told apart (`ambiguous`), or what the bucket said (`error`).
-    `now` is the stage's, as the search saw it."""
+    `now` is the stage's, as the search saw it. `evidence`: see `ports.SearchAnswer`."""
 
     stage: str
     found: Mapping[str, Any] | None
@@ -38,6 +38,7 @@ class Searched(NamedTuple):
     message: str
     now: int
     pass_number: int
+    evidence: Mapping[str, Any] = {}
 
 
 class Kept(NamedTuple):

@@ -122,11 +122,12 @@ class Gatherer:
             return
         block = stage.sealed.block
         if fact.found is not None:
-            payload = self._payloads.keep(run, {"variables": dict(fact.found)})
+            said = {"variables": dict(fact.found), "evidence": dict(fact.evidence)}
+            payload = self._payloads.keep(run, said)
             run.write(DependenciesFound(fact.stage, fact.now), at=at, block=block, payload=payload)
             run.values.update(fact.found)
         elif fact.verdict == "ambiguous":
-            self._fail(run, fact.stage, "ambiguous", fact.message, at)
+            self._fail(run, fact.stage, "ambiguous", fact.message, at, evidence=dict(fact.evidence))
         else:
             look = stage.looks + 1
             again = at + BUCKET_ERROR_DELAY_MILLISECONDS
@@ -154,9 +155,9 @@ class Gatherer:
         else:
             self._fail(run, fact.stage, "restore", fact.error, at)
 
-    def _fail(self, run: DrivenRun, name: str, kind: str, message: str, at: int) -> None:
+    def _fail(self, run: DrivenRun, name: str, kind: str, message: str, at: int, **said: Any) -> None:
         """The stage fails for good before it has begun."""
-        payload = self._payloads.keep(run, {"error": {"kind": kind, "message": message}})
+        payload = self._payloads.keep(run, {"error": {"kind": kind, "message": message}, **said})
         run.write(StageFailed(name, kind), at=at, block=run.state.units[name].sealed.block, payload=payload)
 
     def _is_of_before(self, run: DrivenRun, stage: StageState, fact: Searched | Kept) -> bool:

@@ -234,7 +234,9 @@ class Performer:
         async def look() -> None:
             answer = await self._tasks.outside(lambda: self._search(dependencies, scope, buckets))
             found = None if answer.found is None else {**inputs, **answer.found}
-            notice(run, Searched(name, found, answer.verdict, answer.message, now, pass_number))
+            notice(
+                run, Searched(name, found, answer.verdict, answer.message, now, pass_number, answer.evidence)
+            )
 
         self._tasks.start(look(), name=f"search for {name}")
 

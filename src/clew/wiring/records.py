@@ -69,9 +69,13 @@ def _safe_name(stage: str) -> str:
 
 
 def search_dependencies(
-    dependencies: Sequence[Any], scope: Mapping[str, Json], buckets: Mapping[str, str]
+    dependencies: Sequence[Any],
+    scope: Mapping[str, Json],
+    buckets: Mapping[str, str],
+    *,
+    probes: bool = False,
 ) -> SearchAnswer:
-    """See `ports.Searcher`."""
+    """See `ports.Searcher`. With `probes` it also sees which part of a path exists, for a person who asks."""
     from clew.buckets import open_bucket
     from clew.buckets.searching import search
     from clew.core.planning.patterns import PatternError
@@ -80,19 +84,20 @@ def search_dependencies(
     from clew.ports import BucketError
 
     try:
-        outcome = search(Search(dependencies, scope), lambda name: open_bucket(name, buckets))
+        outcome = search(Search(dependencies, scope, probes=probes), lambda name: open_bucket(name, buckets))
     except BucketError as error:
         return SearchAnswer("error", None, str(error))
     except (PatternError, TemplateError) as error:
         return SearchAnswer("ambiguous", None, str(error))
     if isinstance(outcome, Found):
-        return SearchAnswer("found", outcome.values)
+        evidence = {name: one.document() for name, one in outcome.evidence.items()}
+        return SearchAnswer("found", outcome.values, evidence=evidence)
+    evidence = {outcome.name: outcome.evidence.document()}
     if isinstance(outcome, Missing):
-        return SearchAnswer("missing", None, f"{outcome.name}: {outcome.how_near}")
+        return SearchAnswer("missing", None, f"{outcome.name}: {outcome.how_near}", evidence)
     listed = ", ".join(outcome.keys)
-    return SearchAnswer(
-        "ambiguous", None, f"{outcome.name}: more than one match, and no `multiple` to choose: {listed}"
-    )
+    what = f"{outcome.name}: {outcome.evidence.matched} match, and no `multiple` says which one to choose: {listed}"
+    return SearchAnswer("ambiguous", None, what, evidence)
 
 
 class LazyBucket:
@@ -159,5 +164,5 @@ def probe(records: Records, row: Mapping[str, Any], settings: Settings) -> dict[
             continue
         scope = scope_of(run, stage, stage.sealed.reads, now=stage.now_at)
         scope |= {one.name: run.supplied[one.name] for one in stage.sealed.stage.input_dependencies}
-        answers[name] = search_dependencies(stage.sealed.stage.file_dependencies, scope, buckets)
+        answers[name] = search_dependencies(stage.sealed.stage.file_dependencies, scope, buckets, probes=True)
     return answers

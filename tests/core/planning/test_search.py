@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew.core.planning import search as module
-from clew.core.planning.patterns import PatternError, natural
-from clew.core.planning.search import Ambiguous, Entry, Found, Missing, Search, in_order
+from clew.core.planning.listings import Entry, Page
+from clew.core.planning.patterns import FIELDS, PatternError, natural
+from clew.core.planning.search import Ambiguous, Found, Missing, Search, in_order
 from clew.core.program.model import Dependency, Element
 
 
@@ -37,13 +38,14 @@ def converse(search, objects, page_size=1_000):
             page = entries[position : position + page_size]
             position += page_size
             asked.append((want.folder, want.start))
-            search.feed(page, has_more=len(page) == page_size, bucket_url="s3://lines")
+            search.feed(Page(page, len(page) == page_size, "s3://lines"))
     return search.outcome, asked
 
 
-def find(keys, *prefix, scope=None, page_size=1_000):
+def find(keys, *prefix, scope=None, page_size=1_000, probes=False):
     objects = keys if isinstance(keys, dict) else {key: (1, 0) for key in keys}
-    return converse(Search([Dependency("file", "lines", prefix)], scope or {}), objects, page_size)
+    search = Search([Dependency("file", "lines", prefix)], scope or {}, probes=probes)
+    return converse(search, objects, page_size)
 
 
 def key_of(outcome):
@@ -59,7 +61,7 @@ BATCH = Element(r"batch_(?P<batch>\d+)\.csv$", "regex", "max")
 def test_a_located_value_says_where_it_is_and_what_was_matched():
     """The value has the object's fields, the named groups, and what each element matched."""
     outcome, _ = find({"tx/daily/z/batch_12.csv": (7, 1_500)}, Element("tx"), Element("daily/z"), BATCH)
-    assert outcome == Found(
+    assert outcome.values == (
         {
             "file": {
                 "url": "s3://lines/tx/daily/z/batch_12.csv",
@@ -90,8 +92,7 @@ def test_an_exact_path_costs_one_request():
     assert key_of(outcome) == "a/b"
     assert asked == [("a/", "b")]
     _, asked = find([key for key in keys if key != "a/b"], Element("a/b"), page_size=3)
-    assert asked[:1] == [("a/", "b")]
-    assert asked[1:] == [("a/", "")]
+    assert asked == [("a/", "b")]
 
 
 def test_a_folder_is_found_behind_names_that_come_before_it():
@@ -160,7 +161,9 @@ def test_a_group_that_took_no_part_is_null_and_scores_least():
 def test_several_without_a_choice_are_ambiguous_and_the_first_ten_are_told():
     """Without `multiple` more than one match is told with its first ten keys."""
     outcome, _ = find([f"f{number:02}" for number in range(30)], Element("f", "regex"), page_size=4)
-    assert outcome == Ambiguous("file", tuple(f"f{number:02}" for number in range(10)))
+    assert isinstance(outcome, Ambiguous)
+    assert outcome.keys == tuple(f"f{number:02}" for number in range(10))
+    assert outcome.evidence.matched == 30
 
 
 def test_a_choice_before_the_last_element_is_among_those_that_lead_somewhere():
@@ -242,7 +245,8 @@ def test_all_are_found_or_none():
     first = Dependency("first", "lines", (Element("a"),))
     second = Dependency("second", "lines", (Element("b"),))
     outcome, _ = converse(Search([first, second], {}), {"a": (1, 0)})
-    assert outcome == Missing("second", "the bucket exists; 0 of 1 names match `b`")
+    assert isinstance(outcome, Missing)
+    assert (outcome.name, outcome.how_near) == ("second", "in the bucket no name matches `b`")
 
 
 def test_references_in_a_circle_are_told():
@@ -257,7 +261,7 @@ def test_no_dependencies_are_found_at_once():
     """A search for nothing wants nothing."""
     search = Search([], {})
     assert search.want is None
-    assert search.outcome == Found({})
+    assert search.outcome == Found({}, {})
 
 
 # ---- how near it came ------------------------------------------------------------------------------------
@@ -285,21 +289,57 @@ def test_no_dependencies_are_found_at_once():
 )
 def test_a_missing_dependency_says_how_near_the_search_came(keys, prefix, text):
     """The text names the deepest folder that exists and what in it does not fit."""
-    outcome, _ = find(keys, *prefix)
-    assert outcome == Missing("file", text)
+    outcome, _ = find(keys, *prefix, probes=True)
+    assert (outcome.name, outcome.how_near) == ("file", text)
+    assert outcome.evidence.why == text
+
+
+@pytest.mark.parametrize(
+    ("keys", "prefix", "text"),
+    [
+        (
+            DAYS,
+            [Element("tx/daily/z"), Element(r"\d+", "regex")],
+            r"`tx/daily/z` exists; 0 of 3 names match `\d+`",
+        ),
+        (DAYS, [Element("tx/daily/y"), Element(r"\d+", "regex")], "there is nothing in `tx/daily/y`"),
+        (
+            DAYS,
+            [Element("tx/daily/z"), Element(r"batch_x", "regex")],
+            "in `tx/daily/z` no name matches `batch_x`",
+        ),
+        (
+            DAYS,
+            [Element("tx/daily/z"), Element(r"batch_\d+\.txt", "regex")],
+            r"in `tx/daily/z` 0 of 2 names that begin with `batch_` match `batch_\d+\.txt`",
+        ),
+        (DAYS, [Element("tx/daily/z"), Element("batch_")], "in `tx/daily/z` no name matches `batch_`"),
+        (
+            DAYS,
+            [Element("tx/daily")],
+            "in `tx` `daily` matches, but it is a folder; end the match with '/' to want one",
+        ),
+    ],
+)
+def test_what_is_missing_costs_no_further_listing(keys, prefix, text):
+    """A search that nobody asked to probe says what it has seen, and lists nothing for it."""
+    outcome, asked = find(keys, *prefix)
+    assert outcome.how_near == text
+    assert len(asked) == 1
 
 
 def test_a_folder_with_many_names_says_so():
     """Only a page is read to say how much there is."""
     keys = [f"a/x{number}" for number in range(9)]
-    outcome, _ = find(keys, Element("a"), Element("y", "regex"), page_size=4)
+    outcome, _ = find(keys, Element("a"), Element("y", "regex"), page_size=4, probes=True)
     assert outcome.how_near == "`a` exists; 0 of 4 or more names match `y`"
 
 
 def test_the_deepest_way_is_told():
     """Of several ways that end nowhere the one that went deepest is told."""
     keys = ["a1/b/c", "a2/x", "a3/b/d/e"]
-    outcome, _ = find(keys, Element("a", "regex"), Element("b", "regex"), Element("d", "regex"), Element("f"))
+    prefix = [Element("a", "regex"), Element("b", "regex"), Element("d", "regex"), Element("f")]
+    outcome, _ = find(keys, *prefix, probes=True)
     assert outcome.how_near == "`a3/b/d` exists; 0 of 1 names match `f`"
 
 
@@ -308,9 +348,9 @@ def test_four_exact_segments_and_a_regex_cost_their_pages_and_five_more():
     keys = [f"a/b/c/d/f{number:04}" for number in range(95)] + [f"a/b/c/d/g{number}" for number in range(500)]
     _, asked = find(keys, Element("a/b/c/d"), Element(r"f\d+$", "regex", "max"), page_size=10)
     assert len(asked) == 10
-    _, asked = find(keys, Element("a/b/c/d"), Element(r"f\d+x$", "regex", "max"), page_size=10)
+    _, asked = find(keys, Element("a/b/c/d"), Element(r"f\d+x$", "regex", "max"), page_size=10, probes=True)
     assert len(asked) <= 10 + 5
-    _, asked = find(keys, Element("z/b/c/d"), Element(r"f\d+$", "regex", "max"), page_size=10)
+    _, asked = find(keys, Element("z/b/c/d"), Element(r"f\d+$", "regex", "max"), page_size=10, probes=True)
     assert len(asked) <= 1 + 5
 
 
@@ -334,54 +374,180 @@ def test_too_many_matches_are_told(monkeypatch):
     assert key_of(find(["f1", "f2", "f3", "f4"], Element("f", "regex", "max"))[0]) == "f4"
 
 
+# ---- what a match rests on -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("choice", "why"),
+    [
+        ("max", "the greatest of 3 that match"),
+        ("min", "the least of 3 that match"),
+        ("newest", "the newest of 3 that match"),
+        ("oldest", "the oldest of 3 that match"),
+        ("all", "all of 3 that match"),
+    ],
+)
+def test_the_evidence_says_what_was_listed_and_why_one_was_chosen(choice, why):
+    """Beside the value stands what was listed, how many matched, which, and why this one was chosen."""
+    outcome, _ = find(
+        ["a/f1", "a/f2", "a/f10", "a/g"], Element("a"), Element(r"f\d+", "regex", choice), page_size=2
+    )
+    found = outcome.evidence["file"]
+    assert (found.bucket, found.matched, found.why) == ("lines", 3, why)
+    assert found.candidates == ("a/f1", "a/f10", "a/f2")
+    (listed,) = found.listings
+    assert (listed.folder, listed.start, listed.count, listed.pages) == ("a/", "f", 3, 2)
+    assert found.document() == {
+        "bucket": "lines",
+        "listings": [{"folder": "a/", "start": "f", "count": 3, "digest": listed.digest}],
+        "more_listings": 0,
+        "matched": 3,
+        "candidates": ["a/f1", "a/f10", "a/f2"],
+        "why": why,
+    }
+
+
+def test_the_only_match_says_that_it_is():
+    """With a choice or without, one match is the only one."""
+    outcome, _ = find(["f1", "g1"], Element(r"f\d", "regex", "max"))
+    assert outcome.evidence["file"].why == "the only one that matches"
+
+
+def test_a_listings_digest_is_that_of_its_entries():
+    """The same entries give the same digest; another key, size, etag or time gives another."""
+    digests = set()
+    for objects in (
+        {"f1": (1, 0)},
+        {"f2": (1, 0)},
+        {"f1": (2, 0)},
+        {"f1": (1, 1)},
+        {"f1": (1, 0), "f2": (1, 0)},
+    ):
+        for _ in range(2):
+            outcome, _ = find(objects, Element("f", "regex", "max"))
+            (listed,) = outcome.evidence["file"].listings
+        digests.add(listed.digest)
+    assert len(digests) == 5
+
+
+def test_the_first_candidates_are_kept_whatever_the_order():
+    """Of very many matches the first ten in order of key are named, in whichever folder they are seen first."""
+    keys = [f"b{number}/f" for number in range(9, -1, -1)] + [f"a{number}/f" for number in range(8)]
+    outcome, _ = find(keys, Element("[ab]", "regex"), Element("f"))
+    assert outcome.evidence.candidates == (*(f"a{number}/f" for number in range(8)), "b0/f", "b1/f")
+    assert outcome.evidence.matched == 18
+
+
+def test_evidence_names_so_many_listings_and_counts_the_rest():
+    """What the journal keeps of a search is bounded."""
+    keys = [f"d{number:03}/f" for number in range(150)]
+    outcome, _ = find(keys, Element("d", "regex", "max"), Element("x?f", "regex", "max"))
+    assert outcome.evidence["file"].document()["more_listings"] == 0
+    outcome, _ = find(keys, Element("d", "regex"), Element("x?f", "regex", "all"))
+    document = outcome.evidence["file"].document()
+    assert (len(document["listings"]), document["more_listings"]) == (100, 51)
+
+
 # ---- against an oracle -----------------------------------------------------------------------------------
 
-names = st.sampled_from(["a", "a1", "a2", "a10", "b", "b1"])
-elements = st.builds(
+names = st.sampled_from(["a", "a1", "a2", "a10", "b", "b1", "", ".."])
+exact = st.builds(Element, st.sampled_from(["a", "b1", "a/b", "a1/a2", "b//a"]), st.just("exact"), st.none())
+expressions = st.builds(
     Element,
-    match=st.sampled_from([r"a\d*$", r"a(\d+)", "a", r"b(?P<n{}>\d)?", r"[ab]1?0?$"]),
+    match=st.sampled_from(
+        [r"a\d*$", r"a(\d+)", "a", r"b(?P<n{}>\d)?", r"[ab]1?0?$", r"(?P<m{}>.)/.*", r"b\d?$/a", ".."]
+    ),
     kind=st.just("regex"),
     multiple=st.sampled_from([None, "min", "max"]),
 )
+last_choices = st.sampled_from([None, "min", "max", "newest", "oldest", "all"])
 
 
-def oracle(keys, prefix):
-    """All full matches by Python's own regexes; then each choice in turn, over the whole."""
+def segments_of(element):
+    return [(part, element.kind) for part in element.match.split("/")]
+
+
+def fit_of(element, names):
+    """What Python's own regexes, or plain equality, make of an element's names: the texts, the groups, or None."""
+    texts, groups, named = [], [], {}
+    for (part, kind), name in zip(segments_of(element), names, strict=True):
+        if kind == "exact":
+            if part != name:
+                return None
+            texts.append(name)
+            continue
+        found = re.match(part, name)
+        if found is None:
+            return None
+        texts.append(found[0])
+        groups.extend(found.groups())
+        named |= found.groupdict()
+    return "/".join(texts), groups, named
+
+
+def oracle(objects, prefix):
+    """All full matches of all keys; then each choice in turn, over the whole. Of each match its key and captures."""
     found = []
-    for key in keys:
-        segments = key.split("/")
-        fits = [re.match(element.match, name) for element, name in zip(prefix, segments, strict=False)]
-        if len(segments) == len(prefix) and all(fits):
-            scores = [tuple(natural(text or "") for text in fit.groups() or (fit[0],)) for fit in fits]
-            found.append((segments, scores))
+    for key in objects:
+        parts, fits = key.split("/"), []
+        if len(parts) != sum(len(segments_of(element)) for element in prefix):
+            continue
+        ends, at = [], 0
+        for element in prefix:
+            width = len(segments_of(element))
+            fits.append(fit_of(element, parts[at : at + width]))
+            at += width
+            ends.append(at)
+        if all(fit is not None for fit in fits):
+            scores = [tuple(natural(text or "") for text in fit[1] or (fit[0],)) for fit in fits]
+            captures = {name: text for fit in fits for name, text in fit[2].items()}
+            found.append((key, parts, scores, ends, captures))
     for position, element in enumerate(prefix):
-        if element.multiple and found:
-            chosen = (max if element.multiple == "max" else min)(
-                found,
-                key=lambda one: (one[1][position], "/".join([*one[0][: position + 1], ""][: position + 2])),
-            )
-            found = [one for one in found if one[0][: position + 1] == chosen[0][: position + 1]]
-    return sorted("/".join(segments) for segments, _ in found)
+        if not found or element.multiple in (None, "all"):
+            continue
+
+        def rank(one, position=position, element=element):
+            head = "/".join([*one[1][: one[3][position]], ""] if position < len(prefix) - 1 else one[1])
+            score = objects[one[0]][1] if element.multiple in ("newest", "oldest") else one[2][position]
+            return score, head
+
+        chosen = (max if element.multiple in ("max", "newest") else min)(found, key=rank)
+        found = [one for one in found if one[1][: one[3][position]] == chosen[1][: chosen[3][position]]]
+    if prefix[-1].multiple == "all":
+        found.sort(key=lambda one: (one[2][-1], one[0]))
+    else:
+        found.sort(key=lambda one: one[0])
+    return [(key, captures) for key, _, _, _, captures in found]
 
 
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(
-    st.sets(st.lists(names, min_size=1, max_size=3).map("/".join), max_size=12),
-    st.lists(elements, min_size=1, max_size=3),
+    st.dictionaries(
+        st.lists(names, min_size=1, max_size=4)
+        .map("/".join)
+        .filter(lambda key: key and not key.endswith("/")),
+        st.tuples(st.just(1), st.integers(0, 3)),
+        max_size=12,
+    ),
+    st.lists(exact | expressions, min_size=1, max_size=3),
+    last_choices,
     st.integers(1, 4),
 )
-def test_the_search_finds_what_a_look_at_every_key_finds(keys, prefix, page_size):
-    """Level by level and page by page, the search comes to the same matches as brute force."""
-    keys = {key for key in keys if not any(other.startswith(f"{key}/") for other in keys)}
+def test_the_search_finds_what_a_look_at_every_key_finds(objects, prefix, choice, page_size):
+    """Level by level and page by page, the search comes to the same choice, captures and ambiguity as brute force."""
     prefix = [
-        Element(one.match.format(at), one.kind, one.multiple) if "{}" in one.match else one
-        for at, one in enumerate(prefix)
+        Element(one.match.replace("{}", str(at)), one.kind, one.multiple) for at, one in enumerate(prefix)
     ]
-    expected = oracle(keys, prefix)
-    outcome, _ = find(keys, *prefix, page_size=page_size)
+    prefix[-1] = Element(prefix[-1].match, prefix[-1].kind, choice)
+    expected = oracle(objects, prefix)
+    outcome, _ = find(objects, *prefix, page_size=page_size)
     if not expected:
         assert isinstance(outcome, Missing)
-    elif len(expected) == 1:
-        assert key_of(outcome) == expected[0]
-    else:
-        assert outcome == Ambiguous("file", tuple(expected[:10]))
+        return
+    if choice is None and len(expected) > 1:
+        assert isinstance(outcome, Ambiguous)
+        assert outcome.keys == tuple(key for key, _ in expected[:10])
+        return
+    values = outcome.values["file"]
+    values = values if choice == "all" else [values]
+    assert [(one["key"], {name: one[name] for name in one.keys() - FIELDS}) for one in values] == expected

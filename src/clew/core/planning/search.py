@@ -13,9 +13,11 @@ for a file that is missing.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from clew.core.planning.listings import Entry, Evidence, List, Listed, Page
 from clew.core.planning.locations import located_value
 from clew.core.planning.patterns import Fit, Pattern, PatternError, Segment, Step, prepare
 from clew.core.program.model import Dependency, Json
@@ -25,39 +27,16 @@ from clew.core.program.variables import names_in, render
 MATCHES_MAX = 10_000
 """Paths followed at a time and found by `multiple: all`: as JSON a few megabytes, which a payload bears."""
 
-AMBIGUOUS_SHOWN = 10
-"""Keys that are named when several match and one is wanted: enough to see why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What lies in a folder: an object, or, with a key that ends in `/`, a folder. `modified_at` in
-    milliseconds since 1970."""
-
-    key: str
-    size: int | None = None
-    etag: str | None = None
-    modified_at: int | None = None
-
-    @property
-    def is_folder(self) -> bool:
-        return self.key.endswith("/")
-
-
-@dataclass(frozen=True, slots=True)
-class List:
-    """Wanted, by key: what lies directly in `folder` ("" or ending in `/`) and begins with `start`."""
-
-    bucket: str
-    folder: str
-    start: str = ""
+CANDIDATES_SHOWN = 10
+"""Keys that are named when several match: enough to see why one was chosen, or could not be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All dependencies were found: their values by name."""
+    """All dependencies were found: their values by name, and on what each rests."""
 
     values: Mapping[str, Json]
+    evidence: Mapping[str, Evidence]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +45,22 @@ class Missing:
 
     name: str
     how_near: str
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """This one has more than one match and does not say which to choose; the first keys of them."""
+    """This one has more than one match and does not say which to choose; the evidence names the first of them."""
 
     name: str
-    keys: tuple[str, ...]
+    evidence: Evidence
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self.evidence.candidates
 
 
 Outcome = Found | Missing | Ambiguous
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    entries: Sequence[Entry]
-    has_more: bool
-    bucket_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,34 +97,34 @@ class _Nearest:
 class _SeveralMatch(Exception):
     """More than one path matches where one is wanted."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        super().__init__(f"{len(keys)} match")
-        self.keys = tuple(sorted(keys)[:AMBIGUOUS_SHOWN])
 
-
-_Following = Generator[List, _Page, list[_Path]]
+_Following = Generator[List, Page, list[_Path]]
 
 
 class Search:
     """The search for all dependencies of a stage: they are found in one try, or none is.
 
-    `want` is the listing wanted next, None at the end; `outcome` is what came of it, None until then. Raises
-    PatternError, and what rendering raises, when a prefix can't be followed with the values in `scope`.
+    `want` is the listing wanted next, None at the end; `outcome` is what came of it, None until then. With `probes`
+    a search that finds nothing goes on to see which part of the path exists, by a listing a level, for a person who
+    asks; without, it tells what it has seen anyway. Raises PatternError, and what rendering raises, when a prefix
+    can't be followed with the values in `scope`.
     """
 
-    def __init__(self, dependencies: Iterable[Dependency], scope: Mapping[str, Json]) -> None:
+    def __init__(
+        self, dependencies: Iterable[Dependency], scope: Mapping[str, Json], *, probes: bool = False
+    ) -> None:
         self.want: List | None = None
         self.outcome: Outcome | None = None
-        self._conversation = _search(in_order(dependencies), dict(scope))
+        self._conversation = _search(in_order(dependencies), dict(scope), probes=probes)
         self._advance(None)
 
-    def feed(self, entries: Sequence[Entry], *, has_more: bool, bucket_url: str) -> None:
+    def feed(self, page: Page) -> None:
         """Take the next page of the wanted listing. If `want` is the same object afterwards, the next page of
         the same listing is wanted."""
         assert self.want is not None, "nothing is wanted any more"
-        self._advance(_Page(entries, has_more, bucket_url))
+        self._advance(page)
 
-    def _advance(self, page: _Page | None) -> None:
+    def _advance(self, page: Page | None) -> None:
         try:
             self.want = next(self._conversation) if page is None else self._conversation.send(page)
         except StopIteration as end:
@@ -174,18 +151,23 @@ def _names_of(dependency: Dependency) -> set[str]:
     return names
 
 
-def _search(dependencies: Sequence[Dependency], scope: dict[str, Json]) -> Generator[List, _Page, Outcome]:
+def _search(
+    dependencies: Sequence[Dependency], scope: dict[str, Json], *, probes: bool
+) -> Generator[List, Page, Outcome]:
     values: dict[str, Json] = {}
+    evidence: dict[str, Evidence] = {}
     for dependency in dependencies:
         walk = _Walk(dependency, {**scope, **values})
         try:
             found = yield from walk.follow([_Path()], 0)
-        except _SeveralMatch as several:
-            return Ambiguous(dependency.name, several.keys)
+        except _SeveralMatch:
+            return Ambiguous(dependency.name, walk.evidence("no `multiple` says which one to choose"))
         if not found:
-            return Missing(dependency.name, (yield from walk.how_near()))
+            how_near = (yield from walk.how_near()) if probes else walk.what_was_seen()
+            return Missing(dependency.name, how_near, walk.evidence(how_near))
         values[dependency.name] = walk.located(found)
-    return Found(values)
+        evidence[dependency.name] = walk.evidence(walk.why())
+    return Found(values, evidence)
 
 
 class _Walk:
@@ -199,6 +181,9 @@ class _Walk:
         self.bucket_url = ""
         self.pattern: Pattern = prepare(dependency.prefix, scope)
         self.nearest = _Nearest()
+        self.listings: list[Listed] = []
+        self.matched = 0
+        self.candidates: list[str] = []
 
     # ---- forward ----
 
@@ -247,14 +232,17 @@ class _Walk:
 
     def _list(
         self, path: _Path, segment: Segment, found: list[_Path], *, folders: bool, step: Step | None = None
-    ) -> Generator[List, _Page, None]:
+    ) -> Generator[List, Page, None]:
         """Add to `found` what fits in the path's folder. With a `step` only what that may choose is kept."""
         want = List(self.bucket, path.key, segment.start)
         exact_key = f"{path.key}{segment.start}{'/' if folders else ''}" if segment.regex is None else None
         seen = wrong_kind = matched = 0
+        listed = Listed(want.folder, want.start)
+        self.listings.append(listed)
         has_more = True
         while has_more:
             page = yield want
+            listed.take(page)
             self.bucket_url, has_more = page.bucket_url, page.has_more
             for entry in page.entries:
                 seen += 1
@@ -265,6 +253,8 @@ class _Walk:
                     wrong_kind += 1
                     continue
                 matched += 1
+                if step:
+                    self._note_match(entry.key)
                 into = path.into(entry.key, fit, entry)
                 found.append(into.finished() if step else into)
             if step:
@@ -279,17 +269,24 @@ class _Walk:
 
     # ---- backward: what to tell people ----
 
-    def how_near(self) -> Generator[List, _Page, str]:
-        """How near the search came, looking up from where it ended to the first folder that exists."""
-        folder, segment = self.nearest.folder, self.nearest.segment
-        assert segment is not None, "a search that found nothing has listed something"
+    def what_was_seen(self) -> str:
+        """How near the search came, as far as its own listings show."""
+        folder, segment, seen = self.nearest.folder, self._nearest_segment(), self.nearest.seen
         if self.nearest.wrong_kind:
-            kind = (
-                "not a folder"
-                if self.pattern.wants_folder
-                else "a folder; end the match with '/' to want one"
-            )
-            return f"in {_shown(folder)} `{segment.text}` matches, but it is {kind}"
+            return self._wrong_kind(folder, segment)
+        if not segment.start:
+            return _none_of(str(seen), folder, segment) if seen else f"there is nothing in {_shown(folder)}"
+        if segment.regex is None or not seen:
+            return f"in {_shown(folder)} no name matches `{segment.text}`"
+        return (
+            f"in {_shown(folder)} 0 of {seen} names that begin with `{segment.start}` match `{segment.text}`"
+        )
+
+    def how_near(self) -> Generator[List, Page, str]:
+        """How near the search came, looking up from where it ended to the first folder that exists."""
+        folder, segment = self.nearest.folder, self._nearest_segment()
+        if self.nearest.wrong_kind:
+            return self._wrong_kind(folder, segment)
         if self.nearest.seen and not segment.start:
             return _none_of(str(self.nearest.seen), folder, segment)
         while True:
@@ -301,6 +298,36 @@ class _Walk:
                 return "the bucket is empty"
             parent, _, name = folder.removesuffix("/").rpartition("/")
             folder, segment = f"{parent}/" if parent else "", Segment(name, name)
+
+    def _nearest_segment(self) -> Segment:
+        assert self.nearest.segment is not None, "a search that found nothing has listed something"
+        return self.nearest.segment
+
+    def _wrong_kind(self, folder: str, segment: Segment) -> str:
+        kind = "a folder; end the match with '/' to want one"
+        if self.pattern.wants_folder:
+            kind = "not a folder"
+        return f"in {_shown(folder)} `{segment.text}` matches, but it is {kind}"
+
+    # ---- what the match rests on ----
+
+    def _note_match(self, key: str) -> None:
+        self.matched += 1
+        if len(self.candidates) < CANDIDATES_SHOWN or key < self.candidates[-1]:
+            insort(self.candidates, key)
+            del self.candidates[CANDIDATES_SHOWN:]
+
+    def evidence(self, why: str) -> Evidence:
+        return Evidence(self.bucket, tuple(self.listings), self.matched, tuple(self.candidates), why)
+
+    def why(self) -> str:
+        """Why what was found was chosen."""
+        choice = self.pattern.steps[-1].multiple
+        if choice == "all":
+            return f"all of {self.matched} that match"
+        if self.matched == 1:
+            return "the only one that matches"
+        return f"the {_SUPERLATIVES[choice or '']} of {self.matched} that match"
 
     # ---- values ----
 
@@ -323,6 +350,9 @@ class _Walk:
         return {**value, "matched": [fit.text for fit in path.steps], **groups}
 
 
+_SUPERLATIVES = {"min": "least", "max": "greatest", "newest": "newest", "oldest": "oldest"}
+
+
 def _none_of(count: str, folder: str, segment: Segment) -> str:
     return f"{_shown(folder)} exists; 0 of {count} names match `{segment.text}`"
 
@@ -342,7 +372,7 @@ def _refuse_too_many(paths: list[_Path]) -> None:
 def _kept(paths: list[_Path], step: Step) -> list[_Path]:
     """Of the full matches so far those that can still be chosen, so that a million of them need no memory."""
     if step.multiple is None:
-        return paths[: AMBIGUOUS_SHOWN + 1]
+        return paths[:2]  # enough to see that there is more than one
     if step.multiple == "all":
         _refuse_too_many(paths)
         return paths

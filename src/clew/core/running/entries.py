@@ -78,7 +78,8 @@ class StageWaiting(_Kind, frozen=True, tag="stage_waiting"):
 
 
 class DependenciesFound(_Kind, frozen=True, tag="dependencies_found"):
-    """All the stage's dependencies were found in one look. The payload holds what was matched, by name."""
+    """All the stage's dependencies were found in one look. The payload holds what was matched, by name, and the
+    evidence: what was listed, how many matched, and why this one was chosen."""
 
     stage: str
     now: int
