@@ -280,23 +280,40 @@ class Keeper(Protocol):
         """The SHA-256 of what is in each place now; None where there is nothing."""
 
 
+class SearchRequest(NamedTuple):
+    """What a stage looks for: its `Dependency`s, the values that their patterns refer to, and the buckets' URLs by
+    name."""
+
+    dependencies: Sequence[Any]
+    scope: Mapping[str, Json]
+    buckets: Mapping[str, str]
+
+
+class ListingName(NamedTuple):
+    """A listing that was made: what lies directly in that folder of a bucket and begins with `start`."""
+
+    bucket_url: str
+    folder: str
+    start: str
+
+
 class SearchAnswer(NamedTuple):
     """`verdict`: `found`, `missing`, `ambiguous` or `error` (the bucket could not answer); `message` says how
     near it came, or what is wrong. `evidence`: on what each match rests, or why there is none, by dependency (see
-    `core.planning.listings.Evidence`)."""
+    `core.planning.listings.Evidence`). `listed`: the listings in which what is missing did not stand."""
 
     verdict: str
     found: Mapping[str, Json] | None
     message: str = ""
     evidence: Mapping[str, Json] = {}
+    listed: tuple[ListingName, ...] = ()
 
 
 class Searcher(Protocol):
-    """Looks for dependencies in buckets. Blocking; never raises: an error of a bucket is an answer."""
+    """Looks for the dependencies of many stages together, so that what several of them want listed is listed once.
+    Blocking; never raises: an error of a bucket is an answer."""
 
-    def __call__(
-        self, dependencies: Sequence[Any], scope: Mapping[str, Json], buckets: Mapping[str, str]
-    ) -> SearchAnswer: ...
+    def __call__(self, requests: Sequence[SearchRequest]) -> Sequence[SearchAnswer]: ...
 
 
 # ---- the store -------------------------------------------------------------------------------------------

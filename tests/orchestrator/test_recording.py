@@ -35,6 +35,7 @@ from clew.ports import (
     RunRecord,
     SearchAnswer,
     Searcher,
+    SearchRequest,
     StoreBusy,
     StoreError,
 )
@@ -248,8 +249,8 @@ class NothingKept:
 NOTHING_KEPT = NothingKept()
 
 
-def nothing_found(dependencies: Any, scope: Any, buckets: Any) -> SearchAnswer:
-    return SearchAnswer("missing", None)
+def nothing_found(requests: Sequence[SearchRequest]) -> list[SearchAnswer]:
+    return [SearchAnswer("missing", None) for _ in requests]
 
 
 def assembled(

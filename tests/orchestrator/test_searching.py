@@ -13,7 +13,7 @@ from tests.orchestrator.by_hand import RunByHand
 
 from clew.core.program.model import Rollback
 from clew.core.running.entries import DependenciesFound, ObjectsKept, WhenTested
-from clew.ports import SearchAnswer
+from clew.ports import SearchAnswer, SearchRequest
 
 BEFORE = (
     stage("lasts", rollback=IMPOSSIBLE),
@@ -40,9 +40,9 @@ class Slow:
     def __init__(self) -> None:
         self.words: SimpleQueue[None] = SimpleQueue()
 
-    def search(self, dependencies: Any, scope: Any, buckets: Any) -> SearchAnswer:
+    def search(self, requests: Sequence[SearchRequest]) -> list[SearchAnswer]:
         self.words.get()
-        return SearchAnswer("found", {"file": {"key": "file"}})
+        return [SearchAnswer("found", {"file": {"key": "file"}}) for _ in requests]
 
     def keep(
         self, places: Sequence[str], folder: str, buckets: Mapping[str, str]

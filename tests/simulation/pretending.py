@@ -10,7 +10,7 @@ from tests.simulation.outside import Ended, Outside
 from tests.simulation.timeline import Crash, Life
 
 from clew.buckets.memory import MemoryBucket
-from clew.ports import AttemptRequest, BucketError, ObjectFacts, SearchAnswer
+from clew.ports import AttemptRequest, BucketError, ObjectFacts, SearchAnswer, SearchRequest
 
 
 class PretendExecutor:
@@ -41,9 +41,10 @@ class PretendSearcher:
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
-    def __call__(
-        self, dependencies: Sequence[Any], scope: Mapping[str, Any], buckets: Mapping[str, str]
-    ) -> SearchAnswer:
+    def __call__(self, requests: Sequence[SearchRequest]) -> list[SearchAnswer]:
+        return [self._look(one.dependencies, one.scope) for one in requests]
+
+    def _look(self, dependencies: Sequence[Any], scope: Mapping[str, Any]) -> SearchAnswer:
         outside, odds = self._outside, self._outside.odds
         run_id, stage = scope["run_id"], "s" + dependencies[0].name[1:]
         nature = outside.nature(run_id, stage)

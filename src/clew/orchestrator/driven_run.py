@@ -18,7 +18,7 @@ from clew.core.running.stage_state import StageState
 from clew.core.running.state import RunState
 from clew.core.sealing.canonical import payload_digest
 from clew.core.sealing.journal import Head, read_entry
-from clew.ports import Advanced, NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
+from clew.ports import Advanced, ListingName, NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
 
 Json = Any
 Observer = Callable[[Entry, RunState], None]
@@ -37,10 +37,38 @@ class DrivenRun:
     """One run in the hands of this orchestrator."""
 
     __slots__ = (
-        "asked", "awaited_by", "created", "entries", "epoch", "error", "facts", "head", "is_ready", "items",
-        "keep_tries", "kept", "left", "obeyed", "observer", "origin", "outbox", "outputs", "payloads", "refused",
-        "rounds", "row", "rows", "state", "supplied", "timers", "values", "written_at",
-    )  # fmt: skip
+        "asked",
+        "awaited_by",
+        "created",
+        "entries",
+        "epoch",
+        "error",
+        "facts",
+        "head",
+        "is_ready",
+        "items",
+        "keep_tries",
+        "kept",
+        "left",
+        "look_now",
+        "obeyed",
+        "observer",
+        "origin",
+        "outbox",
+        "outputs",
+        "payloads",
+        "refused",
+        "rounds",
+        "row",
+        "rows",
+        "state",
+        "supplied",
+        "timers",
+        "unanswered",
+        "values",
+        "waits_for",
+        "written_at",
+    )
 
     def __init__(self, program: SealedProgram, run_id: str, *, epoch: int, origin: Origin) -> None:
         self.state = RunState(program)
@@ -69,6 +97,12 @@ class DrivenRun:
         self.timers: dict[Any, Timer] = {}
         self.asked: set[Any] = set()
         """What was asked of the world and has not been answered: searches, tests, ends."""
+        self.waits_for: dict[str, tuple[ListingName, ...]] = {}
+        """The listings in which what a stage waits for did not stand, as far as this orchestrator has looked."""
+        self.unanswered: dict[str, int] = {}
+        """How often in a row a bucket had no answer for a stage that looks for its data."""
+        self.look_now: set[str] = set()
+        """The stages that look for their data before they are due."""
         self.rounds: dict[Any, Any] = {}
         self.entries: list[Entry] = []
         """What was written and is not recorded yet."""

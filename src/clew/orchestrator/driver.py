@@ -21,6 +21,7 @@ from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.performing import Performer
 from clew.orchestrator.recording import AGAIN_MILLISECONDS, Recorder
 from clew.orchestrator.validating import Validator
+from clew.orchestrator.waiting import Waiting
 from clew.ports import AttemptError, AttemptReport, Chance, Clock, CommitUnknown, Store, StoreBusy, Tasks
 
 RUNS_PER_TURN_MAX = 1_000
@@ -47,10 +48,13 @@ class Driver:
         self._tasks = tasks
         self._performer = performer
         validator = Validator(performer, chance, payloads)
-        self._gatherer = Gatherer(chance=chance, payloads=payloads, validator=validator)
+        self._waiting = Waiting()
+        self._gatherer = Gatherer(
+            chance=chance, payloads=payloads, validator=validator, waiting=self._waiting
+        )
         self._orderer = Orderer(
             performer=performer, payloads=payloads, validator=validator, tasks=tasks, notice=self.notice,
-            wake=self._wake,
+            wake=self._wake, waiting=self._waiting,
         )  # fmt: skip
         self._name = name
         self._ready: deque[DrivenRun] = deque()
@@ -226,12 +230,14 @@ class Driver:
         """A run that has settled is driven no more, unless somebody has told it something meanwhile."""
         if run.state.is_settled and not run.facts and self.runs.get(run.state.run_id) is run:
             del self.runs[run.state.run_id]
+            self._waiting.forget_run(run)
 
     def _give_up(self, run: DrivenRun, error: Exception) -> None:
         """The run is another orchestrator's now, or was refused: what it waited for here is for nobody."""
         run.error = error
         run.outbox, run.refused = [], []
         del self.runs[run.state.run_id]
+        self._waiting.forget_run(run)
         for timer in run.timers.values():
             timer.cancel()
         self._performer.abandon(run)

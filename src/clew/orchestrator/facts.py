@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from clew.core.running.instructions import Instruction
-from clew.ports import AttemptReport, Finding
+from clew.ports import AttemptReport, Finding, SearchAnswer
 
 
 class AttemptReported(NamedTuple):
@@ -28,17 +28,14 @@ class RollbackReported(NamedTuple):
 
 
 class Searched(NamedTuple):
-    """A look for the stage's dependencies came back: `found` with the values, or not, and then how near it
-    came (`missing`), or what can't be told apart (`ambiguous`), or what the bucket said (`error`).
-    `now` is the stage's, as the search saw it. `evidence`: see `ports.SearchAnswer`."""
+    """A look for the stage's dependencies came back: `found` with the values of all of them, or not. `now` is the
+    stage's, as the search saw it."""
 
     stage: str
     found: Mapping[str, Any] | None
-    verdict: str
-    message: str
+    answer: SearchAnswer
     now: int
     pass_number: int
-    evidence: Mapping[str, Any] = {}
 
 
 class Kept(NamedTuple):

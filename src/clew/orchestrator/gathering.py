@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from clew.core.program.model import MINUTE, Retry
 from clew.core.running import statuses
 from clew.core.running.consequences import attempt_ended, expires, look_again_at, rollback_ended
 from clew.core.running.entries import (
@@ -16,6 +17,7 @@ from clew.core.running.entries import (
     StageWaiting,
 )
 from clew.core.running.instructions import Instruction, body_of, payload_of, refusal
+from clew.core.running.retry import retry_delay_milliseconds
 from clew.core.running.rollback import is_going_back
 from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import NO_TRIES, DrivenRun, defaults_of
@@ -31,10 +33,12 @@ from clew.orchestrator.facts import (
 )
 from clew.orchestrator.payloads import PayloadKeeper, report_payload
 from clew.orchestrator.validating import Validator
+from clew.orchestrator.waiting import Waiting
 from clew.ports import AttemptReport, Chance
 
-BUCKET_ERROR_DELAY_MILLISECONDS = 5_000
-"""A bucket that could not answer is asked again so soon: its error says nothing about the data."""
+BUCKET_ERRORS = Retry(delay_milliseconds=5_000, growth=2, maximum_delay_milliseconds=5 * MINUTE)
+"""How soon a bucket that could not answer is asked again: its error says nothing about the data. As long as the run
+may wait, since stores that are down for an hour come back."""
 
 KEEP_AGAIN_MILLISECONDS = 1_000
 """How long a bucket that did not give what is to be kept is left alone; each time twice as long."""
@@ -46,8 +50,11 @@ KEEP_TRIES_MAX = 5
 class Gatherer:
     """Writes what a fact says, if it still says anything."""
 
-    def __init__(self, *, chance: Chance, payloads: PayloadKeeper, validator: Validator) -> None:
+    def __init__(
+        self, *, chance: Chance, payloads: PayloadKeeper, validator: Validator, waiting: Waiting
+    ) -> None:
         self._chance = chance
+        self._waiting = waiting
         self._payloads = payloads
         self._validator = validator
 
@@ -120,21 +127,33 @@ class Gatherer:
         is_awaited = stage.status in (statuses.PENDING, statuses.WAITING) and not stage.found
         if not is_awaited or self._is_of_before(run, stage, fact) or self._is_over(run):
             return
-        block = stage.sealed.block
+        block, answer = stage.sealed.block, fact.answer
         if fact.found is not None:
-            said = {"variables": dict(fact.found), "evidence": dict(fact.evidence)}
+            self._waiting.forget(run, fact.stage)
+            said = {"variables": dict(fact.found), "evidence": dict(answer.evidence)}
             payload = self._payloads.keep(run, said)
             run.write(DependenciesFound(fact.stage, fact.now), at=at, block=block, payload=payload)
             run.values.update(fact.found)
-        elif fact.verdict == "ambiguous":
-            self._fail(run, fact.stage, "ambiguous", fact.message, at, evidence=dict(fact.evidence))
+        elif answer.verdict == "ambiguous":
+            self._waiting.forget(run, fact.stage)
+            self._fail(run, fact.stage, "ambiguous", answer.message, at, evidence=dict(answer.evidence))
         else:
             look = stage.looks + 1
-            again = at + BUCKET_ERROR_DELAY_MILLISECONDS
-            if fact.verdict == "missing":
+            again = at + self._bucket_error_delay(run, fact)
+            if answer.verdict == "missing":
                 again = look_again_at(stage.sealed.stage.delay, look, at=at)
-            payload = self._payloads.keep(run, {fact.verdict: fact.message})
+                self._waiting.wait(run, fact.stage, answer.listed)
+            payload = self._payloads.keep(run, {answer.verdict: answer.message})
             run.write(StageWaiting(fact.stage, look, again, fact.now), at=at, block=block, payload=payload)
+
+    def _bucket_error_delay(self, run: DrivenRun, fact: Searched) -> int:
+        """How long a bucket that did not answer is left alone: longer each time in a row, and never so that many
+        come back at the same moment."""
+        if fact.answer.verdict != "error":
+            run.unanswered.pop(fact.stage, None)
+            return 0
+        tries = run.unanswered[fact.stage] = run.unanswered.get(fact.stage, 0) + 1
+        return retry_delay_milliseconds(BUCKET_ERRORS, tries, self._chance.permille())
 
     def _kept(self, run: DrivenRun, fact: Kept, at: int) -> None:
         run.asked.discard(("keep", fact.stage))

@@ -28,6 +28,7 @@ from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.performing import Notice, Performer
 from clew.orchestrator.requests import NoItems, items_of
 from clew.orchestrator.validating import Validator
+from clew.orchestrator.waiting import Waiting
 from clew.ports import Tasks
 
 PINNED_WORK = {"attempt": ("execute", "validate"), "rollback": ("rollback",)}
@@ -52,8 +53,10 @@ class Orderer:
         tasks: Tasks,
         notice: Notice,
         wake: Wake,
+        waiting: Waiting,
     ) -> None:
         self._performer = performer
+        self._waiting = waiting
         self._payloads = payloads
         self._validator = validator
         self._tasks = tasks
@@ -84,8 +87,10 @@ class Orderer:
 
     def _search(self, run: DrivenRun, action: actions.SearchDependencies, at: int) -> None:
         key = ("search", action.stage)
-        if self.is_draining or self._is_early(run, key, action.not_before, at) or key in run.asked:
+        not_before = 0 if action.stage in run.look_now else action.not_before
+        if self.is_draining or self._is_early(run, key, not_before, at) or key in run.asked:
             return
+        run.look_now.discard(action.stage)
         stage = run.state.stages[action.stage]
         now = stage.now_at or at
         missing = inputs_missing(run.state, stage)
@@ -99,6 +104,14 @@ class Orderer:
         else:
             run.asked.add(key)
             self._performer.search(run, stage, at, self._notice)
+            for other, name in self._waiting.companions(run, stage.name, at):
+                self.look_now(other, name)
+
+    def look_now(self, run: DrivenRun, stage: str) -> None:
+        """Have a stage that waits for its data look for it before it is due."""
+        if ("search", stage) not in run.asked:
+            run.look_now.add(stage)
+            self._wake(run)
 
     def _wait_for_inputs(
         self, run: DrivenRun, stage: StageState, missing: list[InputDependency], now: int, at: int
@@ -189,6 +202,7 @@ class Orderer:
 
     def _cancel_stage(self, run: DrivenRun, action: actions.CancelStage, at: int) -> None:
         stage = run.state.stages[action.stage]
+        self._waiting.forget(run, action.stage)
         for unit in (stage, *stage.units):
             for work in ("start", "search", "validate", "keep"):
                 timer = run.timers.pop((work, unit.name), None)

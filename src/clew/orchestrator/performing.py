@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from clew.core.program import expressions
-from clew.core.program.model import Condition, Dependency, Stage
+from clew.core.program.model import Condition, Stage
 from clew.core.program.variables import TemplateError
 from clew.core.running.actions import EndAttempt
 from clew.core.running.entries import AttemptStarted, RollbackStarted
@@ -26,6 +26,7 @@ from clew.orchestrator.requests import (
     scope_of,
     test_request,
 )
+from clew.orchestrator.waiting import SearchRounds
 from clew.ports import (
     AttemptReport,
     AttemptRequest,
@@ -33,7 +34,9 @@ from clew.ports import (
     Executor,
     Finding,
     Keeper,
+    SearchAnswer,
     Searcher,
+    SearchRequest,
     Tasks,
 )
 
@@ -64,7 +67,7 @@ class Performer:
         is_pure: Callable[[str], bool],
     ) -> None:
         self._executors = executors
-        self._searcher = searcher
+        self._rounds = SearchRounds(searcher, tasks)
         self._keeper = keeper
         self._tasks = tasks
         self._around = around
@@ -231,19 +234,12 @@ class Performer:
         inputs = {one.name: run.supplied[one.name] for one in stage.sealed.stage.input_dependencies}
         scope.update(inputs)
 
-        async def look() -> None:
-            answer = await self._tasks.outside(lambda: self._search(dependencies, scope, buckets))
+        def answered(answer: SearchAnswer) -> None:
             found = None if answer.found is None else {**inputs, **answer.found}
-            notice(
-                run, Searched(name, found, answer.verdict, answer.message, now, pass_number, answer.evidence)
-            )
+            notice(run, Searched(name, found, answer, now, pass_number))
 
-        self._tasks.start(look(), name=f"search for {name}")
-
-    def _search(
-        self, dependencies: Sequence[Dependency], scope: Mapping[str, Json], buckets: Mapping[str, str]
-    ) -> Any:
-        return self._searcher(dependencies, scope, buckets)
+        request = SearchRequest(dependencies, scope, buckets)
+        self._rounds.look(dependencies[0].bucket, request, answered)
 
 
 def _safe(name: str) -> str:

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from clew.core.program.model import Json
 from clew.operations.records import Records
-from clew.ports import Bucket, SearchAnswer, StoreError
+from clew.ports import Bucket, SearchAnswer, SearchRequest, StoreError
 from clew.settings import Settings
 from clew.stores.sqlite import SqliteStore
 
@@ -68,36 +67,12 @@ def _safe_name(stage: str) -> str:
 # ---- searching -------------------------------------------------------------------------------------------
 
 
-def search_dependencies(
-    dependencies: Sequence[Any],
-    scope: Mapping[str, Json],
-    buckets: Mapping[str, str],
-    *,
-    probes: bool = False,
-) -> SearchAnswer:
+def search_dependencies(requests: Sequence[SearchRequest], *, probes: bool = False) -> Sequence[SearchAnswer]:
     """See `ports.Searcher`. With `probes` it also sees which part of a path exists, for a person who asks."""
     from clew.buckets import open_bucket
-    from clew.buckets.searching import search
-    from clew.core.planning.patterns import PatternError
-    from clew.core.planning.search import Found, Missing, Search
-    from clew.core.program.variables import TemplateError
-    from clew.ports import BucketError
+    from clew.buckets.rounds import look_together
 
-    try:
-        outcome = search(Search(dependencies, scope, probes=probes), lambda name: open_bucket(name, buckets))
-    except BucketError as error:
-        return SearchAnswer("error", None, str(error))
-    except (PatternError, TemplateError) as error:
-        return SearchAnswer("ambiguous", None, str(error))
-    if isinstance(outcome, Found):
-        evidence = {name: one.document() for name, one in outcome.evidence.items()}
-        return SearchAnswer("found", outcome.values, evidence=evidence)
-    evidence = {outcome.name: outcome.evidence.document()}
-    if isinstance(outcome, Missing):
-        return SearchAnswer("missing", None, f"{outcome.name}: {outcome.how_near}", evidence)
-    listed = ", ".join(outcome.keys)
-    what = f"{outcome.name}: {outcome.evidence.matched} match, and no `multiple` says which one to choose: {listed}"
-    return SearchAnswer("ambiguous", None, what, evidence)
+    return look_together(requests, open_bucket, probes=probes)
 
 
 class LazyBucket:
@@ -164,5 +139,6 @@ def probe(records: Records, row: Mapping[str, Any], settings: Settings) -> dict[
             continue
         scope = scope_of(run, stage, stage.sealed.reads, now=stage.now_at)
         scope |= {one.name: run.supplied[one.name] for one in stage.sealed.stage.input_dependencies}
-        answers[name] = search_dependencies(stage.sealed.stage.file_dependencies, scope, buckets, probes=True)
+        wanted = SearchRequest(stage.sealed.stage.file_dependencies, scope, buckets)
+        (answers[name],) = search_dependencies([wanted], probes=True)
     return answers

@@ -1,0 +1,153 @@
+"""Searches of many stages, held together: what several of them want listed is listed once.
+
+A round goes in waves: each distinct listing that some search wants is made, and its pages are fed to all searches
+that want it; what they want next is the next wave. Different listings of a wave are made side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from clew.buckets.searching import list_pages
+from clew.core.planning.listings import List, Page
+from clew.core.planning.patterns import PatternError
+from clew.core.planning.search import Ambiguous, Found, Missing, Search
+from clew.core.program.variables import TemplateError
+from clew.ports import Bucket, BucketError, ListingName, SearchAnswer, SearchRequest
+
+LISTINGS_AT_ONCE = 8
+"""Of one round: enough to hide the way to an object store and back, few enough not to be throttled by it."""
+
+PAGES_KEPT_MAX = 50
+"""Pages that a round keeps for searches that come to the same listing later: some megabytes."""
+
+OpenBucket = Callable[[str, Mapping[str, str]], Bucket]
+
+
+@dataclass(slots=True)
+class _Looking:
+    """One of the searches. `answer` is None as long as it goes on."""
+
+    request: SearchRequest
+    search: Search | None = None
+    answer: SearchAnswer | None = None
+    listed: list[ListingName] = field(default_factory=list)
+
+    @property
+    def want(self) -> List | None:
+        return self.search.want if self.search is not None and self.answer is None else None
+
+
+@dataclass(slots=True)
+class _Round:
+    open: OpenBucket
+    pages: dict[tuple[str, str, str], list[Page]] = field(default_factory=dict)
+    """The complete listings of this round that are kept, by bucket (as `_bucket_key` has it), folder and start."""
+
+
+def look_together(
+    requests: Sequence[SearchRequest], open: OpenBucket, *, probes: bool = False
+) -> list[SearchAnswer]:
+    """Search for all of them; the answers in the same order. A bucket that can't answer is the answer of those
+    that wanted something of it, and of no others."""
+    looking = [_begin(request, probes=probes) for request in requests]
+    this = _Round(open)
+    groups = _groups(looking)
+    if len(groups) <= 1:
+        while groups:
+            _list(this, *groups.popitem())
+            groups = _groups(looking)
+    else:
+        with ThreadPoolExecutor(min(LISTINGS_AT_ONCE, len(groups)), "search") as pool:
+            while groups:
+                list(pool.map(lambda item: _list(this, *item), groups.items()))
+                groups = _groups(looking)
+    return [_answer(one) for one in looking]
+
+
+def _begin(request: SearchRequest, *, probes: bool) -> _Looking:
+    try:
+        return _Looking(request, Search(request.dependencies, request.scope, probes=probes))
+    except (PatternError, TemplateError) as error:
+        return _Looking(request, answer=_unusable(error))
+
+
+def _groups(looking: Iterable[_Looking]) -> dict[tuple[str, str, str], list[_Looking]]:
+    """Those that go on, by what they want listed."""
+    groups: dict[tuple[str, str, str], list[_Looking]] = {}
+    for one in looking:
+        want = one.want
+        if want is not None:
+            key = (_bucket_key(want.bucket, one.request.buckets), want.folder, want.start)
+            groups.setdefault(key, []).append(one)
+    return groups
+
+
+def _bucket_key(name: str, urls: Mapping[str, str]) -> str:
+    """Programs may call one bucket by different names, and different ones by one name."""
+    return urls.get(name, name)
+
+
+def _list(this: _Round, key: tuple[str, str, str], group: list[_Looking]) -> None:
+    """Make one listing and feed it to the group, as far as any of them wants it."""
+    wants = [(one, one.want) for one in group]
+    try:
+        for page in _pages(this, key, group[0]):
+            wants = [(one, want) for one, want in wants if _feed(one, want, page)]
+            if not wants:
+                return
+    except BucketError as error:
+        for one, _ in wants:
+            one.answer = SearchAnswer("error", None, str(error))
+
+
+def _pages(this: _Round, key: tuple[str, str, str], first: _Looking) -> Iterable[Page]:
+    kept = this.pages.get(key)
+    if kept is not None:
+        yield from kept
+        return
+    want = first.want
+    assert want is not None, "whoever is in a group wants something"
+    seen: list[Page] = []
+    for page in list_pages(this.open(want.bucket, first.request.buckets), want):
+        seen.append(page)
+        if not page.has_more and len(seen) + sum(map(len, this.pages.values())) <= PAGES_KEPT_MAX:
+            this.pages[key] = seen
+        yield page
+
+
+def _feed(one: _Looking, want: List | None, page: Page) -> bool:
+    """Whether it wants the next page too."""
+    assert one.search is not None and want is not None
+    name = ListingName(page.bucket_url, want.folder, want.start)
+    if not one.listed or one.listed[-1] != name:
+        one.listed.append(name)
+    try:
+        one.search.feed(page)
+    except (PatternError, TemplateError) as error:
+        one.answer = _unusable(error)
+    return one.want is want
+
+
+def _unusable(error: Exception) -> SearchAnswer:
+    return SearchAnswer("ambiguous", None, str(error))
+
+
+def _answer(one: _Looking) -> SearchAnswer:
+    if one.answer is not None:
+        return one.answer
+    assert one.search is not None and one.search.outcome is not None, "a search that wants nothing has ended"
+    outcome = one.search.outcome
+    if isinstance(outcome, Found):
+        evidence = {name: each.document() for name, each in outcome.evidence.items()}
+        return SearchAnswer("found", outcome.values, evidence=evidence)
+    evidence = {outcome.name: outcome.evidence.document()}
+    if isinstance(outcome, Missing):
+        message = f"{outcome.name}: {outcome.how_near}"
+        return SearchAnswer("missing", None, message, evidence, tuple(one.listed))
+    assert isinstance(outcome, Ambiguous)
+    listed = ", ".join(outcome.keys)
+    what = f"{outcome.name}: {outcome.evidence.matched} match, and no `multiple` says which one to choose: {listed}"
+    return SearchAnswer("ambiguous", None, what, evidence)

@@ -1,0 +1,131 @@
+"""Searches of many stages held together: each comes to what it would come to alone, and listings are shared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clew.buckets.memory import MemoryBucket
+from clew.buckets.rounds import look_together
+from clew.core.program.model import Dependency, Element
+from clew.ports import BucketError, ObjectFacts, SearchRequest
+
+
+class Counting(MemoryBucket):
+    """Counts its listings by folder and start; `broken` is a folder in which it can't answer."""
+
+    def __init__(self, url: str, broken: str | None = None) -> None:
+        super().__init__(url)
+        self.listings: Counter[tuple[str, str]] = Counter()
+        self._broken = broken
+
+    def list_folder(self, folder: str, start: str = "") -> Iterator[ObjectFacts | str]:
+        self.listings[folder, start] += 1
+        if folder == self._broken:
+            raise BucketError("503")
+        return super().list_folder(folder, start)
+
+
+def request(*prefix: Element, bucket: str = "lines", name: str = "file") -> SearchRequest:
+    return SearchRequest(
+        (Dependency(name, bucket, prefix),), {}, {"lines": "memory:lines", "same": "memory:lines"}
+    )
+
+
+def opening(*buckets: MemoryBucket):
+    by_url = {bucket.url: bucket for bucket in buckets}
+
+    def open(name: str, urls: Mapping[str, str]) -> MemoryBucket:
+        return by_url[urls.get(name, name)]
+
+    return open
+
+
+NUMBERED = Element(r"f(\d+)$", "regex", "max")
+
+
+def test_what_many_want_listed_is_listed_once():
+    """A thousand searches in ten folders cost ten listings, also where the programs call the bucket differently."""
+    bucket = Counting("memory:lines")
+    for number in range(5):
+        bucket.write(f"p{number}/f1", b"")
+    requests = [
+        request(Element(f"p{number % 10}"), NUMBERED, bucket=("lines", "same", "memory:lines")[number % 3])
+        for number in range(1_000)
+    ]
+    answers = look_together(requests, opening(bucket))
+    assert bucket.listings == {(f"p{number}/", "f"): 1 for number in range(10)}
+    assert [one.verdict for one in answers] == [
+        "found" if number % 10 < 5 else "missing" for number in range(1_000)
+    ]
+
+
+def test_a_listing_that_another_search_comes_to_later_is_not_made_again():
+    """Also in a later wave: here one search needs two listings to get where the other begins."""
+    bucket = Counting("memory:lines")
+    bucket.write("p1/f7", b"")
+    answers = look_together(
+        [request(Element("p1"), NUMBERED), request(Element("p", "regex"), NUMBERED)], opening(bucket)
+    )
+    assert [one.found["file"]["key"] for one in answers if one.found] == ["p1/f7", "p1/f7"]
+    assert bucket.listings == {("p1/", "f"): 1, ("", "p"): 1}
+
+
+def test_a_bucket_that_cannot_answer_is_the_answer_of_those_that_asked():
+    """An error is never taken for something missing, and other searches come to their end."""
+    bucket = Counting("memory:lines", broken="p1/")
+    bucket.write("p2/f1", b"")
+    answers = look_together(
+        [request(Element(f"p{number}"), NUMBERED) for number in (1, 2, 3)], opening(bucket)
+    )
+    assert [(one.verdict, one.message) for one in answers] == [
+        ("error", "503"),
+        ("found", ""),
+        ("missing", r"file: in `p3` no name matches `f(\d+)$`"),
+    ]
+
+
+def test_a_pattern_that_cannot_be_followed_is_nobody_elses_trouble():
+    """What can't be rendered or followed with a run's values fails that run's stage alone."""
+    bucket = Counting("memory:lines")
+    bucket.write("p2/f1", b"")
+    wrong = request(Element("{nothing}"))
+    answers = look_together([wrong, request(Element("p2"), NUMBERED)], opening(bucket))
+    assert [one.verdict for one in answers] == ["ambiguous", "found"]
+
+
+def test_who_misses_something_is_told_in_which_listings():
+    """So that those who wait for the same can look together."""
+    bucket = Counting("memory:lines")
+    (answer,) = look_together([request(Element("p1"), NUMBERED)], opening(bucket))
+    assert answer.listed == (("memory:lines", "p1/", "f"),)
+
+
+NAMES = st.sampled_from(["a", "b", "f1", "f2"])
+ELEMENTS = st.builds(
+    Element,
+    st.sampled_from(["a", "b", "f1", r"f\d$", ".", "[ab]"]),
+    st.just("regex"),
+    st.sampled_from([None, "min", "max"]),
+)
+
+
+@settings(max_examples=100)
+@given(
+    st.sets(st.lists(NAMES, min_size=1, max_size=3).map("/".join), max_size=10),
+    st.lists(st.lists(ELEMENTS, min_size=1, max_size=3), min_size=1, max_size=6),
+    st.booleans(),
+)
+def test_together_each_comes_to_what_it_comes_to_alone(keys, prefixes, probes):
+    """Whatever the others want, a search's answer is its own."""
+    bucket = Counting("memory:lines")
+    for key in keys:
+        bucket.write(key, b"")
+    requests = [request(*prefix) for prefix in prefixes]
+    together = look_together(requests, opening(bucket), probes=probes)
+    assert max(bucket.listings.values()) == 1
+    alone = [look_together([one], opening(bucket), probes=probes)[0] for one in requests]
+    assert together == alone
