@@ -133,6 +133,14 @@ class OutputItem(msgspec.Struct, frozen=True, omit_defaults=True):
     source: str | None = None
 
 
+class FoundObject(msgspec.Struct, frozen=True):
+    """An object (or a folder, without an etag) that a search found: its bucket, by name or URL, and its key."""
+
+    bucket: str
+    key: str
+    etag: str = ""
+
+
 class SecretSource(msgspec.Struct, frozen=True):
     """Where a secret's value is found: `kind` is `environment` or `file`, `name` the variable or the path."""
 
@@ -199,6 +207,8 @@ class AttemptRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The file that takes standard output and error; empty for none."""
     log_size_max: int = 16 * 1024 * 1024
     output_size_max: int = 16 * 1024 * 1024
+    found: tuple[FoundObject, ...] = ()
+    """What the attempt's stage has found: it begins only while all of it is as it was then."""
     kept: Sequence[Mapping[str, Json]] = ()
     """For a rollback that puts objects back: each `KeptObject`, as plain JSON."""
     left: Mapping[str, str | None] | None = None

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
+from clew.buckets.file import FileBucket
 from clew.buckets.memory import MemoryBucket, memory_bucket
 from clew.core.program.model import Retry
-from clew.core.running.entries import StageWaiting
+from clew.core.running.entries import DependenciesFound, StageWaiting
 from clew.orchestrator import gathering
 from clew.orchestrator.driven_run import DrivenRun, Origin
 from clew.orchestrator.orchestrator import Orchestrator
@@ -162,6 +164,128 @@ def test_a_bucket_that_cannot_answer_is_never_something_missing(tmp_path, monkey
             return run.state.status, looks.count.total()
 
     assert asyncio.run(story()) == ("completed", 2)
+
+
+# ---- what was found, and what has become of it since -----------------------------------------------------
+
+
+def seeking(bucket: str, execute: Any, **more: Any) -> Any:
+    """One stage that takes the greatest of the numbered files."""
+    dependency = {
+        "bucket": bucket,
+        "prefix": [{"match": "in"}, {"match": r"f(\d+)$", "type": "regex", "multiple": "max"}],
+        **more,
+    }
+    stage = {"name": "take", "dependencies": {"file": dependency}, "execute": execute, "rollback": "none"}
+    return seal(read_document({"name": "seeking", "delay": "20 milliseconds", "stages": [stage]}))
+
+
+def taken(opened: Orchestrator, sealed: Any, observer: Any) -> DrivenRun:
+    return opened.create(sealed, {}, requested_by="test", origin=Origin(), observer=observer)
+
+
+EXECUTED = {
+    "in this process": {"command": "python", "params": ["os:getpid"]},
+    "in a process of its own": {"command": "copy_file", "params": ["{file}", "here/out"]},
+}
+
+
+@pytest.mark.parametrize("change", ["changed", "gone"])
+@pytest.mark.parametrize("where", EXECUTED)
+def test_an_object_that_changes_between_search_and_use_fails_the_stage(tmp_path, where, change):
+    """What the journal names is what is worked on, or nothing is: the attempt fails as `input changed`."""
+    (tmp_path / "clew.toml").write_text('buckets = {here = "file:data"}')
+    bucket = FileBucket(str(tmp_path / "data"))
+    bucket.write("in/f1", b"as it was found")
+
+    def observer(entry: Any, state: Any) -> None:
+        if isinstance(entry.body, DependenciesFound):
+            bucket.write("in/f1", b"another") if change == "changed" else bucket.delete("in/f1")
+
+    async def story() -> tuple[str, Any]:
+        async with orchestrator(tmp_path) as opened:
+            run = taken(opened, seeking("here", EXECUTED[where]), observer)
+            await opened.rested(run)
+            (payload,) = (
+                msgspec.json.decode(row.content)
+                for row in opened.store.payloads(run.state.run_id)
+                if row.content and "error" in row.content
+            )
+            return run.state.status, payload["error"]
+
+    status, error = asyncio.run(story())
+    assert status == "rolled_back"
+    assert error["kind"] == "input_changed"
+    assert error["message"].startswith("input changed: 'in/f1' of here ")
+    assert bucket.facts("out") is None
+
+
+def test_the_journal_has_what_a_match_rests_on(tmp_path):
+    """What was listed, how many matched, and why this one was chosen stand beside the value."""
+    bucket = memory_bucket("memory:evidence")
+    for number in (1, 2, 10):
+        bucket.write(f"in/f{number}", b"")
+
+    async def story() -> Any:
+        async with orchestrator(tmp_path) as opened:
+            run = taken(opened, seeking("memory:evidence", EXECUTED["in this process"]), None)
+            await opened.rested(run)
+            (payload,) = (
+                msgspec.json.decode(row.content)
+                for row in opened.store.payloads(run.state.run_id)
+                if row.content and "evidence" in row.content
+            )
+            return payload
+
+    payload = asyncio.run(story())
+    assert payload["variables"]["file"]["key"] == "in/f10"
+    evidence = payload["evidence"]["file"]
+    (listing,) = evidence.pop("listings")
+    assert len(listing.pop("digest")) == 64
+    assert listing == {"folder": "in/", "start": "f", "count": 3}
+    assert evidence == {
+        "bucket": "memory:evidence",
+        "more_listings": 0,
+        "matched": 3,
+        "candidates": ["in/f1", "in/f10", "in/f2"],
+        "why": "the greatest of 3 that match",
+    }
+
+
+def test_an_object_that_is_still_being_written_is_not_taken(tmp_path):
+    """With `stable_for` it is taken once two looks so far apart have seen the same, and as it was then."""
+    bucket = memory_bucket("memory:growing")
+    bucket.write("in/f1", b"be")
+    writes = [b"begin", b"beginning"]
+
+    def write_on(entry: Any, state: Any) -> None:
+        if isinstance(entry.body, StageWaiting) and writes:
+            bucket.write("in/f1", writes.pop(0))
+
+    async def story() -> tuple[str, Any, int, list[str]]:
+        async with orchestrator(tmp_path) as opened:
+            sealed = seeking("memory:growing", EXECUTED["in this process"], stable_for="30 milliseconds")
+            run = taken(opened, sealed, write_on)
+            await opened.rested(run)
+            said = [
+                msgspec.json.decode(row.content).get("unsettled")
+                for row in opened.store.payloads(run.state.run_id)
+                if row.content
+            ]
+            return (
+                run.state.status,
+                run.values["file"],
+                run.state.stages["take"].looks,
+                [one for one in said if one],
+            )
+
+    status, value, looks, said = asyncio.run(story())
+    assert status == "completed"
+    assert value["size"] == len(b"beginning")
+    assert looks >= 3
+    assert said[0] == (
+        "file: 'in/f1' may still be being written; it is taken once it has been seen unchanged for 0.03 seconds"
+    )
 
 
 @pytest.mark.soak

@@ -14,6 +14,7 @@ LEARNED = (
     "apsw",
     "asyncio",
     "cel",
+    "clew.buckets.checking",
     "clew.buckets.file",
     "clew.buckets.searching",
     "clew.commands.files",

@@ -87,6 +87,12 @@ class _Work:
         return open_bucket(name_or_url, buckets)
 
     def perform(self) -> AttemptReport:
+        if self._request.found:
+            from clew.buckets.checking import check_found  # few attempts have any
+
+            refused = check_found(self._request.found, self._bucket)
+            if refused is not None:
+                return refused
         last = CommandResult()
         for item in self._items:
             with self._ending.deferred() if item.name in WAITS_FOR_A_PROCESS else nullcontext():

@@ -24,6 +24,7 @@ from clew.ports import AttemptError, AttemptReport, AttemptRequest, Finding, Jso
 
 Ended = Callable[[AttemptReport], None]
 Function = Callable[..., Any]
+Check = Callable[[AttemptRequest], AttemptReport | None]
 
 THREADS_MAX = 32
 """Plain functions that run side by side; those of a larger block take turns."""
@@ -36,10 +37,12 @@ DETAIL_SIZE_MAX = 8_192
 
 
 class InlineExecutor:
-    """An `Executor` for functions of this process, found by `function_of` (`module:qualname` -> function)."""
+    """An `Executor` for functions of this process, found by `function_of` (`module:qualname` -> function). `check`
+    says, in a thread, why an attempt can't begin with what its stage has found; None where it can."""
 
-    def __init__(self, function_of: Callable[[str, str], Function]) -> None:
+    def __init__(self, function_of: Callable[[str, str], Function], check: Check | None = None) -> None:
         self._function_of = function_of
+        self._check = check
         self._pool: ThreadPoolExecutor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: dict[str, _Attempt] = {}
@@ -128,7 +131,10 @@ class InlineExecutor:
     async def _run(self, attempt: _Attempt) -> None:
         request = attempt.request
         try:
-            if request.work == "test":
+            refused = await self._checked(attempt, self._check) if request.found and self._check else None
+            if refused is not None:
+                report = refused
+            elif request.work == "test":
                 findings = [await self._find(attempt, item) for item in request.items]
                 report = AttemptReport(outcome=statuses.COMPLETED, findings=tuple(findings))
             else:
@@ -148,6 +154,11 @@ class InlineExecutor:
         if attempt.why == statuses.TIMED_OUT:
             report = attempt.ended_early()  # too late, whatever came of it
         self._end(attempt, report)
+
+    async def _checked(self, attempt: _Attempt, check: Check) -> AttemptReport | None:
+        given = {"request": attempt.request}
+        refused: AttemptReport | None = await self._in_thread(attempt, _Loaded(check), given)
+        return refused
 
     def _end(self, attempt: _Attempt, report: AttemptReport) -> None:
         attempt.task = None

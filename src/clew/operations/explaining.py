@@ -75,7 +75,7 @@ def _waiting(history: History) -> Iterator[Document]:
             "look": stage.looks,
             "look_again_at": stage.look_again_at,
             "since": stage.now_at,
-            "message": said.get("missing") or said.get("error") or "",
+            "message": said.get("missing") or said.get("unsettled") or said.get("error") or "",
             "inputs": [
                 {
                     "name": one.name,

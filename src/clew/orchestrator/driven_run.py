@@ -61,6 +61,7 @@ class DrivenRun:
         "rounds",
         "row",
         "rows",
+        "sightings",
         "state",
         "supplied",
         "timers",
@@ -101,6 +102,8 @@ class DrivenRun:
         """The listings in which what a stage waits for did not stand, as far as this orchestrator has looked."""
         self.unanswered: dict[str, int] = {}
         """How often in a row a bucket had no answer for a stage that looks for its data."""
+        self.sightings: dict[str, dict[tuple[str, str], Any]] = {}
+        """What a stage has seen that may still be being written, by dependency and key (see `waiting.Sighting`)."""
         self.look_now: set[str] = set()
         """The stages that look for their data before they are due."""
         self.rounds: dict[Any, Any] = {}

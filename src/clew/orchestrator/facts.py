@@ -29,13 +29,14 @@ class RollbackReported(NamedTuple):
 
 class Searched(NamedTuple):
     """A look for the stage's dependencies came back: `found` with the values of all of them, or not. `now` is the
-    stage's, as the search saw it."""
+    stage's, as the search saw it; `asked_at` is before anything was listed."""
 
     stage: str
     found: Mapping[str, Any] | None
     answer: SearchAnswer
     now: int
     pass_number: int
+    asked_at: int
 
 
 class Kept(NamedTuple):

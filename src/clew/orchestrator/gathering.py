@@ -33,7 +33,7 @@ from clew.orchestrator.facts import (
 )
 from clew.orchestrator.payloads import PayloadKeeper, report_payload
 from clew.orchestrator.validating import Validator
-from clew.orchestrator.waiting import Waiting
+from clew.orchestrator.waiting import Waiting, unsettled_among
 from clew.ports import AttemptReport, Chance
 
 BUCKET_ERRORS = Retry(delay_milliseconds=5_000, growth=2, maximum_delay_milliseconds=5 * MINUTE)
@@ -128,7 +128,13 @@ class Gatherer:
         if not is_awaited or self._is_of_before(run, stage, fact) or self._is_over(run):
             return
         block, answer = stage.sealed.block, fact.answer
-        if fact.found is not None:
+        unsettled = unsettled_among(run, stage, fact, at)
+        if unsettled is not None:
+            again, message = unsettled
+            payload = self._payloads.keep(run, {"unsettled": message})
+            body = StageWaiting(fact.stage, stage.looks + 1, again, fact.now)
+            run.write(body, at=at, block=block, payload=payload)
+        elif fact.found is not None:
             self._waiting.forget(run, fact.stage)
             said = {"variables": dict(fact.found), "evidence": dict(answer.evidence)}
             payload = self._payloads.keep(run, said)

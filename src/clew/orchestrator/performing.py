@@ -236,7 +236,7 @@ class Performer:
 
         def answered(answer: SearchAnswer) -> None:
             found = None if answer.found is None else {**inputs, **answer.found}
-            notice(run, Searched(name, found, answer, now, pass_number))
+            notice(run, Searched(name, found, answer, now, pass_number, at))
 
         request = SearchRequest(dependencies, scope, buckets)
         self._rounds.look(dependencies[0].bucket, request, answered)

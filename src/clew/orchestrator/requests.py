@@ -17,7 +17,7 @@ from clew.core.running.stage_state import StageState
 from clew.core.running.state import RunState
 from clew.core.sealing.canonical import KEY_TAG, ROLLBACK_KEY_TAG
 from clew.orchestrator.driven_run import DrivenRun
-from clew.ports import AttemptRequest, OutputItem, SecretSource, WorkItem
+from clew.ports import AttemptRequest, FoundObject, OutputItem, SecretSource, WorkItem
 
 Json = Any
 
@@ -93,7 +93,25 @@ def execute_request(
 ) -> AttemptRequest:
     """The document of the stage's attempt that has just been ordered."""
     scope = scope_of(run, stage, stage.sealed.reads)
-    return _filled(run, stage, work.execute, scope, around, number=f"{stage.attempts}")
+    request = _filled(run, stage, work.execute, scope, around, number=f"{stage.attempts}")
+    return replace(request, found=_found(run, stage, scope)) if stage.sealed.stage.dependencies else request
+
+
+def _found(run: DrivenRun, stage: StageState, scope: Mapping[str, Json]) -> tuple[FoundObject, ...]:
+    """What the stage's dependencies have located. Of a list only what is the item's own concerns an item."""
+    located = [run.values.get(one.name) for one in stage.sealed.stage.file_dependencies]
+    if stage.parent is not None:
+        located = [*(value for value in located if not isinstance(value, list)), scope["item"]]
+    each = [one for value in located for one in (value if isinstance(value, list) else [value])]
+    return tuple(
+        FoundObject(one["bucket"], one["key"], one["etag"] or "")
+        for one in each
+        if isinstance(one, dict) and one.keys() >= LOCATED
+    )
+
+
+LOCATED = frozenset({"bucket", "key", "etag"})
+"""The fields by which a located value is known; an item may be any value."""
 
 
 def rollback_request(

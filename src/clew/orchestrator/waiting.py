@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from clew.core.running import statuses
+from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import DrivenRun
+from clew.orchestrator.facts import Searched
 from clew.ports import ListingName, SearchAnswer, Searcher, SearchRequest, Tasks
 
 Answered = Callable[[SearchAnswer], None]
@@ -20,6 +23,10 @@ Answered = Callable[[SearchAnswer], None]
 SOON = 2
 """Who looks along: whose next look is due within its delay divided by this. So any two that wait for the same, with
 the same delay, look together after one such delay at the latest, and nobody looks more than twice as often."""
+
+
+UNSETTLED_NAMED_MAX = 10
+"""Objects that are named as perhaps still being written."""
 
 
 class SearchRounds:
@@ -102,3 +109,41 @@ def _is_soon(run: DrivenRun, name: str, at: int) -> bool:
         return False
     delay = stage.sealed.stage.delay.first_milliseconds
     return stage.look_again_at - at <= delay // SOON
+
+
+# ---- what may still be being written ---------------------------------------------------------------------
+
+
+class Sighting(NamedTuple):
+    """An object as it was seen in look after look, and when the first of them had ended."""
+
+    etag: str | None
+    size: int | None
+    since: int
+
+
+def unsettled_among(run: DrivenRun, stage: StageState, fact: Searched, at: int) -> tuple[int, str] | None:
+    """When to look again for objects that were found and may still be being written, and what to say of them; None
+    where there are none. Only this orchestrator's own looks count, by its own clock: two that saw the same, so far
+    apart. A clock of the store's would have to be trusted, and programs set times of modification as they like."""
+    before, seen = run.sightings.get(stage.name, {}), dict[tuple[str, str], Sighting]()
+    ready_at, said = 0, []
+    for dependency in stage.sealed.stage.file_dependencies if fact.found is not None else ():
+        stable_for = dependency.stable_for_milliseconds
+        if stable_for is None or fact.found is None:
+            continue
+        located = fact.found[dependency.name]
+        for one in located if isinstance(located, list) else [located]:
+            known = before.get((dependency.name, one["key"]))
+            if known is None or (known.etag, known.size) != (one["etag"], one["size"]):
+                known = Sighting(one["etag"], one["size"], at)
+            seen[dependency.name, one["key"]] = known
+            if fact.asked_at - known.since < stable_for:
+                ready_at = max(ready_at, known.since + stable_for)
+                said.append(
+                    f"{dependency.name}: '{one['key']}' may still be being written; it is taken once it has been "
+                    f"seen unchanged for {stable_for / 1000:g} seconds"
+                )
+    if seen or before:
+        run.sightings[stage.name] = seen
+    return (ready_at, "; ".join(said[:UNSETTLED_NAMED_MAX])) if said else None

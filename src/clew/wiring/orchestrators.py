@@ -231,7 +231,13 @@ def _executors(
     def function_of(reference: str, folder: str) -> Function:
         return functions[reference]
 
-    split = _BySort(InlineExecutor(function_of), local, functions)
+    def check(request: AttemptRequest) -> AttemptReport | None:
+        from clew.buckets import open_bucket
+        from clew.buckets.checking import check_found
+
+        return check_found(request.found, lambda name: open_bucket(name, request.buckets))
+
+    split = _BySort(InlineExecutor(function_of, check), local, functions)
     return {"local": split, "inline": split}
 
 

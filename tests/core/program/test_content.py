@@ -59,7 +59,8 @@ _FILE = _some(
         "prefix": st.lists(
             _some({"match": st.just("x")}, multiple=st.sampled_from(["min", "max"])), min_size=1
         ),
-    }
+    },
+    stable_for=_LENGTH,
 )
 _INPUT = _some(
     {"kind": st.just("input")}, schema=st.just({"type": "boolean"}) | st.booleans(), deadline=_LENGTH

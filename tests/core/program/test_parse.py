@@ -392,6 +392,11 @@ FILE = {"bucket": "b", "prefix": [{"match": "x"}]}
         ),
         # dependencies
         (
+            staged(dependencies={"f": {**FILE, "prefix": [{"match": "a/"}], "stable_for": "5 s"}}),
+            "dependencies.f.stable_for: a folder does not show whether what lies in it is still being written",
+        ),
+        (staged(dependencies={"f": {**FILE, "stable_for": "0 s"}}), "f.stable_for: '0 s' is too short"),
+        (
             staged(dependencies={"f": {**FILE, "kind": "program"}}),
             "dependencies.f.kind: 'kind: program' is not available in this version of clew; it is a file",
         ),

@@ -18,6 +18,7 @@ from clew.core.program.model import (
     Command,
     Condition,
     CustomTime,
+    Dependency,
     Element,
     Json,
     Output,
@@ -38,6 +39,7 @@ from clew.core.program.stage_parts import (
     retry_of,
     rollback_commands,
     rollback_of,
+    waits_in_vain_for_stability,
 )
 from clew.core.program.templates import TemplateError
 
@@ -168,7 +170,12 @@ class Building:
             self._author_paths[its_path] = written
             known = {} if parts is UNREADABLE else parts
             self._note_prefix(known.get("prefix", ()), (*its_path, "prefix"))
-            dependencies.append(dependency_of(name, known))
+            dependency = dependency_of(name, known)
+            if isinstance(dependency, Dependency) and waits_in_vain_for_stability(dependency):
+                what = "a folder does not show whether what lies in it is still being written"
+                hint = "leave out stable_for, or wait for an object, such as one that is written last"
+                self.found.problem((*written, "stable_for"), what, hint)
+            dependencies.append(dependency)
         return tuple(dependencies)
 
     def _note_prefix(self, placed: Placed, path: Path) -> None:

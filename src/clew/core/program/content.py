@@ -109,6 +109,7 @@ def _dependency(dependency: AnyDependency) -> dict[str, Any]:
             {"match": one.match, "type": one.kind, **_said("multiple", one.multiple)}
             for one in dependency.prefix
         ],
+        **_said_duration("stable_for", dependency.stable_for_milliseconds),
     }
 
 

@@ -75,6 +75,9 @@ _FILE = Record(
     keys={
         "bucket": Key(Text(about="a bucket's name in the settings, or a URL"), required=True),
         "prefix": Key(PREFIX, required=True),
+        "stable_for": Key(
+            Duration(about="take an object only once it has been seen unchanged for so long", least=1)
+        ),
     },
 )
 _INPUT = Record(

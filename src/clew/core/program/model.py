@@ -72,11 +72,15 @@ class Element(Struct, frozen=True):
 
 
 class Dependency(Struct, frozen=True):
-    """Data a stage needs from a bucket, located by a sequence of elements; its name is a variable."""
+    """Data a stage needs from a bucket, located by a sequence of elements; its name is a variable.
+
+    `stable_for_milliseconds`: an object is taken only once it has been seen unchanged for so long.
+    """
 
     name: str
     bucket: str
     prefix: tuple[Element, ...]
+    stable_for_milliseconds: int | None = None
 
 
 class InputDependency(Struct, frozen=True):

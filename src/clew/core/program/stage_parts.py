@@ -62,7 +62,14 @@ def dependency_of(name: str, parts: Parts) -> AnyDependency:
     if parts.get("kind") == "input":
         return InputDependency(name, parts.get("schema"), parts.get("deadline"))
     elements = [element_of(one) for _, one in parts.get("prefix", ())]
-    return Dependency(name, parts.get("bucket", ""), tuple(one for one in elements if one is not None))
+    prefix = tuple(one for one in elements if one is not None)
+    return Dependency(name, parts.get("bucket", ""), prefix, parts.get("stable_for"))
+
+
+def waits_in_vain_for_stability(dependency: Dependency) -> bool:
+    """Whether it is a folder that is to be stable, and folders have neither size nor etag."""
+    is_folder = bool(dependency.prefix) and dependency.prefix[-1].match.endswith("/")
+    return dependency.stable_for_milliseconds is not None and is_folder
 
 
 def element_of(parts: Parts) -> Element | None:
