@@ -56,6 +56,17 @@ def test_a_write_replaces_the_whole_object(bucket):
     assert listed(bucket) == ["a"]
 
 
+def test_what_is_written_again_alike_stays_what_it_is(bucket):
+    """Work is done at least once: the same bytes again leave the object's etag, for whoever has found it."""
+    first = bucket.write("a", b"12345")
+    assert bucket.write("a", b"12345").etag == first.etag
+    assert bucket.write_pieces("a", [b"123", b"45"]).etag == first.etag
+    bucket.write("b", b"12345")
+    assert bucket.copy("b", "a").etag == first.etag
+    assert bucket.facts("a").etag == first.etag
+    assert listed(bucket) == ["a", "b"]
+
+
 def test_a_missing_object_is_no_error_of_the_bucket(bucket):
     """None, False and FileNotFoundError say that an object is missing; BucketError says something else."""
     bucket.write("there/x", b"")

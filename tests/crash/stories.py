@@ -99,6 +99,15 @@ STORIES = (
 )
 
 
+def _same_or_copied(source: str, target: str) -> None:
+    """Objects stay the files that they are, since a run that has found one notices another in its place; nobody
+    writes into them. All else is copied."""
+    if Path(source).parent.name == "data":
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
 def acts_of(folder: Path) -> list[Act]:
     """What was done outside clew, in order."""
     path = folder / "acts"
@@ -147,14 +156,15 @@ class ForkServer:
 
     def keep_beginning(self, name: str) -> None:
         """Keep the folder as it is, as the beginning of a story."""
-        shutil.copytree(self.folder, self._beginnings / name, ignore=shutil.ignore_patterns(PIPE, "copy-*"))
+        ignored = shutil.ignore_patterns(PIPE, "copy-*")
+        shutil.copytree(self.folder, self._beginnings / name, ignore=ignored, copy_function=_same_or_copied)
 
     def begin(self, name: str) -> bool:
         """Put back what was kept as that story's beginning; False if nothing was."""
         if not (self._beginnings / name).exists():
             return False
         shutil.rmtree(self.folder)
-        shutil.copytree(self._beginnings / name, self.folder)
+        shutil.copytree(self._beginnings / name, self.folder, copy_function=_same_or_copied)
         os.mkfifo(self.folder / PIPE)
         return True
 

@@ -169,6 +169,10 @@ class FileBucket:
             file, writing = self._in_folder(path, _new_file)
             try:
                 _fill(file, pieces)
+                known = _as_it_is_there(os.path.join(path, name), file)
+                if known is not None:
+                    self._take_back(path, writing)
+                    return _facts_of(key, known)
                 self._in_folder(path, partial(_give_name, file, writing, name))
                 return _facts_of(key, os.fstat(file))
             except BaseException:
@@ -315,20 +319,50 @@ def _fill(file: int, pieces: Iterable[bytes]) -> None:
     os.fsync(file)
 
 
+def _as_it_is_there(path: str, file: int) -> os.stat_result | None:
+    """The file of that path if it has the very bytes of the open one; it is durable then. None if it hasn't.
+
+    Work is done at least once, and what is done again should leave the file as it is, etag and all, as an object
+    store does whose etags are digests: somebody may be about to read what he has found.
+    """
+    try:
+        there = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found, written = os.fstat(there), os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_size != written.st_size or not _is_same(there, file):
+            return None
+        os.fsync(there)
+        with suppress(FileNotFoundError):
+            _sync_folder(os.path.dirname(path))
+        return found
+    finally:
+        os.close(there)
+
+
+def _is_same(one: int, other: int) -> bool:
+    """Whether two open files of one size have the same bytes."""
+    position = 0
+    while piece := os.pread(one, _PIECE_SIZE, position):
+        if piece != os.pread(other, _PIECE_SIZE, position):
+            return False
+        position += len(piece)
+    return True
+
+
 def _new_file(folder: int) -> tuple[int, str]:
     """A new open file, and the name it has until it is whole: none where the file system knows such files."""
     if _UNNAMED is not None and os.path.isdir("/proc/self/fd"):
         try:
-            return os.open(f"/proc/self/fd/{folder}", os.O_WRONLY | os.O_CLOEXEC | _UNNAMED, 0o666), ""
+            return os.open(f"/proc/self/fd/{folder}", os.O_RDWR | os.O_CLOEXEC | _UNNAMED, 0o666), ""
         except OSError as error:
             # Not every file system has them; and EPERM may mean that the folder was removed just now, which
             # the other way then says.
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.EPERM):
                 raise
     writing = _writing_name()
-    return os.open(
-        writing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder
-    ), writing
+    return os.open(writing, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder), writing
 
 
 def _writing_name() -> str:
