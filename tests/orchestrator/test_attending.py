@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 from tests.orchestrator.test_recording import PROGRAM, Instant, TroubledStore, assembled
 
+from clew.core.running.entries import RunSettled
 from clew.core.running.instructions import Instruction
 from clew.orchestrator.driven_run import Origin
 from clew.orchestrator.orchestrator import Orchestrator
@@ -121,6 +123,31 @@ def test_a_run_that_is_told_something_while_its_end_is_recorded_does_it() -> Non
     begun, answer, epoch, driven = asyncio.run(story())
     assert [attempt_id.partition("/")[2] for attempt_id in begun] == ["a.1", "a.1.rollback.1"]
     assert (answer, epoch, driven) == ("obeyed", 1, [])
+
+
+def test_a_run_that_has_something_to_do_yet_is_not_taken_up_anew() -> None:
+    """A second word, right after its end is on record, comes to the run that is about to obey the first."""
+
+    async def story() -> tuple[str | None, int, list[str]]:
+        store, executor = Watched("", "busy"), Instant()
+        orchestrator = assembled(store, executor)
+
+        def observer(entry: Any, state: Any) -> None:
+            if isinstance(entry.body, RunSettled) and entry.body.status == "completed":
+                again = partial(say, orchestrator, state.run_id, "rollback", "said again")
+                asyncio.get_running_loop().call_soon(again)
+
+        run = orchestrator.create(PROGRAM, {}, requested_by="test", origin=Origin(), observer=observer)
+        await store.until(lambda: not store.troubles)
+        say(orchestrator, run.state.run_id, "rollback")
+        await store.until(lambda: store.answer.answer and run.is_at_rest)
+        row = store.run(run.state.run_id)
+        assert row is not None
+        return store.answer.answer, row["epoch"], list(executor.begun)
+
+    answer, epoch, begun = asyncio.run(story())
+    assert (answer, epoch) == ("obeyed", 1)
+    assert [attempt_id.partition("/")[2] for attempt_id in begun] == ["a.1", "a.1.rollback.1"]
 
 
 def test_all_who_wait_for_a_run_are_told_when_it_rests() -> None:
