@@ -310,7 +310,7 @@ class ListingName(NamedTuple):
 class SearchAnswer(NamedTuple):
     """`verdict`: `found`, `missing`, `ambiguous` or `error` (the bucket could not answer); `message` says how
     near it came, or what is wrong. `evidence`: on what each match rests, or why there is none, by dependency (see
-    `core.planning.listings.Evidence`). `listed`: the listings in which what is missing did not stand."""
+    `core.planning.listings.Evidence`). `listed`: the listings that were looked through."""
 
     verdict: str
     found: Mapping[str, Json] | None

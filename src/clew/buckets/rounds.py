@@ -142,12 +142,11 @@ def _answer(one: _Looking) -> SearchAnswer:
     outcome = one.search.outcome
     if isinstance(outcome, Found):
         evidence = {name: each.document() for name, each in outcome.evidence.items()}
-        return SearchAnswer("found", outcome.values, evidence=evidence)
+        return SearchAnswer("found", outcome.values, "", evidence, tuple(one.listed))
     evidence = {outcome.name: outcome.evidence.document()}
     if isinstance(outcome, Missing):
         message = f"{outcome.name}: {outcome.how_near}"
         return SearchAnswer("missing", None, message, evidence, tuple(one.listed))
     assert isinstance(outcome, Ambiguous)
-    listed = ", ".join(outcome.keys)
-    what = f"{outcome.name}: {outcome.evidence.matched} match, and no `multiple` says which one to choose: {listed}"
-    return SearchAnswer("ambiguous", None, what, evidence)
+    what = f"{outcome.name}: {outcome.evidence.why}: {', '.join(outcome.keys)}"
+    return SearchAnswer("ambiguous", None, what, evidence, tuple(one.listed))

@@ -37,6 +37,7 @@ VERBS = {
     "logs": Verb("logs", "Print what a run's attempts wrote."),
     "why": Verb("explaining", "Say why a run stands where it stands."),
     "plan": Verb("programs", "Show what a program would do, without running anything."),
+    "find": Verb("finding", "Look for what a program's dependencies match now."),
     "rehearse": Verb("rehearsing", "Prove a program's rollbacks in a scratch copy of its world."),
     "check": Verb("programs", "Find every mistake in program files."),
     "schema": Verb("programs", "Print the JSON Schema of program files."),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from clew.cli.finding import match_lines
 from clew.cli.output import Output, counted, escaped, shortened, took_text, value_text
 
 Json = Any
@@ -72,6 +73,9 @@ def _print_dependency(dependency: Mapping[str, Json], output: Output) -> None:
     path = "/".join(str(element["match"]) for element in dependency["prefix"])
     text = f"{dependency['name']}: {dependency['bucket']} {path}"
     output.data(f"    finds      {escaped(text)}")
+    if dependency["now"] is not None:
+        for number, line in enumerate(match_lines(dependency["now"])):
+            output.data(f"    {'         ' if number else 'now      '}  {line}")
 
 
 def _print_rollback(stage: Mapping[str, Json], output: Output) -> None:

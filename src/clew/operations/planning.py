@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from clew.core.planning.plan import make_plan
@@ -27,16 +27,19 @@ def plan_document(
     signatures: Signatures,
     conditions: Signatures,
     secrets_in: SecretsIn,
+    matches: Sequence[Mapping[str, Json]],
     last: tuple[str, Json] | None,
 ) -> dict[str, Any]:
     """What `clew plan --format json` prints.
 
-    `variables`: those of a request, as far as they are known. `last`: version and content of the program that
+    `variables`: those of a request, as far as they are known. `matches`: what file dependencies would match now (see
+    `operations.finding`). `last`: version and content of the program that
     ran last under this name.
     """
     program = sealed.program
     scope = {**program.variables, **variables, "program_name": program.name}
-    fill = _Filling(program, scope, signatures, conditions)
+    now = {str(one["name"]): one for one in matches}
+    fill = _Filling(program, scope, signatures, conditions, now)
     plan = make_plan(program, signatures, conditions)
     warnings = plan_warnings(program, plan, signatures)
     document = content(program)
@@ -110,8 +113,14 @@ class _Filling:
     """Fills in what is known, and leaves `{name}` for what only a run can know."""
 
     def __init__(
-        self, program: Program, scope: Mapping[str, Json], signatures: Signatures, conditions: Signatures
+        self,
+        program: Program,
+        scope: Mapping[str, Json],
+        signatures: Signatures,
+        conditions: Signatures,
+        now: Mapping[str, Mapping[str, Json]],
     ) -> None:
+        self._now = now
         self._program = program
         self._scope = scope
         self._signatures = signatures
@@ -140,6 +149,8 @@ class _Filling:
             "name": dependency.name,
             "bucket": self.text(dependency.bucket),
             "prefix": self.prefix(dependency.prefix),
+            "stable_for_milliseconds": dependency.stable_for_milliseconds,
+            "now": self._now.get(dependency.name),
         }
 
     def prefix(self, prefix: Iterable[Any]) -> list[dict[str, Json]]:

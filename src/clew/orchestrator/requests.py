@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from clew.core.program.model import ITEM_COUNT_MAX, Command, Condition, Stage
+from clew.core.program.model import ITEM_COUNT_MAX, Command, Condition, Program, Stage
 from clew.core.program.variables import ITEM_NAMES, TemplateError, render
 from clew.core.running import statuses
 from clew.core.running.stage_state import StageState
@@ -294,6 +294,15 @@ def _built_in(name: str, state: RunState, stage: StageState | None, now: int = 0
             base = _now_of(stage, now) if custom.base == "now" else state.run_time
             return written_moment(base + custom.offset_milliseconds, zone)
     return None
+
+
+def moments_at(program: Program, at: int) -> dict[str, Json]:
+    """The moments that a stage of a run of that program sees that was scheduled and launched at that moment, and has
+    begun at once."""
+    zone = _zone(program.timezone)
+    offsets = dict.fromkeys(("now", "run_time", "launch_time"), 0)
+    offsets |= {custom.name: custom.offset_milliseconds for custom in program.custom_times}
+    return {name: written_moment(at + offset, zone) for name, offset in offsets.items()}
 
 
 def _now_of(stage: StageState | None, now: int) -> int:

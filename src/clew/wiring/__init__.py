@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from clew.wiring.orchestrators import instruct, open_local_executor, open_orchestrator, queue_run
     from clew.wiring.programs import (
         describe_plan,
+        find_files,
         load_program,
         program_schema,
         read_document,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "describe_plan": "clew.wiring.programs",
+    "find_files": "clew.wiring.programs",
     "instruct": "clew.wiring.orchestrators",
     "load_program": "clew.wiring.programs",
     "log_path": "clew.wiring.records",
@@ -38,6 +40,7 @@ _HOME = {
 
 __all__ = [
     "describe_plan",
+    "find_files",
     "instruct",
     "load_program",
     "log_path",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from clew.commands import SIGNATURES
@@ -69,14 +70,38 @@ def describe_plan(program: Program, variables: Mapping[str, Json], settings: Set
     from clew.operations.planning import plan_document
     from clew.trust.secrets import find_references
 
+    sealed = seal(program)
     return plan_document(
-        seal(program),
+        sealed,
         variables,
+        matches=_matches_now(sealed, variables, settings),
         signatures=SIGNATURES,
         conditions=CONDITIONS,
         secrets_in=find_references,
         last=_last(program.name, settings),
     )
+
+
+def find_files(program: Program, variables: Mapping[str, Json], settings: Settings) -> dict[str, Json]:
+    """What `clew find` shows; see `operations.finding`. Raises ProgramError."""
+    return {"dependencies": _matches_now(seal(program), variables, settings)}
+
+
+def _matches_now(
+    sealed: SealedProgram, variables: Mapping[str, Json], settings: Settings
+) -> list[dict[str, Json]]:
+    """As a run of now would find them."""
+    if not any(stage.file_dependencies for stage in sealed.program.stages):
+        return []
+    from clew.operations.finding import matches_now
+    from clew.orchestrator.real_world import RealClock
+    from clew.orchestrator.requests import moments_at
+    from clew.wiring.records import search_dependencies
+
+    program = sealed.program
+    at = RealClock().now()
+    scope = {**program.variables, **variables, "program_name": program.name, **moments_at(program, at)}
+    return matches_now(sealed, scope, settings.buckets, partial(search_dependencies, probes=True))
 
 
 def _last(name: str, settings: Settings) -> tuple[str, Json] | None:

@@ -134,7 +134,7 @@ class Search:
 def in_order(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
     """The dependencies in order of their references, otherwise as listed. Raises PatternError on a cycle."""
     waiting = {one.name: one for one in dependencies}
-    needs = {name: _names_of(one) & waiting.keys() for name, one in waiting.items()}
+    needs = {name: references_of(one) & waiting.keys() for name, one in waiting.items()}
     ordered: list[Dependency] = []
     while waiting:
         ready = next((name for name in waiting if not needs[name] & waiting.keys()), None)
@@ -144,7 +144,8 @@ def in_order(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
     return tuple(ordered)
 
 
-def _names_of(dependency: Dependency) -> set[str]:
+def references_of(dependency: Dependency) -> set[str]:
+    """The names that the dependency's bucket and elements refer to."""
     names = set(names_in(dependency.bucket, TEXT))
     for element in dependency.prefix:
         names |= set(names_in(element.match, REGEX if element.kind == "regex" else TEXT))
@@ -161,7 +162,7 @@ def _search(
         try:
             found = yield from walk.follow([_Path()], 0)
         except _SeveralMatch:
-            return Ambiguous(dependency.name, walk.evidence("no `multiple` says which one to choose"))
+            return Ambiguous(dependency.name, walk.evidence(walk.why_not()))
         if not found:
             how_near = (yield from walk.how_near()) if probes else walk.what_was_seen()
             return Missing(dependency.name, how_near, walk.evidence(how_near))
@@ -319,6 +320,10 @@ class _Walk:
 
     def evidence(self, why: str) -> Evidence:
         return Evidence(self.bucket, tuple(self.listings), self.matched, tuple(self.candidates), why)
+
+    def why_not(self) -> str:
+        """Why none of those that match was chosen."""
+        return f"{self.matched} match, and no `multiple` says which one to choose"
 
     def why(self) -> str:
         """Why what was found was chosen."""
