@@ -16,6 +16,8 @@ LEARNED = (
     "cel",
     "clew.buckets.checking",
     "clew.buckets.file",
+    "clew.buckets.s3.bucket",
+    "clew.buckets.s3.clients",
     "clew.buckets.searching",
     "clew.commands.files",
     "clew.commands.http",

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TypeVar
 from urllib.parse import quote, unquote
 
-from clew.buckets.keys import check_folder, check_key
+from clew.buckets import keys
 from clew.ports import BucketError, ObjectFacts
 
 _WRITING = ".clew-writing-"
@@ -67,7 +67,7 @@ class FileBucket:
     # ---- reading ----
 
     def list_folder(self, folder: str, start: str = "") -> Iterator[ObjectFacts | str]:
-        check_folder(folder)
+        _check_folder(folder)
         with self._answering(folder):
             keys = sorted(self._keys_in(folder, start))
         return self._listed(keys)
@@ -103,7 +103,7 @@ class FileBucket:
         return key if key.endswith("/") else self._facts(key, path)
 
     def facts(self, key: str) -> ObjectFacts | None:
-        check_key(key)
+        _check_key(key)
         with self._answering(key):
             path = self._path(key)
             return self._facts(key, path) if self._is_inside(path) else None
@@ -118,7 +118,7 @@ class FileBucket:
         return _facts_of(key, found) if stat.S_ISREG(found.st_mode) else None
 
     def read(self, key: str, size_max: int) -> bytes:
-        check_key(key)
+        _check_key(key)
         with self._answering(key), self._opened(key) as file:
             size = os.fstat(file).st_size
             content = _read(file, size_max + 1) if size <= size_max else b""
@@ -127,7 +127,7 @@ class FileBucket:
         return content
 
     def read_pieces(self, key: str) -> Iterator[bytes]:
-        check_key(key)
+        _check_key(key)
         with self._answering(key), self._opened(key) as file:
             while piece := os.read(file, _PIECE_SIZE):
                 yield piece
@@ -160,7 +160,7 @@ class FileBucket:
         return self.write_pieces(target, self.read_pieces(key))
 
     def write_pieces(self, key: str, pieces: Iterable[bytes]) -> ObjectFacts:
-        check_key(key)
+        _check_key(key)
         if any(segment.startswith(_WRITING) for segment in key.split("/")):
             raise BucketError(f"'{key}' begins like a file that is being written; take another name")
         path, name = os.path.split(self._path(key))
@@ -216,7 +216,7 @@ class FileBucket:
         _sync_folder(parent)
 
     def delete(self, key: str) -> bool:
-        check_key(key)
+        _check_key(key)
         with self._answering(key):
             path = self._path(key)
             if self._facts(key, path) is None or not self._is_inside(os.path.dirname(path)):
@@ -271,6 +271,29 @@ class FileBucket:
             raise BucketError(f"{self._url}: '{key}': {error.strerror}") from error
         except OSError as error:
             raise BucketError(f"{self._url}: '{key}': {error.strerror or error}") from error
+
+
+_NOT_A_SEGMENT = ("", ".", "..")
+
+
+def _check_key(key: str) -> None:
+    keys.check_key(key)
+    _check_path(key, key)
+
+
+def _check_folder(folder: str) -> None:
+    keys.check_folder(folder)
+    if folder:
+        _check_path(folder, folder[:-1])
+
+
+def _check_path(shown: str, path: str) -> None:
+    """Raises BucketError for a key that is none of a file: its path would lead elsewhere, or to another key's file."""
+    if any(segment in _NOT_A_SEGMENT for segment in path.split("/")):
+        raise BucketError(
+            f"'{shown}' can't be in a folder, which this bucket is: there a key may not begin with '/', nor have "
+            "'.', '..' or nothing between two '/'"
+        )
 
 
 _NO_SUCH = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)

@@ -1,4 +1,5 @@
-"""Which texts are keys: the same rule for every bucket, so that a program moves from one to another."""
+"""Which texts are keys. What is in a key is nobody's business here: `..`, `//` and a `/` at its beginning are
+characters like others, as in the object stores. Where keys become paths, as in folders, is where it matters."""
 
 from __future__ import annotations
 
@@ -7,14 +8,12 @@ from clew.ports import BucketError
 KEY_BYTES_MAX = 1_024
 """What the large object stores take."""
 
-NOT_A_SEGMENT = ("", ".", "..")
-
 
 def check_key(key: str) -> None:
     """Raises BucketError unless the text is the key of an object."""
     if not key or key.endswith("/"):
         raise BucketError(f"'{key}' is no key of an object; a key ends in a name")
-    _check(key, key)
+    _check(key)
 
 
 def check_folder(folder: str) -> None:
@@ -23,18 +22,14 @@ def check_folder(folder: str) -> None:
         return
     if not folder.endswith("/"):
         raise BucketError(f"'{folder}' is no folder; the key of a folder ends in '/'")
-    _check(folder, folder[:-1])
+    _check(folder)
 
 
-def _check(shown: str, path: str) -> None:
-    if any(segment in NOT_A_SEGMENT for segment in path.split("/")):
-        raise BucketError(
-            f"'{shown}' is no key: it may not be absolute, nor have '.', '..' or nothing between '/'"
-        )
-    if "\0" in path:
+def _check(key: str) -> None:
+    if "\0" in key:
         raise BucketError("a key has no NUL character")
     try:
-        size = len(path.encode())
+        size = len(key.encode())
     except UnicodeEncodeError as error:
         raise BucketError("a key has a character without UTF-8 form") from error
     if size > KEY_BYTES_MAX:

@@ -1,0 +1,98 @@
+"""Clients of S3, made once for each store: making one reads the AWS settings and finds the credentials."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+from botocore.session import Session
+
+from clew.buckets.s3.urls import S3Options
+from clew.ports import BucketError
+
+CONNECT_SECONDS_MAX = 10
+ANSWER_SECONDS_MAX = 30
+"""How long a store may be silent. One that copies or puts together an object says meanwhile that it is at it."""
+
+CONNECTIONS_MAX = 32
+"""Kept open to one store: as many as threads ask at a time, or nearly."""
+
+_KEPT_PREFIXES = ("AWS_",)
+_KEPT_NAMES = frozenset({"HOME", "BOTO_CONFIG", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"})
+_PROXY_NAMES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
+
+
+def aws_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment says how S3 is reached, and as whom."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(_KEPT_PREFIXES) or name in _KEPT_NAMES or name.lower() in _PROXY_NAMES
+    }
+
+
+class _Which(NamedTuple):
+    # A fork has connections that are its parent's: it makes its own client, and leaves the other alone.
+    process: int
+    options: S3Options
+    environment: frozenset[tuple[str, str]]
+
+
+_clients: dict[_Which, Any] = {}
+_making = threading.Lock()
+
+
+def client_of(options: S3Options, environment: Mapping[str, str] | None) -> Any:
+    """The client of that store, for any number of threads. `environment` stands in for the process' own, which
+    is used where that is None. Raises BucketError."""
+    kept = aws_environment(os.environ if environment is None else environment)
+    which = _Which(os.getpid(), options, frozenset(kept.items()))
+    with _making:
+        if which not in _clients:
+            with _seen_as_environment(None if environment is None else kept):
+                _clients[which] = _new_client(options)
+        return _clients[which]
+
+
+def _new_client(options: S3Options) -> Any:
+    try:
+        session = Session(profile=options.profile or None)
+        region = options.region or session.get_config_variable("region")
+        return session.create_client(
+            "s3",
+            # Stores other than AWS have no regions; the signature still needs a name for one.
+            region_name=region or "us-east-1",
+            endpoint_url=options.endpoint or None,
+            config=Config(
+                connect_timeout=CONNECT_SECONDS_MAX,
+                read_timeout=ANSWER_SECONDS_MAX,
+                max_pool_connections=CONNECTIONS_MAX,
+                # Here it would know neither of a deadline nor of answers that can't be true: see `trying`.
+                retries={"mode": "standard", "total_max_attempts": 1},
+            ),
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise BucketError(f"s3: {error}") from error
+
+
+@contextmanager
+def _seen_as_environment(environment: dict[str, str] | None) -> Iterator[None]:
+    """Have Python's code see that environment; the system, and so any process that is started, does not.
+
+    botocore can't be given an environment: a dozen of its parts look up `os.environ`. In an attempt that holds
+    what the stage may see, and credentials are not of that.
+    """
+    if environment is None:
+        yield
+        return
+    own = os.environ
+    os.environ = environment  # type: ignore[assignment]  # noqa: B003
+    try:
+        yield
+    finally:
+        os.environ = own  # noqa: B003
