@@ -479,6 +479,10 @@ stages:
     execute: {command: sql, params: ["{database}", "SELECT 1"]}
   - name: Put
     execute: {command: publish_file, params: ["s3://lines/{run_name}.txt", "text"]}
+    rollback: {restore: ["s3://lines/kept"]}
+  - name: Find
+    dependencies: {found: {bucket: "s3://lines", prefix: [{match: a}]}}
+    execute: {command: wait, params: [0 seconds]}
 """
 
 
@@ -496,6 +500,8 @@ def test_what_has_no_double_is_named(person: Person) -> None:
         "stage 'Ask', validate: http leads to 'https://shop.example/page'",
         "stage 'Store', execute: sql leads to 'postgresql://shop.example/orders'",
         "stage 'Put', execute leads to 's3://lines/{run_name}.txt'",
+        "stage 'Put', restore, leads to 's3://lines/kept'",
+        "stage 'Find', dependency 'found', leads to 's3://lines'",
         "reaching.rehearsal.toml",
         "[[doubles]]",
     ):

@@ -11,6 +11,7 @@ import msgspec
 
 from clew.attempt.folders import remove_folder
 from clew.attempt.log import Redacting
+from clew.buckets.environment import bucket_environment
 from clew.core.program.model import Json
 from clew.ports import AttemptError, AttemptReport, AttemptRequest
 from clew.trust.secrets import SecretError, fill, find_references, resolve
@@ -43,9 +44,11 @@ class Refused(Exception):
 
 
 class Prepared(NamedTuple):
-    """What the worker gets; `log` is a file descriptor, or None."""
+    """What the worker gets; `log` is a file descriptor, or None. `bucket_environment` is the orchestrator's, as far
+    as buckets are opened with it: no part of the environment of the stage, which has no use for credentials."""
 
     environment: Mapping[str, str]
+    bucket_environment: Mapping[str, str]
     secrets: Mapping[str, str]
     work_folder: str
     output_file: str
@@ -112,7 +115,7 @@ def prepare(request: AttemptRequest, work_folder: str) -> Prepared:
         log = _open_log(request.log) if request.log else None
     except OSError as error:
         raise Refused("executor", f"{error.strerror}: {error.filename}", outcome="not_begun") from error
-    return Prepared(environment, secrets, work_folder, output_file, log)
+    return Prepared(environment, bucket_environment(os.environ), secrets, work_folder, output_file, log)
 
 
 def _secrets(request: AttemptRequest) -> dict[str, str]:

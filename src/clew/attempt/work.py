@@ -49,6 +49,7 @@ class _Work:
         self._ending = ending
         self._scope = dict(request.scope)
         self._items = _with_secrets(request.items, prepared.secrets, self._scope)
+        self._bucket_environment = prepared.bucket_environment
         self._context = self._context_of(prepared)
 
     def _context_of(self, prepared: Prepared) -> CommandContext:
@@ -84,7 +85,7 @@ class _Work:
                 name_or_url = confined(name_or_url, buckets, doubles)
             except NoDouble as error:
                 raise CommandError("no_double", str(error)) from error
-        return open_bucket(name_or_url, buckets)
+        return open_bucket(name_or_url, buckets, self._bucket_environment)
 
     def perform(self) -> AttemptReport:
         if self._request.found:

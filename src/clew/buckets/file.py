@@ -53,6 +53,12 @@ def folder_of(url: str) -> str:
     return os.path.abspath(unquote(path))
 
 
+def check_file_key(key: str) -> None:
+    """Raises BucketError unless a file can have the key: where it would lead elsewhere, or to another key's file."""
+    keys.check_key(key)
+    _check_path(key, key)
+
+
 class FileBucket:
     """A `ports.Bucket` over a folder, which is made by the first write."""
 
@@ -103,7 +109,7 @@ class FileBucket:
         return key if key.endswith("/") else self._facts(key, path)
 
     def facts(self, key: str) -> ObjectFacts | None:
-        _check_key(key)
+        check_file_key(key)
         with self._answering(key):
             path = self._path(key)
             return self._facts(key, path) if self._is_inside(path) else None
@@ -118,7 +124,7 @@ class FileBucket:
         return _facts_of(key, found) if stat.S_ISREG(found.st_mode) else None
 
     def read(self, key: str, size_max: int) -> bytes:
-        _check_key(key)
+        check_file_key(key)
         with self._answering(key), self._opened(key) as file:
             size = os.fstat(file).st_size
             content = _read(file, size_max + 1) if size <= size_max else b""
@@ -127,7 +133,7 @@ class FileBucket:
         return content
 
     def read_pieces(self, key: str) -> Iterator[bytes]:
-        _check_key(key)
+        check_file_key(key)
         with self._answering(key), self._opened(key) as file:
             while piece := os.read(file, _PIECE_SIZE):
                 yield piece
@@ -160,7 +166,7 @@ class FileBucket:
         return self.write_pieces(target, self.read_pieces(key))
 
     def write_pieces(self, key: str, pieces: Iterable[bytes]) -> ObjectFacts:
-        _check_key(key)
+        check_file_key(key)
         if any(segment.startswith(_WRITING) for segment in key.split("/")):
             raise BucketError(f"'{key}' begins like a file that is being written; take another name")
         path, name = os.path.split(self._path(key))
@@ -216,7 +222,7 @@ class FileBucket:
         _sync_folder(parent)
 
     def delete(self, key: str) -> bool:
-        _check_key(key)
+        check_file_key(key)
         with self._answering(key):
             path = self._path(key)
             if self._facts(key, path) is None or not self._is_inside(os.path.dirname(path)):
@@ -276,11 +282,6 @@ class FileBucket:
 _NOT_A_SEGMENT = ("", ".", "..")
 
 
-def _check_key(key: str) -> None:
-    keys.check_key(key)
-    _check_path(key, key)
-
-
 def _check_folder(folder: str) -> None:
     keys.check_folder(folder)
     if folder:
@@ -288,7 +289,6 @@ def _check_folder(folder: str) -> None:
 
 
 def _check_path(shown: str, path: str) -> None:
-    """Raises BucketError for a key that is none of a file: its path would lead elsewhere, or to another key's file."""
     if any(segment in _NOT_A_SEGMENT for segment in path.split("/")):
         raise BucketError(
             f"'{shown}' can't be in a folder, which this bucket is: there a key may not begin with '/', nor have "

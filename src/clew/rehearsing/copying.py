@@ -12,9 +12,9 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from clew.buckets import open_bucket
-from clew.buckets.file import folder_of
+from clew.buckets.file import check_file_key, folder_of
 from clew.operations.requests import RequestError
-from clew.ports import Bucket, ObjectFacts
+from clew.ports import Bucket, BucketError, ObjectFacts
 from clew.rehearsing.looking import TICK_NANOSECONDS
 
 COPY_SIZE_MAX = 100 * 1024 * 1024
@@ -90,7 +90,7 @@ def planned(buckets: Mapping[str, str], databases: Iterable[str]) -> Copies:
 def copy_all(buckets: Mapping[str, str], copies: Copies, folder: str, *, size_max: int) -> None:
     """Make the copies in that folder, as they were planned.
 
-    Raises RequestError when they are larger than that, BucketError when one can't be read.
+    Raises RequestError when they are larger than that or can't be copied, BucketError when one can't be read.
     """
     budget = Budget(size_max)
     os.makedirs(os.path.join(folder, _DATABASES))
@@ -111,14 +111,21 @@ def _copy_bucket(bucket: Bucket, folder: str, budget: Budget) -> None:
     for found in _objects(bucket, ""):
         budget.take(found.size)
         path = os.path.join(folder, found.key)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
         try:
+            check_file_key(found.key)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as file:
                 for piece in bucket.read_pieces(found.key):
                     file.write(piece)
         except FileNotFoundError:
             os.unlink(path)  # somebody has deleted it meanwhile
             continue
+        except (BucketError, FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+            # A bucket may hold what no folder can: an object and others below it, or a key with `..`.
+            raise RequestError(
+                f"'{found.key}' of {bucket.url} can't be copied into a folder: {error}; [buckets] in the rehearsal "
+                "file may name another bucket to copy from"
+            ) from error
         # By their times `newest` and `oldest` choose.
         os.utime(path, ns=(found.modified_at * 1_000_000, found.modified_at * 1_000_000))
 

@@ -148,6 +148,13 @@ class Reach:
             for name, text in stage.environment.items():
                 what = f"stage '{stage.name}', environment {name},"
                 found += self._leading(what, _filled(text, self.values), mentions=True)
+        for stage in program.stages:
+            for dependency in stage.file_dependencies:
+                what = f"stage '{stage.name}', dependency '{dependency.name}',"
+                bucket = _filled(dependency.bucket, self.values)
+                found += self._bucket_problems(what, bucket, str(bucket))
+            for place in stage.rollback.restore:
+                found += self._place_problems(f"stage '{stage.name}', restore,", place)
         for work in works_of(program):
             found += self._problems_of(work)
         return found
@@ -195,15 +202,18 @@ class Reach:
             return [f"{what} leads to '{error}', and nothing stands in for that"]
         return []
 
-    def _place_problems(self, work: Work, place: Json) -> list[str]:
-        """What is wrong with a place of an object, as far as it is known. A bucket's name is asked for elsewhere."""
+    def _place_problems(self, what: Work | str, place: Json) -> list[str]:
+        """What is wrong with a place of an object, as far as it is known."""
         place = _filled(place, self.values)
-        bucket = _bucket_of(place)
-        if not is_url(bucket):
+        return self._bucket_problems(what, _bucket_of(place), str(place))
+
+    def _bucket_problems(self, what: Work | str, bucket: Json, shown: str) -> list[str]:
+        """What is wrong with a bucket, as far as it is known. Its name is asked for elsewhere."""
+        if not isinstance(bucket, str) or not is_url(bucket):
             return []
         if bucket.startswith("file:") and copied_folder(bucket, self.doubles) is not None:
             return []
-        return [f"{work} leads to '{place}', and nothing stands in for that"]
+        return [f"{what} leads to '{shown}', and nothing stands in for that"]
 
 
 _ADDRESS_PARAMS = {"sql": "database", "http": "url"}

@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
+from clew.buckets.environment import bucket_environment
 from clew.buckets.s3.urls import S3Options
 from clew.ports import BucketError
 
@@ -21,19 +22,6 @@ ANSWER_SECONDS_MAX = 30
 
 CONNECTIONS_MAX = 32
 """Kept open to one store: as many as threads ask at a time, or nearly."""
-
-_KEPT_PREFIXES = ("AWS_",)
-_KEPT_NAMES = frozenset({"HOME", "BOTO_CONFIG", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"})
-_PROXY_NAMES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
-
-
-def aws_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of an environment says how S3 is reached, and as whom."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith(_KEPT_PREFIXES) or name in _KEPT_NAMES or name.lower() in _PROXY_NAMES
-    }
 
 
 class _Which(NamedTuple):
@@ -50,7 +38,7 @@ _making = threading.Lock()
 def client_of(options: S3Options, environment: Mapping[str, str] | None) -> Any:
     """The client of that store, for any number of threads. `environment` stands in for the process' own, which
     is used where that is None. Raises BucketError."""
-    kept = aws_environment(os.environ if environment is None else environment)
+    kept = bucket_environment(os.environ if environment is None else environment)
     which = _Which(os.getpid(), options, frozenset(kept.items()))
     with _making:
         if which not in _clients:
