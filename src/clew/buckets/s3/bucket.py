@@ -139,7 +139,7 @@ class S3Bucket:
                 with closing((answer or self._get_rest(key, position, size, etag))["Body"]) as body:
                     while piece := body.read(PIECE_SIZE):
                         position += len(piece)
-                        tries = self._tries(key)
+                        tries.succeeded()
                         yield piece
                 if position == size:
                     return
@@ -187,11 +187,9 @@ class S3Bucket:
 
     def write(self, key: str, content: bytes) -> ObjectFacts:
         check_key(self._root + key)
-        put = self._try(
-            key,
-            lambda: self._client.put_object(**self._object(key), Body=content, ContentLength=len(content)),
-        )
-        return self._written(key, put["ETag"], len(content), put)
+        put = partial(self._client.put_object, **self._object(key), Body=content, ContentLength=len(content))
+        answer, etag = self._try(key, lambda: _said(put(), "ETag"))
+        return self._written(key, etag, len(content), answer)
 
     def _written(self, key: str, etag: str, size: int, answer: Any) -> ObjectFacts:
         """The facts of what was just written. In its place may be another's by now: then all but the time is ours."""
@@ -225,13 +223,15 @@ class S3Bucket:
                     Body=part,
                     ContentLength=len(part),
                 )
-                yield self._try(key, send)["ETag"], len(part)
+                _, etag = self._try(key, partial(_sent_part, send))
+                yield etag, len(part)
 
         return sent
 
     def _upload(self, key: str, parts_in: Callable[[str], Iterator[tuple[str, int]]]) -> ObjectFacts:
         """An object out of parts: there when all are, and not before. A killed process leaves them unseen."""
-        upload = self._try(key, lambda: self._client.create_multipart_upload(**self._object(key)))["UploadId"]
+        create = partial(self._client.create_multipart_upload, **self._object(key))
+        _, upload = self._try(key, lambda: _said(create(), "UploadId"))
         sent: list[tuple[str, int]] = []
         try:
             for part in parts_in(upload):
@@ -253,13 +253,15 @@ class S3Bucket:
                 done = self._client.complete_multipart_upload(
                     **self._object(key), UploadId=upload, MultipartUpload={"Parts": parts}
                 )
-                return self._written(key, done["ETag"], size, done)
+                answer, etag = _said(done, "ETag")
+                break
             except TROUBLE as error:
                 # The answer to the first try may have been lost, and not the try.
                 if not is_first and code_of(error) == "NoSuchUpload":
                     return self._put_together(key, len(sent), size, error)
                 is_first = False
                 tries.pause_after(error)
+        return self._written(key, etag, size, answer)
 
     def _put_together(self, key: str, count: int, size: int, error: Exception) -> ObjectFacts:
         """The object that an earlier try put together: S3 counts the parts in its etag."""
@@ -283,10 +285,11 @@ class S3Bucket:
         try:
             if found.size > COPY_PART_SIZE:
                 return self._upload(target, self._copied(target, source, found.size))
-            done = self._try(target, lambda: self._client.copy_object(**self._object(target), **source))
+            copy = partial(self._client.copy_object, **self._object(target), **source)
+            answer, etag = self._try(target, lambda: _said(copy(), "CopyObjectResult", "ETag"))
         except BucketError as error:
             raise self._about_source(key, error) from error
-        return self._written(target, done["CopyObjectResult"]["ETag"], found.size, done)
+        return self._written(target, etag, found.size, answer)
 
     def _copied(
         self, target: str, source: Mapping[str, Any], size: int
@@ -304,7 +307,8 @@ class S3Bucket:
                     PartNumber=number,
                     CopySourceRange=f"bytes={begin}-{end - 1}",
                 )
-                yield self._try(target, copy)["CopyPartResult"]["ETag"], end - begin
+                _, etag = self._try(target, partial(_copied_part, copy))
+                yield etag, end - begin
 
         return copied
 
@@ -335,6 +339,25 @@ class S3Bucket:
 
     def _not_there(self, key: str) -> FileNotFoundError:
         return FileNotFoundError(f"{self._url}: there is no '{key}'")
+
+
+def _said(answer: Any, *names: str) -> tuple[Any, str]:
+    """The answer, and what it says under these names. Raises Misbehaved if it doesn't: then somebody else answered,
+    and nothing has been done."""
+    found = answer
+    for name in names:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    if not isinstance(found, str) or not found:
+        raise Misbehaved("its answer does not say that it is done")
+    return answer, found
+
+
+def _sent_part(send: Callable[[], Any]) -> tuple[Any, str]:
+    return _said(send(), "ETag")
+
+
+def _copied_part(copy: Callable[[], Any]) -> tuple[Any, str]:
+    return _said(copy(), "CopyPartResult", "ETag")
 
 
 def _with_key(found: ObjectFacts, key: str) -> ObjectFacts:

@@ -1,7 +1,8 @@
 """Listings of S3: read a page at a time, made sure of, and brought into order of key.
 
-What a page says is believed only if it fits what was asked and what came before, so that a page which comes twice, or
-out of turn, or without its successor, is an error that is tried again, and never a wrong list.
+What a page says is believed only if it fits what was asked and what came before. A page that comes twice, or out of
+turn, makes the list begin anew; what was given of the first must then come again, and nothing else. So whatever goes
+wrong is tried again or told, and never a wrong list.
 """
 
 from __future__ import annotations
@@ -23,15 +24,47 @@ EMPTY_PAGES_MAX = 100
 send some. This many are a store that goes round in circles."""
 
 
+class _Astray(Misbehaved):
+    """Pages that don't follow each other: one of them was wrong, and nobody knows which."""
+
+
 def list_all(
     ask: Callable[[Mapping[str, str]], Page], folder: str, start: str, patience: Patience, what: str
 ) -> Iterator[Listed]:
     """What lies directly in the folder, by its names' beginning, in order of key; no page is asked for before it
     is needed. `ask` gives the page for a cursor: `ContinuationToken`, `StartAfter`, or neither. Raises BucketError.
+
+    When pages don't follow each other, it begins anew, and goes on where it was if it comes there by the same entries.
     """
+    tries = Tries(patience, what)
+    given_count, given_trail = 0, 0
+    while True:
+        count, trail = 0, 0
+        try:
+            for entry in _list_once(ask, folder, start, tries):
+                count, trail = count + 1, hash((trail, _key(entry)))
+                if count > given_count:
+                    tries.succeeded()
+                    given_count, given_trail = count, trail
+                    yield entry
+                elif count == given_count and trail != given_trail:
+                    raise BucketError(f"{what}: {_CHANGED}")
+            if count < given_count:
+                raise BucketError(f"{what}: {_CHANGED}")
+            return
+        except _Astray as error:
+            tries.pause_after(error)
+
+
+_CHANGED = "the pages of the list did not follow each other, and in a second list what came before is another"
+
+
+def _list_once(
+    ask: Callable[[Mapping[str, str]], Page], folder: str, start: str, tries: Tries
+) -> Iterator[Listed]:
+    """Raises _Astray when pages don't follow each other."""
     order = _Order()
     cursor: Mapping[str, str] | None = {}
-    tries = Tries(patience, what)
     empty_count = 0
     while cursor is not None:
         try:
@@ -41,28 +74,24 @@ def list_all(
             ]
             order.take(entries)
             following = _cursor_after(page, cursor, order.last)
+        except _Astray:
+            raise
         except TROUBLE as error:
-            if not _is_astray(error, cursor):
+            if _is_token_refused(error, cursor):
+                tries.pause_after(Misbehaved("it does not know the token that it gave for the next page"))
+                cursor = _after(order.last)
+            else:
                 tries.pause_after(error)
-                continue
-            tries.pause_after(error if isinstance(error, Misbehaved) else Misbehaved(_TOKEN_REFUSED))
-            # A token that leads astray is not asked again.
-            cursor = _after(order.last)
             continue
         empty_count = 0 if entries else empty_count + 1
-        if entries:
-            tries = Tries(patience, what)
-        elif empty_count > EMPTY_PAGES_MAX:
-            raise BucketError(f"{what}: {empty_count} empty pages in a row, and more are said to follow")
+        if empty_count > EMPTY_PAGES_MAX:
+            raise _Astray(f"{empty_count} empty pages in a row, and more are said to follow")
         yield from order.rest() if following is None else order.settled()
         cursor = following
 
 
-_TOKEN_REFUSED = "it does not know the token that it has given for the next page"
-
-
-def _is_astray(error: Exception, cursor: Mapping[str, str]) -> bool:
-    return isinstance(error, Misbehaved) or (
+def _is_token_refused(error: Exception, cursor: Mapping[str, str]) -> bool:
+    return (
         "ContinuationToken" in cursor
         and status_of(error) == 400
         and code_of(error)
@@ -75,11 +104,8 @@ def _after(last: str) -> Mapping[str, str]:
 
 
 def _cursor_after(page: Page, cursor: Mapping[str, str], last: str) -> Mapping[str, str] | None:
-    """How to ask for the next page; None if there is none."""
-    has_more = page.get("IsTruncated")
-    if not isinstance(has_more, bool):
-        raise Misbehaved("its answer is no page of a listing")
-    if not has_more:
+    """How to ask for the next page; None if there is none. It raises Misbehaved for an empty page only."""
+    if not page["IsTruncated"]:
         return None
     token = page.get("NextContinuationToken")
     if token and token != cursor.get("ContinuationToken"):
@@ -95,8 +121,11 @@ def _cursor_after(page: Page, cursor: Mapping[str, str], last: str) -> Mapping[s
 # ---- what a page holds ----
 
 
-def _entries_of(page: Page, folder: str, start: str) -> Iterator[Listed]:
+def _entries_of(page: Page, folder: str, start: str) -> list[Listed]:
     """The page's objects and folders, not in order yet. Raises Misbehaved if they aren't what was asked for."""
+    if not isinstance(page.get("IsTruncated"), bool):
+        raise Misbehaved("its answer is no page of a listing")
+    entries: list[Listed] = []
     decoded = _decoder(page)
     for found in page.get("Contents") or ():
         key = decoded(found.get("Key"))
@@ -106,11 +135,14 @@ def _entries_of(page: Page, folder: str, start: str) -> Iterator[Listed]:
                 raise Misbehaved(f"it lists '{key}' as an object, and was asked for folders")
             continue
         _check_place(key, folder, start, is_folder=False)
-        yield facts_of(key, found, size=found.get("Size"))
+        entries.append(facts_of(key, found, size=found.get("Size")))
     for found in page.get("CommonPrefixes") or ():
         key = decoded(found.get("Prefix"))
         _check_place(key, folder, start, is_folder=True)
-        yield key
+        entries.append(key)
+    if len(set(map(_key, entries))) < len(entries):
+        raise Misbehaved("a page lists something twice")
+    return entries
 
 
 def _decoder(page: Page) -> Callable[[Any], str]:
@@ -167,15 +199,15 @@ class _Order:
         self._waiting: list[tuple[str, Listed]] = []
 
     def take(self, entries: list[Listed]) -> None:
-        """Take a page's entries. Raises Misbehaved, and takes none, if they don't follow those before."""
+        """Take a page's entries. Raises _Astray if they don't follow those before."""
         if not entries:
             return
         keys = sorted(map(_key, entries))
         names = sorted(map(_by_name, keys))
         is_by_key = self._is_by_key and keys[0] > self.last
         is_by_name = self._is_by_name and names[0] > self._last_name
-        if len(set(keys)) < len(keys) or not (is_by_key or is_by_name):
-            raise Misbehaved("its pages repeat what they list, or come out of order")
+        if not is_by_key and not is_by_name:
+            raise _Astray("its pages repeat what they list, or come out of order")
         self._is_by_key, self._is_by_name = is_by_key, is_by_name
         self.last, self._last_name = (keys[-1] if is_by_key else names[-1][1]), names[-1]
         for entry in entries:

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionClosedError,
+    ConnectionError,
     FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
@@ -25,8 +25,8 @@ Given = TypeVar("Given")
 
 
 class Patience(NamedTuple):
-    """How long tries go on: none begins later than `seconds` after the first. Whoever asked has its own, longer
-    patience, and no worker or lock is held there; so this covers a store's hiccup and no more.
+    """How long tries go on: none begins later than `seconds` after the first that failed. Whoever asked has a longer
+    patience of its own, and holds nothing meanwhile; so this covers a store's hiccup and no more.
 
     Before the second try there is a pause of up to `first_pause_seconds`, before each next of up to twice as long."""
 
@@ -43,8 +43,9 @@ TROUBLE = (ClientError, BotoCoreError, ResponseParserError, HTTPError, Misbehave
 """All that asking a store raises."""
 
 _PASSING = (
-    HTTPClientError,  # every kind of lost, refused or timed-out connection
-    ConnectionClosedError,
+    # Every kind of lost, refused or timed-out connection.
+    HTTPClientError,
+    ConnectionError,
     FlexibleChecksumError,
     IncompleteReadError,
     ResponseParserError,
@@ -78,10 +79,16 @@ class Tries:
         self._patience = patience
         self._what = what
         self._count = 0
-        self._until = time.monotonic() + patience.seconds
+        self._until = 0.0
+
+    def succeeded(self) -> None:
+        """What fails later is another failure, with all the patience."""
+        self._count = 0
 
     def pause_after(self, error: Exception) -> None:
         """Wait before the next try. Raises BucketError, saying why, when there is to be none."""
+        if self._count == 0:
+            self._until = time.monotonic() + self._patience.seconds
         self._count += 1
         pause = self._pause()
         if not _may_pass(error):
