@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from clew.core.planning.s3_urls import place_of
 from clew.core.program.problems import nearest
 
 FILE_NAME = "clew.toml"
@@ -66,6 +67,7 @@ def read_settings(
         for name, url in said.get("buckets", {}).items()
     }
     given = {name: _bucket_url(url, folder) for name, url in (buckets or {}).items()}
+    _check_s3_urls({**named, **given, "payloads": said.get("payloads", "")})
     return Settings(
         store=store_path,
         logs=os.path.join(base, said["logs"]) if "logs" in said else os.path.join(beside, "logs"),
@@ -133,6 +135,16 @@ def _bucket_url(url: str, folder: str) -> str:
     if path != url and not path.startswith("/"):
         return f"file:{os.path.join(os.path.abspath(folder), path)}"
     return url
+
+
+def _check_s3_urls(urls: Mapping[str, str]) -> None:
+    """Before anything is kept of them: a run keeps its buckets' URLs, which may hold no credentials."""
+    for name, url in urls.items():
+        if url.startswith("s3:"):
+            try:
+                place_of(url)
+            except ValueError as error:
+                raise SettingsError(f"the bucket {name}: {error}") from error
 
 
 def _secrets(said: Mapping[str, Any], path: str) -> dict[str, Secret]:

@@ -13,7 +13,7 @@ from clew.buckets.s3 import clients
 from clew.buckets.s3.bucket import S3Bucket
 from clew.buckets.s3.clients import client_of
 from clew.buckets.s3.trying import Patience
-from clew.buckets.s3.urls import S3Options, S3Place
+from clew.core.planning.s3_urls import S3Options, S3Place
 from clew.ports import BucketError
 
 QUICK = Patience(seconds=30, first_pause_seconds=0.001, pause_seconds_max=0.01)
@@ -26,23 +26,31 @@ KEYS = [f"f{number:02}" for number in range(7)] + ["folder/x"]
 LISTED = [*KEYS[:-1], "folder/"]
 
 
-@pytest.fixture
-def faulty(moto, monkeypatch):
-    monkeypatch.setattr(clients, "ANSWER_SECONDS_MAX", 0.3)  # for those that hang
-    monkeypatch.setattr(s3_module, "PART_SIZE", PART_SIZE)
-    return FaultyStore(moto)
+@pytest.fixture(scope="module")
+def served(moto):
+    """The faulty server, and a client that asks there; it waits no longer than a test may."""
+    faulty = FaultyStore(moto)
+    with pytest.MonkeyPatch.context() as patched, faulty.running() as store:
+        patched.setattr(clients, "ANSWER_SECONDS_MAX", 0.3)
+        yield faulty, client_of(S3Options(endpoint=store.endpoint), ENVIRONMENT)
 
 
 @pytest.fixture
-def opened(faulty, moto):
+def faulty(served):
+    """The server, which does nothing wrong yet."""
+    served[0].forget()
+    return served[0]
+
+
+@pytest.fixture
+def opened(served, faulty, moto, monkeypatch):
     """Buckets over the faulty server, by patience; what is in them was put there behind its back."""
+    monkeypatch.setattr(s3_module, "PART_SIZE", PART_SIZE)
     name = moto.new_bucket()
     client = moto.client()
     for key in KEYS:
         client.put_object(Bucket=name, Key=key, Body=CONTENT if key == "f00" else b"")
-    with faulty.running() as store:
-        through = client_of(S3Options(endpoint=store.endpoint), ENVIRONMENT)
-        yield lambda patience=QUICK: S3Bucket(through, S3Place(name, ""), patience)
+    return lambda patience=QUICK: S3Bucket(served[1], S3Place(name, ""), patience)
 
 
 def keys_of(listed):

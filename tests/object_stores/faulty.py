@@ -43,12 +43,16 @@ class FaultyStore:
 
     def __init__(self, behind: ObjectStore) -> None:
         self.behind = behind
+        self.letting_go = threading.Event()
+        self._changing = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Do nothing wrong, and begin to count anew."""
         self.faults: dict[str, list[str | None]] = {}
         self.always: dict[str, str] = {}
         self.asked: list[str] = []
         self.pages: list[Answer] = []
-        self.letting_go = threading.Event()
-        self._changing = threading.Lock()
 
     def fault_of(self, asked: Asked) -> str | None:
         with self._changing:

@@ -60,7 +60,7 @@ class ObjectStore(NamedTuple):
     def client(self) -> object:
         """A client of its own, for what a test does behind clew's back."""
         from clew.buckets.s3.clients import client_of
-        from clew.buckets.s3.urls import S3Options
+        from clew.core.planning.s3_urls import S3Options
 
         return client_of(S3Options(endpoint=self.endpoint), ENVIRONMENT)
 

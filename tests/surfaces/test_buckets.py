@@ -158,3 +158,16 @@ def test_what_can_not_be_copied_is_not_rehearsed(person: Person, moto: ObjectSto
         done = person.clew(*words, environment={**ENVIRONMENT, "TMPDIR": str(tmp_path)}, code=2)
         assert text in done.err and "Traceback" not in done.err
     assert not list(tmp_path.rglob("escaped"))
+
+
+@pytest.mark.parametrize("by_flag", [True, False])
+def test_credentials_in_a_url_are_refused_before_anything_is_kept(person: Person, by_flag: bool) -> None:
+    """A run keeps its buckets' URLs, and settings are shown: a password in one is refused, and not repeated."""
+    url = "s3://somebody:hush@lines"
+    words = ["--bucket", f"lines={url}"] if by_flag else []
+    if not by_flag:
+        person.write("clew.toml", f'[buckets]\nlines = "{url}"\n')
+    done = person.clew("run", person.write("parcels.yaml", PROGRAM), *words, code=2)
+    assert "the bucket lines: s3://…@lines: a URL has no place for credentials" in done.err
+    assert "hush" not in done.out + done.err
+    assert not (person.folder / ".clew").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from clew.core.planning.locations import is_url
+from clew.core.planning.s3_urls import place_of, with_options
 from clew.core.program.problems import nearest
 from clew.ports import Bucket, BucketError
 
@@ -42,10 +43,11 @@ def open_bucket(
 
 
 def _open_s3(url: str, urls: Mapping[str, str], environment: Mapping[str, str] | None) -> Bucket:
-    from clew.buckets.s3.urls import place_of, with_options
-
     # The location of an object says where it is, and not how its store is reached: that the settings know.
-    place = with_options(place_of(url), urls.values())
+    try:
+        place = with_options(place_of(url), urls.values())
+    except ValueError as error:
+        raise BucketError(str(error)) from error
     try:
         from clew.buckets.s3.bucket import S3Bucket
         from clew.buckets.s3.clients import client_of

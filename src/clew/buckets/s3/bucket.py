@@ -24,7 +24,7 @@ from clew.buckets.s3.trying import (
     status_of,
     told,
 )
-from clew.buckets.s3.urls import S3Place
+from clew.core.planning.s3_urls import S3Place
 from clew.ports import BucketError, ObjectFacts
 
 PART_SIZE = 8 * 1024 * 1024

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
 from clew.buckets.environment import bucket_environment
-from clew.buckets.s3.urls import S3Options
+from clew.core.planning.s3_urls import S3Options
 from clew.ports import BucketError
 
 CONNECT_SECONDS_MAX = 10

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from clew.core.program.problems import nearest
-from clew.ports import BucketError
 
 SCHEME = "s3://"
 
@@ -41,13 +40,13 @@ class S3Place(NamedTuple):
 
 
 def place_of(url: str) -> S3Place:
-    """What the URL of a bucket says. Raises BucketError; its message never shows what may be a password."""
+    """What the URL of a bucket says. Raises ValueError; its message never shows what may be a password."""
     path, mark, query = url.removeprefix(SCHEME).partition("?")
     bucket, _, prefix = path.partition("/")
     if "@" in bucket:
-        raise BucketError(f"{SCHEME}…@{bucket.rpartition('@')[2]}: {_NO_CREDENTIALS}")
+        raise ValueError(f"{SCHEME}…@{bucket.rpartition('@')[2]}: {_NO_CREDENTIALS}")
     if not _NAME.fullmatch(bucket):
-        raise BucketError(f"'{url}' names no bucket; write s3://bucket or s3://bucket/folder/")
+        raise ValueError(f"'{url}' names no bucket; write s3://bucket or s3://bucket/folder/")
     if prefix and not prefix.endswith("/"):
         prefix += "/"
     place = S3Place(bucket, prefix)
@@ -57,14 +56,14 @@ def place_of(url: str) -> S3Place:
 def with_options(place: S3Place, urls: Iterable[str]) -> S3Place:
     """The place, reached as the settings' URL for that bucket says, if it says itself nothing of that.
 
-    Raises BucketError when two of them say different things.
+    Raises ValueError when two of them say different things.
     """
     if place.options is not None:
         return place
     others = (place_of(url) for url in urls if url.startswith(f"{SCHEME}{place.bucket}"))
     said = {other.options or S3Options() for other in others if other.bucket == place.bucket}
     if len(said) > 1:
-        raise BucketError(
+        raise ValueError(
             f"{place.url}: the settings have several buckets of that name, in different stores; use the name "
             "that the settings have for the one you mean"
         )
@@ -83,9 +82,9 @@ def _options(shown: str, query: str) -> S3Options:
         if name not in _OPTIONS:
             hint = nearest(name, _OPTIONS) or f"there are {', '.join(_OPTIONS)}"
             is_secret = any(word in name.lower() for word in ("key", "secret", "token", "password"))
-            raise BucketError(f"{shown}: no option '{name}'; {_NO_CREDENTIALS if is_secret else hint}")
+            raise ValueError(f"{shown}: no option '{name}'; {_NO_CREDENTIALS if is_secret else hint}")
         if name in said or not value:
-            raise BucketError(f"{shown}: the option '{name}' is given {'twice' if value else 'no value'}")
+            raise ValueError(f"{shown}: the option '{name}' is given {'twice' if value else 'no value'}")
         said[name] = value
     if "endpoint" in said:
         _check_endpoint(shown, said["endpoint"])
@@ -99,9 +98,9 @@ def _check_endpoint(shown: str, endpoint: str) -> None:
     except ValueError:
         parts, has_host = None, False
     if parts is not None and "@" in parts.netloc:
-        raise BucketError(f"{shown}: the endpoint: {_NO_CREDENTIALS}")
+        raise ValueError(f"{shown}: the endpoint: {_NO_CREDENTIALS}")
     if not has_host:
-        raise BucketError(
+        raise ValueError(
             f"{shown}: the endpoint '{endpoint}' is no address of a store; write "
             "?endpoint=http://127.0.0.1:8333, or https://…"
         )
