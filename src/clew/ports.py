@@ -72,14 +72,18 @@ class BucketError(Exception):
 
 
 class Bucket(Protocol):
-    """A named place of objects. Blocking; every method may raise BucketError."""
+    """A named place of objects. Blocking; every method may raise BucketError.
+
+    A key is any text of at most 1,024 bytes of UTF-8 without NUL that does not end in `/`. A bucket that can't hold
+    one raises BucketError; it never takes another for it."""
 
     @property
     def url(self) -> str: ...
 
     def list_folder(self, folder: str, start: str = "") -> Iterator[ObjectFacts | str]:
         """What lies directly in `folder` ("" or ending in "/") with names beginning with `start`, in order of
-        key: an object as its facts, a folder as its key ending in "/"."""
+        key: an object as its facts, a folder as its key ending in "/". All of it, each once; where that can't be
+        made sure of, BucketError, which may come after some. No page is asked for before it is needed."""
 
     def facts(self, key: str) -> ObjectFacts | None:
         """The object of that key, or None."""

@@ -70,7 +70,7 @@ class Place(NamedTuple):
         found: dict[str, bytes] = {}
         for one in self.bucket.list_folder(folder):
             found |= (
-                self.content(one) if isinstance(one, str) else {one.key: self.bucket.read(one.key, 1_000)}
+                self.content(one) if isinstance(one, str) else {one.key: self.bucket.read(one.key, 1_000_000)}
             )
         return found
 
@@ -113,6 +113,39 @@ def test_every_bucket_is_brought_back(person: Person, place: Place) -> None:
     ).document
     assert run["status"] == "rolled_back"
     assert place.content() == BEFORE
+
+
+def test_what_clew_keeps_may_be_in_a_store(person: Person, moto: ObjectStore) -> None:
+    """Large outputs, and the copies of what a stage overwrites, go to the bucket of the setting `payloads`."""
+    lines, payloads = (moto.url(moto.new_bucket()) for _ in range(2))
+    bucket, kept = (open_bucket(url, {}, ENVIRONMENT) for url in (lines, payloads))
+    bucket.write("state.txt", b"before\n")
+    person.write("clew.toml", f'payloads = "{payloads}"\n[buckets]\nlines = "{lines}"\n')
+    text = """
+name: keeps
+stages:
+  - name: Overwrite
+    execute: {command: publish_file, params: [lines/state.txt, after]}
+    rollback: {restore: [lines/state.txt]}
+  - name: Say much
+    after: [Overwrite]
+    execute: {command: shell, params: [sh, -c, "printf %0300000d 7"]}
+    outputs: {much: {from: stdout}}
+    rollback: none
+  - name: Fail
+    after: [Say much]
+    execute: {command: shell, params: ["false"]}
+    rollback: none
+"""
+    run = person.clew(
+        "run", person.write("keeps.yaml", text), "--format", "json", environment=ENVIRONMENT, code=3
+    )
+    assert run.document["status"] == "rolled_back"
+    assert [stage["attempts"] for stage in run.document["stages"]] == [1, 1, 1]
+    assert bucket.read("state.txt", 9) == b"before\n"
+    contents = Place(payloads, kept).content().values()
+    assert any(b"0" * 299_999 + b"7" in content for content in contents)
+    assert b"before\n" in contents
 
 
 def test_a_store_that_refuses_is_told_and_nothing_is_missing(person: Person, moto: ObjectStore) -> None:

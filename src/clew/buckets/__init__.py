@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from clew.core.planning.locations import is_url
-from clew.core.planning.s3_urls import place_of, with_options
 from clew.core.program.problems import nearest
 from clew.ports import Bucket, BucketError
 
@@ -43,6 +42,8 @@ def open_bucket(
 
 
 def _open_s3(url: str, urls: Mapping[str, str], environment: Mapping[str, str] | None) -> Bucket:
+    from clew.core.planning.s3_urls import place_of, with_options
+
     # The location of an object says where it is, and not how its store is reached: that the settings know.
     try:
         place = with_options(place_of(url), urls.values())

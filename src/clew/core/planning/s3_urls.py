@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlsplit
 
 from clew.core.program.problems import nearest
 
@@ -77,6 +76,8 @@ _NO_CREDENTIALS = (
 
 
 def _options(shown: str, query: str) -> S3Options:
+    from urllib.parse import parse_qsl  # most programs have no such bucket
+
     said: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _OPTIONS:
@@ -92,6 +93,8 @@ def _options(shown: str, query: str) -> S3Options:
 
 
 def _check_endpoint(shown: str, endpoint: str) -> None:
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(endpoint)
         has_host = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
