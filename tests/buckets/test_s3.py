@@ -134,6 +134,36 @@ def test_no_credentials_are_told(moto):
         open_bucket(moto.url("any-bucket"), {}, environment).facts("a")
 
 
+# ---- stores that keep paths ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["a//b", "/a/b", "a\\b", "a///b"])
+def test_a_store_that_takes_one_key_for_another_is_told(seaweed, key):
+    """SeaweedFS takes these keys for a path that it keeps under another: no answer is about that other object."""
+    bucket = open_bucket(seaweed.url(seaweed.new_bucket()), {}, ENVIRONMENT)
+    bucket.write("a/b", b"x")
+    assert bucket.facts(key) is None
+    assert bucket.delete(key) is False
+    for act in (
+        lambda: bucket.read(key, 1),
+        lambda: next(bucket.read_pieces(key)),
+        lambda: bucket.copy(key, "c"),
+    ):
+        with pytest.raises(FileNotFoundError):
+            act()
+    assert bucket.read("a/b", 1) == b"x"
+    with pytest.raises(BucketError, match="the store keeps it under another key"):
+        bucket.write(key, b"y")
+
+
+@pytest.mark.parametrize("key", ["..", "a/../b", "./a"])
+def test_a_key_that_the_store_refuses_is_told(seaweed, key):
+    """What SeaweedFS refuses is an error of the bucket."""
+    bucket = open_bucket(seaweed.url(seaweed.new_bucket()), {}, ENVIRONMENT)
+    with pytest.raises(BucketError, match="InvalidRequest"):
+        bucket.write(key, b"")
+
+
 # ---- large objects ---------------------------------------------------------------------------------------
 
 MEGABYTE = 1_000_000

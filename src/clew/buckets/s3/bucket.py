@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from clew.buckets.keys import check_folder, check_key
-from clew.buckets.s3.listing import Listed, facts_of, list_all
+from clew.buckets.s3.listing import Listed, facts_of, first_key, list_all
 from clew.buckets.s3.trying import (
     TROUBLE,
     Given,
@@ -42,6 +43,9 @@ PIECE_SIZE = 1024 * 1024
 """Bytes read at a time."""
 
 PAGE_SIZE = 1_000
+
+_OTHERWISE_A_PATH = re.compile(r"//|\\|/\.\.?/|/\.\.?$")
+"""What of a key, behind a `/`, a store that keeps files may leave out or change."""
 
 
 class S3Bucket:
@@ -101,7 +105,25 @@ class S3Bucket:
                 raise
             self._make_sure_of_the_bucket()
             return None
+        if not self._is_kept(key):
+            return None
         return facts_of(key, head, size=head.get("ContentLength"))
+
+    def _is_kept(self, key: str) -> bool:
+        """False if the store, going by paths, took the key for another's. Only lists say which keys there are; and of
+        a store that shows the key as it was asked for, that of its beginning."""
+        whole = self._root + key
+        trap = _OTHERWISE_A_PATH.search(f"/{whole}")
+        if trap is None:
+            return True
+        for beginning in (whole[: trap.end() - 1], whole):
+            page = self._client.list_objects_v2(
+                Bucket=self._name, Prefix=beginning, MaxKeys=1, EncodingType="url"
+            )
+            first = first_key(page)
+            if first is None or not first.startswith(beginning):
+                return False
+        return first == whole
 
     def _make_sure_of_the_bucket(self) -> None:
         """A HEAD says 404, and no more, if the bucket itself is not there, which is no answer about the object."""
@@ -152,6 +174,8 @@ class S3Bucket:
                 answer = None
 
     def _get(self, key: str, **conditions: str) -> Any:
+        if not self._is_kept(key):
+            raise self._not_there(key)
         try:
             answer = self._client.get_object(**self._object(key), **conditions)
         except TROUBLE as error:
@@ -195,6 +219,10 @@ class S3Bucket:
         """The facts of what was just written. In its place may be another's by now: then all but the time is ours."""
         etag = etag.strip('"')
         found = self._try(key, partial(self._head, key))
+        if found is None and _OTHERWISE_A_PATH.search(f"/{self._root}{key}"):
+            raise BucketError(
+                f"{self._url}: '{key}': the store keeps it under another key; take a plainer one"
+            )
         if found and found.etag == etag and found.size != size:
             raise BucketError(f"{self._url}: '{key}': of {size} bytes the store kept {found.size}")
         return ObjectFacts(key, size, etag, found.modified_at if found else _answered_at(answer))

@@ -145,6 +145,14 @@ def _entries_of(page: Page, folder: str, start: str) -> list[Listed]:
     return entries
 
 
+def first_key(page: Page) -> str | None:
+    """The first key of a page of objects only. Raises Misbehaved if it is none."""
+    if not isinstance(page.get("IsTruncated"), bool):
+        raise Misbehaved("its answer is no page of a listing")
+    found = next(iter(page.get("Contents") or ()), None)
+    return None if found is None else _decoder(page)(found.get("Key"))
+
+
 def _decoder(page: Page) -> Callable[[Any], str]:
     is_quoted = page.get("EncodingType") == "url"
 
