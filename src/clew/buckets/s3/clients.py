@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import create_loader
 from botocore.session import Session
 
 from clew.buckets.environment import bucket_environment
@@ -22,6 +23,14 @@ ANSWER_SECONDS_MAX = 30
 
 CONNECTIONS_MAX = 32
 """Kept open to one store: as many as threads ask at a time, or nearly."""
+
+
+_DESCRIPTIONS = create_loader()
+"""What botocore reads of S3 to make a client, 50 ms of it: once for all clients, and for the forks of a process."""
+for _name in ("service-2", "endpoint-rule-set-1"):
+    _DESCRIPTIONS.load_service_model("s3", _name)
+for _name in ("endpoints", "partitions", "sdk-default-configuration"):
+    _DESCRIPTIONS.load_data(_name)
 
 
 class _Which(NamedTuple):
@@ -50,6 +59,7 @@ def client_of(options: S3Options, environment: Mapping[str, str] | None) -> Any:
 def _new_client(options: S3Options) -> Any:
     try:
         session = Session(profile=options.profile or None)
+        session.register_component("data_loader", _DESCRIPTIONS)
         region = options.region or session.get_config_variable("region")
         return session.create_client(
             "s3",
