@@ -330,6 +330,18 @@ class Searcher(Protocol):
     def __call__(self, requests: Sequence[SearchRequest]) -> Sequence[SearchAnswer]: ...
 
 
+class BucketEvents(Protocol):
+    """Tells sooner than the next look that a listing may have changed, where a bucket can. It may tell in vain, late,
+    or not at all."""
+
+    def follow(self, listing: ListingName, since: int, told: Callable[[], None]) -> None:
+        """From here on `told` is called, on the event loop, when the listing may have changed; and at once if it may
+        have since that moment, at which it was looked through."""
+
+    def leave(self, listing: ListingName) -> None:
+        """Follow it no longer. One that is not followed is left in peace."""
+
+
 # ---- the store -------------------------------------------------------------------------------------------
 
 

@@ -169,7 +169,7 @@ def test_a_bucket_that_cannot_answer_is_never_something_missing(tmp_path, monkey
 # ---- what was found, and what has become of it since -----------------------------------------------------
 
 
-def seeking(bucket: str, execute: Any, **more: Any) -> Any:
+def seeking(bucket: str, execute: Any, delay: str = "20 milliseconds", **more: Any) -> Any:
     """One stage that takes the greatest of the numbered files."""
     dependency = {
         "bucket": bucket,
@@ -177,7 +177,7 @@ def seeking(bucket: str, execute: Any, **more: Any) -> Any:
         **more,
     }
     stage = {"name": "take", "dependencies": {"file": dependency}, "execute": execute, "rollback": "none"}
-    return seal(read_document({"name": "seeking", "delay": "20 milliseconds", "stages": [stage]}))
+    return seal(read_document({"name": "seeking", "delay": delay, "stages": [stage]}))
 
 
 def taken(opened: Orchestrator, sealed: Any, observer: Any) -> DrivenRun:
@@ -286,6 +286,25 @@ def test_an_object_that_is_still_being_written_is_not_taken(tmp_path):
     assert said[0] == (
         "file: 'in/f1' may still be being written; it is taken once it has been seen unchanged for 0.03 seconds"
     )
+
+
+def test_a_file_that_comes_is_seen_before_the_next_look(tmp_path):
+    """A folder tells by itself: a stage that would look again in an hour goes on at once."""
+    (tmp_path / "clew.toml").write_text('buckets = {here = "file:data"}')
+    bucket = FileBucket(str(tmp_path / "data"))
+
+    def supply(entry: Any, state: Any) -> None:
+        if isinstance(entry.body, StageWaiting) and entry.body.look == 1:
+            asyncio.get_running_loop().call_soon(bucket.write, "in/f1", b"x")
+
+    async def story() -> str:
+        async with orchestrator(tmp_path) as opened:
+            sealed = seeking("here", EXECUTED["in this process"], delay="1 hour")
+            run = taken(opened, sealed, supply)
+            await opened.rested(run)
+            return run.state.status
+
+    assert asyncio.run(story()) == "completed"
 
 
 @pytest.mark.soak

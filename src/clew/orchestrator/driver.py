@@ -22,7 +22,17 @@ from clew.orchestrator.performing import Performer
 from clew.orchestrator.recording import AGAIN_MILLISECONDS, Recorder
 from clew.orchestrator.validating import Validator
 from clew.orchestrator.waiting import Waiting
-from clew.ports import AttemptError, AttemptReport, Chance, Clock, CommitUnknown, Store, StoreBusy, Tasks
+from clew.ports import (
+    AttemptError,
+    AttemptReport,
+    BucketEvents,
+    Chance,
+    Clock,
+    CommitUnknown,
+    Store,
+    StoreBusy,
+    Tasks,
+)
 
 RUNS_PER_TURN_MAX = 1_000
 """How many runs share one flush: their entries make a transaction of a few megabytes at most."""
@@ -41,6 +51,7 @@ class Driver:
         performer: Performer,
         payloads: PayloadKeeper,
         name: str,
+        events: BucketEvents | None = None,
     ) -> None:
         self._store = store
         self._recorder = Recorder(store, self._recorded)
@@ -48,7 +59,7 @@ class Driver:
         self._tasks = tasks
         self._performer = performer
         validator = Validator(performer, chance, payloads)
-        self._waiting = Waiting()
+        self._waiting = Waiting(tasks=tasks, events=events, look_now=self._look_now)
         self._gatherer = Gatherer(
             chance=chance, payloads=payloads, validator=validator, waiting=self._waiting
         )
@@ -116,6 +127,9 @@ class Driver:
         for run in self.runs.values():
             for timer in run.timers.values():
                 timer.cancel()
+
+    def _look_now(self, run: DrivenRun, stage: str) -> None:
+        self._orderer.look_now(run, stage)
 
     def _wake(self, run: DrivenRun) -> None:
         if run.is_ready or self._is_stopped or run.error is not None:

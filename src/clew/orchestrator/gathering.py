@@ -148,7 +148,7 @@ class Gatherer:
             again = at + self._bucket_error_delay(run, fact)
             if answer.verdict == "missing":
                 again = look_again_at(stage.sealed.stage.delay, look, at=at)
-                self._waiting.wait(run, fact.stage, answer.listed)
+                self._waiting.wait(run, fact.stage, answer.listed, fact.asked_at)
             payload = self._payloads.keep(run, {answer.verdict: answer.message})
             run.write(StageWaiting(fact.stage, look, again, fact.now), at=at, block=block, payload=payload)
 

@@ -7,6 +7,7 @@ those that would be due soon look along.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,9 +17,13 @@ from clew.core.running import statuses
 from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import DrivenRun
 from clew.orchestrator.facts import Searched
-from clew.ports import ListingName, SearchAnswer, Searcher, SearchRequest, Tasks
+from clew.ports import BucketEvents, ListingName, SearchAnswer, Searcher, SearchRequest, Tasks
 
 Answered = Callable[[SearchAnswer], None]
+Listings = tuple[ListingName, ...]
+
+EVENTS_APART_MILLISECONDS = 1_000
+"""How often a bucket's events have a stage look: each look is on record, and a folder may change all the time."""
 
 SOON = 2
 """Who looks along: whose next look is due within its delay divided by this. So any two that wait for the same, with
@@ -59,24 +64,39 @@ class SearchRounds:
 
 @dataclass(slots=True)
 class _Group:
-    """Those who wait for the same listings, by run and stage. `called_at`: when they were last called together."""
+    """Those who wait for the same listings, by run and stage. `called_at`: when they were last called together by one
+    that was due. `is_resting`: they were called by an event a moment ago; `is_wanted`: and there was another since."""
 
     members: dict[tuple[str, str], DrivenRun] = field(default_factory=dict)
     called_at: int = -1
+    is_resting: bool = False
+    is_wanted: bool = False
 
 
 class Waiting:
-    """Which stages wait for which listings."""
+    """Which stages wait for which listings. `look_now` has a stage look before it is due."""
 
-    def __init__(self) -> None:
-        self._groups: dict[tuple[ListingName, ...], _Group] = {}
+    def __init__(
+        self, *, tasks: Tasks, events: BucketEvents | None, look_now: Callable[[DrivenRun, str], None]
+    ) -> None:
+        self._tasks = tasks
+        self._events = events
+        self._look_now = look_now
+        self._groups: dict[Listings, _Group] = {}
+        self._followed: Counter[ListingName] = Counter()
+        """In how many groups a listing is."""
 
-    def wait(self, run: DrivenRun, stage: str, listings: tuple[ListingName, ...]) -> None:
-        """The stage has seen these listings without what it wants."""
+    def wait(self, run: DrivenRun, stage: str, listings: Listings, since: int) -> None:
+        """The stage has seen these listings without what it wants; `since` is before they were made."""
+        if run.waits_for.get(stage) == listings:
+            return
         self.forget(run, stage)
         if listings:
             run.waits_for[stage] = listings
-            self._groups.setdefault(listings, _Group()).members[run.state.run_id, stage] = run
+            if listings not in self._groups:
+                self._groups[listings] = _Group()
+                self._follow(listings, since)
+            self._groups[listings].members[run.state.run_id, stage] = run
 
     def forget(self, run: DrivenRun, stage: str) -> None:
         """The stage waits no more."""
@@ -86,6 +106,7 @@ class Waiting:
             del members[run.state.run_id, stage]
             if not members:
                 del self._groups[listings]
+                self._leave(listings)
 
     def forget_run(self, run: DrivenRun) -> None:
         """Nothing of the run waits any more."""
@@ -100,6 +121,44 @@ class Waiting:
             return []
         group.called_at = at
         return [(other, name) for (_, name), other in group.members.items() if _is_soon(other, name, at)]
+
+    # ---- what buckets tell by themselves ----
+
+    def _follow(self, listings: Listings, since: int) -> None:
+        for each in set(listings) if self._events is not None else ():
+            self._followed[each] += 1
+            if self._followed[each] == 1 and self._events is not None:
+                self._events.follow(each, since, partial(self._changed, each))
+
+    def _leave(self, listings: Listings) -> None:
+        for each in set(listings) if self._events is not None else ():
+            self._followed[each] -= 1
+            if not self._followed[each] and self._events is not None:
+                del self._followed[each]
+                self._events.leave(each)
+
+    def _changed(self, listing: ListingName) -> None:
+        # Not while a group is made or left: those who are called may do either.
+        self._tasks.soon(partial(self._call_all, listing))
+
+    def _call_all(self, listing: ListingName) -> None:
+        for listings, group in list(self._groups.items()):
+            if listing in listings:
+                self._call(listings, group)
+
+    def _call(self, listings: Listings, group: _Group) -> None:
+        if group.is_resting:
+            group.is_wanted = True
+            return
+        group.is_resting, group.is_wanted = True, False
+        for (_, name), run in list(group.members.items()):
+            self._look_now(run, name)
+        self._tasks.later(EVENTS_APART_MILLISECONDS, partial(self._rested, listings, group))
+
+    def _rested(self, listings: Listings, group: _Group) -> None:
+        group.is_resting = False
+        if group.is_wanted and self._groups.get(listings) is group:
+            self._call(listings, group)
 
 
 def _is_soon(run: DrivenRun, name: str, at: int) -> bool:

@@ -35,6 +35,7 @@ from clew.ports import (
 from clew.settings import Settings
 from clew.stores.lock import OrchestratorLock
 from clew.stores.sqlite import SqliteStore
+from clew.wiring.events import LoopEvents
 from clew.wiring.programs import new_book
 from clew.wiring.records import LazyBucket, log_path, open_store, search_dependencies
 
@@ -163,6 +164,7 @@ def _assemble(
     executor: Executor | None,
 ) -> Orchestrator:
     clock, chance, tasks = RealClock(), RealChance(), LoopTasks(asyncio.get_running_loop())
+    events = LoopEvents(asyncio.get_running_loop())
     if executor is None:
         executors = _executors(settings, tasks, functions, forks=forks)
     else:
@@ -186,12 +188,18 @@ def _assemble(
     )
     driver = Driver(
         store=store, clock=clock, chance=chance, tasks=tasks, performer=performer, payloads=payloads,
-        name=f"{os.uname().nodename}:{os.getpid()}",
+        name=f"{os.uname().nodename}:{os.getpid()}", events=events,
     )  # fmt: skip
     programs = new_book(store, clock)
+
+    def release() -> None:
+        events.close()
+        lock.release()
+
     return Orchestrator(
         store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket, tasks=tasks,
-        executors=set(executors.values()), clock=clock, chance=chance, failed=tasks.failed, release=lock.release,
+        executors=set(executors.values()), clock=clock, chance=chance, failed=tasks.failed,
+        release=release,
     )  # fmt: skip
 
 
