@@ -12,7 +12,7 @@ from clew.authoring.python_programs import FunctionProgram
 from clew.core.program.model import Json
 from clew.core.running.instructions import Instruction, Verb
 from clew.core.running.sealed_program import SealedProgram
-from clew.operations import RequestError, check_request, run_document
+from clew.operations import RequestError, check_request, run_document, unknown_buckets
 from clew.operations.instructing import APPLIED_AT_ONCE, checked_instruction
 from clew.orchestrator.driven_run import DrivenRun, Observer, Origin
 from clew.orchestrator.orchestrator import Orchestrator
@@ -63,14 +63,22 @@ class Program(FunctionProgram):
             return await session.run(self, variables)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A program that the session has run, and the names in it that the settings do not know."""
+
+    sealed: SealedProgram
+    unknown_buckets: Sequence[str]
+    unknown_secrets: Sequence[str]
+
+
 class Session:
     """Runs programs of this process, many at a time, on one store."""
 
     def __init__(self, orchestrator: Orchestrator, settings: Settings) -> None:
         self._orchestrator = orchestrator
         self._settings = settings
-        self._sealed: dict[int, SealedProgram] = {}
-        self._unknown_secrets: dict[int, Sequence[str]] = {}
+        self._known: dict[int, _Known] = {}
 
     @property
     def flush_count(self) -> int:
@@ -85,17 +93,28 @@ class Session:
         observer: Observer | None = None,
     ) -> RunResult:
         """Run the program to its rest. Raises as `Program.run` does."""
-        sealed = self._sealed.get(id(program))
-        if sealed is None:
-            sealed = self._sealed[id(program)] = seal(program, self._orchestrator)
-            self._unknown_secrets[id(program)] = unknown_secrets(sealed.program, self._settings.secrets)
-        unknown = self._unknown_secrets[id(program)]
-        values = check_request(sealed.program, variables or {}, self._settings.buckets, unknown)
+        known = self._known.get(id(program))
+        if known is None:
+            known = self._known[id(program)] = self._get_to_know(program)
+        values = check_request(
+            known.sealed.program,
+            variables or {},
+            unknown_buckets=known.unknown_buckets,
+            unknown_secrets=known.unknown_secrets,
+        )
         run = self._orchestrator.create(
-            sealed, values, requested_by="python", origin=Origin(program.folder), observer=observer
+            known.sealed, values, requested_by="python", origin=Origin(program.folder), observer=observer
         )
         await self._orchestrator.rested(run)
         return result_of(run)
+
+    def _get_to_know(self, program: FunctionProgram) -> _Known:
+        sealed = seal(program, self._orchestrator)
+        return _Known(
+            sealed,
+            unknown_buckets(sealed.program, self._settings.buckets),
+            unknown_secrets(sealed.program, self._settings.secrets),
+        )
 
     async def instruct(
         self,

@@ -27,7 +27,7 @@ from clew.cli.options import (
 from clew.cli.output import Output, escaped
 from clew.cli.progress import Progress, interrupted_hint, new_progress
 from clew.cli.tables import are_of_passes, print_residue, print_stages, print_variables
-from clew.operations.requests import check_request, run_document
+from clew.operations.requests import check_request, run_document, unknown_buckets
 
 if TYPE_CHECKING:
     from clew.driving import NotFinished
@@ -64,7 +64,12 @@ def run(
 
     loaded = load_program(program, folder=os.getcwd())
     unknown = unknown_secrets(loaded.program, settings.secrets)
-    values = check_request(loaded.program, given, settings.buckets, unknown)
+    values = check_request(
+        loaded.program,
+        given,
+        unknown_buckets=unknown_buckets(loaded.program, settings.buckets),
+        unknown_secrets=unknown,
+    )
     origin = Origin(loaded.folder, given_buckets(settings, buckets))
     progress = new_progress(output)
     try:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from clew.operations.requests import RequestError, check_request, run_document
+from clew.operations.requests import RequestError, check_request, run_document, unknown_buckets
 
-__all__ = ["RequestError", "check_request", "run_document"]
+__all__ = ["RequestError", "check_request", "run_document", "unknown_buckets"]

@@ -20,13 +20,14 @@ class RequestError(Exception):
 def check_request(
     program: Program,
     variables: Mapping[str, Json],
-    buckets: Container[str],
+    *,
+    unknown_buckets: Iterable[str] = (),
     unknown_secrets: Iterable[str] = (),
 ) -> dict[str, Json]:
     """The variables map that a run begins with: the program's, overridden by the request's.
 
-    `buckets` are the names that the settings know, `unknown_secrets` those of the program's that they do not:
-    a stage would fail for want of one, and so would its rollback. Raises RequestError with everything that is
+    `unknown_buckets` and `unknown_secrets` are those of the program's that the settings do not know: a stage would
+    fail for want of one, and so would its rollback. Raises RequestError with everything that is
     wrong: names the program does not take, values that are missing, no JSON, or against their schema, buckets
     and secrets nobody knows.
     """
@@ -40,11 +41,10 @@ def check_request(
             problems.append(f"it needs the variable '{name}' (on the command line: --var {name}=VALUE)")
         elif schema and not problems:
             problems += against_schema(name, values[name], schema)
-    for bucket in named_buckets(program):
-        if bucket not in buckets:
-            problems.append(
-                f"no setting says where the bucket '{bucket}' is; name it in clew.toml, or with --bucket {bucket}=URL"
-            )
+    for bucket in unknown_buckets:
+        problems.append(
+            f"no setting says where the bucket '{bucket}' is; name it in clew.toml, or with --bucket {bucket}=URL"
+        )
     for secret in unknown_secrets:
         problems.append(
             f"no setting says where the secret '{secret}' is; name it in clew.toml, under [secrets], "
@@ -79,6 +79,11 @@ def against_schema(name: str, value: Json, schema: Json, *, what: str = "variabl
         return [f"the {what} '{name}': {error.message}" for error in found]
     except jsonschema_rs.ValidationError as error:
         return [f"the schema of the {what} '{name}' can't be used: {error.message}"]
+
+
+def unknown_buckets(program: Program, known: Container[str]) -> list[str]:
+    """The buckets that the program names outright and the settings do not know."""
+    return [name for name in named_buckets(program) if name not in known]
 
 
 def named_buckets(program: Program) -> list[str]:

@@ -19,7 +19,7 @@ from clew.buckets.confining import copied_folder
 from clew.commands.doubles import led
 from clew.core.program.model import Json, Program
 from clew.core.program.variables import TemplateError, render
-from clew.operations.requests import RequestError, check_request
+from clew.operations.requests import RequestError, check_request, unknown_buckets
 from clew.ports import Answer, AttemptReport, AttemptRequest, Doubles, Executor, SecretSource, WorkItem
 from clew.rehearsing.copying import Copies, copy_again
 from clew.rehearsing.declared import Declared, Double, Server
@@ -206,7 +206,8 @@ def doubled_values(ground: Groundwork, doubles: Doubles, names: Mapping[str, Jso
     values = request_values(ground.program, ground.declared, ground.given, names)
     mentions = ground.declared.mentions
     doubled = {name: in_scratch(value, doubles, ground.folder, mentions) for name, value in values.items()}
-    return check_request(ground.program, doubled, ground.copies.buckets)
+    unknown = unknown_buckets(ground.program, ground.copies.buckets)
+    return check_request(ground.program, doubled, unknown_buckets=unknown)
 
 
 def _environment(declared: Declared, names: Mapping[str, Json]) -> dict[str, str]:
