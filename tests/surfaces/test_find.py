@@ -135,3 +135,30 @@ def test_a_variable_that_the_program_does_not_take_is_a_wrong_call(person: Perso
     """As for `run` and `plan`."""
     told = person.clew("find", "program.yaml", "--var", "yaer=1999", code=2)
     assert "tides takes no variable 'yaer'" in told.err
+
+
+def test_a_run_shows_afterwards_on_what_its_choice_rests(person: Person) -> None:
+    """What was listed when the stage began, how much there was, and why this one was chosen."""
+    person.write(
+        "choosing.yaml",
+        r"""
+name: choosing
+stages:
+  - name: Take
+    dependencies:
+      newest: {bucket: tides, prefix: [{match: in/north}, {match: 'day_(?P<day>\d+)', type: regex, multiple: max}]}
+    execute: {command: publish_file, params: ["tides/out", "{newest.day}"]}
+    rollback: {command: delete_file, params: ["tides/out"]}
+  - name: Doubt
+    after: [Take]
+    dependencies: {any: {bucket: tides, prefix: [{match: in/north}, {match: day, type: regex}]}}
+    execute: {command: wait, params: [1 second]}
+""",
+    )
+    run = person.run("choosing.yaml", "--bucket", "tides=file:data", code=3)["run_id"]
+    evidence = person.clew("show", run, "Take", "--format", "json").document["evidence"]["newest"]
+    assert (evidence["matched"], evidence["why"]) == (2, "the greatest of 2 that match")
+    shown = person.clew("show", run, "Take").out
+    assert "newest" in shown and "in/north/day_… (2)" in shown and "the greatest of 2 that match" in shown
+    doubt = person.clew("show", run, "Doubt", "--format", "json").document["evidence"]["any"]
+    assert doubt["candidates"] == ["in/north/day_10.csv", "in/north/day_9.csv"]

@@ -57,7 +57,8 @@ class FolderEvents:
         if not listing.bucket_url.startswith("file:") or listing in self._folders:
             return
         folder = self._watch(listing, told)
-        if folder and _changed_at(folder) >= since - MARGIN_MILLISECONDS:
+        is_its_own = folder == os.path.normpath(_path_of(listing))
+        if is_its_own and _changed_at(folder) >= since - MARGIN_MILLISECONDS:
             told()
 
     def leave(self, listing: ListingName) -> None:
@@ -74,8 +75,7 @@ class FolderEvents:
     def _watch(self, listing: ListingName, told: Told) -> str:
         """Watch the listing's folder, or the nearest above it that there is; which one that is. Empty if none can be
         watched."""
-        root = folder_of(listing.bucket_url)
-        folder = _nearest(os.path.join(root, listing.folder), root)
+        folder = _nearest(_path_of(listing), folder_of(listing.bucket_url))
         if folder and folder not in self._watched:
             try:
                 self._watched[folder] = _Watched(self._inotify.add_watch(folder, _MASK))
@@ -107,15 +107,18 @@ class FolderEvents:
         if watched is None:
             return
         for listing, told in list(watched.listings.items()):
-            root = folder_of(listing.bucket_url)
-            wanted = os.path.join(root, listing.folder)
-            if is_gone or _nearest(wanted, root) != folder:
+            wanted = _path_of(listing)
+            if is_gone or _nearest(wanted, folder_of(listing.bucket_url)) != folder:
                 # A folder on the way has come to be, or is gone.
                 self.leave(listing)
                 self._watch(listing, told)
                 told()
             elif os.path.normpath(wanted) == folder:
                 told()
+
+
+def _path_of(listing: ListingName) -> str:
+    return os.path.join(folder_of(listing.bucket_url), listing.folder)
 
 
 def _is_news(event: Event, folder: str) -> bool:

@@ -221,6 +221,7 @@ def _show_stage(history: History, name: str, settings: Settings, format_: str, o
     )
     _print_values("VARIABLES BEFORE IT", document["map"], output)
     _print_values("INPUTS", document["inputs"], output)
+    _print_evidence(document["evidence"], output)
     _print_items(document["items"] or [], output)
     _print_attempts(document, output)
     given = {
@@ -247,6 +248,25 @@ def _show_stage(history: History, name: str, settings: Settings, format_: str, o
         output.talk(f"next: `clew show {run} {_quoted(f'{name}[0]')}` shows one of its items")
     else:
         output.talk(f"next: `clew logs {run} --stage {_quoted(name)}` prints all that it wrote")
+
+
+def _print_evidence(evidence: Mapping[str, Json], output: Output) -> None:
+    """What was listed for each dependency, and why this match was chosen."""
+    rows = [
+        (
+            escaped(name),
+            escaped(", ".join(_listing(one) for one in found.get("listings", ()))),
+            escaped(found["why"]),
+        )
+        for name, found in evidence.items()
+    ]
+    if rows:
+        output.data()
+        output.table(("DEPENDENCY", "LISTED", "CHOSEN"), rows, cut=1)
+
+
+def _listing(listed: Mapping[str, Json]) -> str:
+    return f"{listed['folder']}{listed['start']}… ({listed['count']})"
 
 
 def _print_items(items: list[Mapping[str, Json]], output: Output) -> None:

@@ -12,10 +12,12 @@ from clew.core.program.variables import TemplateError, render
 from clew.core.running.entries import (
     AttemptEnded,
     AttemptStarted,
+    DependenciesFound,
     Entry,
     ItemsMade,
     RollbackEnded,
     RollbackStarted,
+    StageFailed,
     ValidationEnded,
 )
 from clew.core.running.stage_state import StageState
@@ -75,6 +77,7 @@ def stage_document(history: History, name: str) -> Document:
         "items": [_item(item) for item in unit.items or ()] if unit.is_for_each else None,
         "map": map_documents(written),
         "inputs": map_documents(one for one in written if one.name in inputs or one.name in reads),
+        "evidence": _evidence(history, entries),
         "code": dict(unit.whole.code),
         "attempts": [
             _attempt(entry, entries, history) for entry in entries if type(entry.body) is AttemptStarted
@@ -97,6 +100,13 @@ def stage_document(history: History, name: str) -> Document:
             _rollback(entry, entries, history) for entry in entries if type(entry.body) is RollbackStarted
         ],
     }
+
+
+def _evidence(history: History, entries: Iterable[Entry]) -> Document:
+    """On what each match of the stage's dependencies rests, or why there was none, as the last look that came to an
+    end has it: what was listed, how many matched, and why this one was chosen."""
+    ended = [entry.seq for entry in entries if isinstance(entry.body, DependenciesFound | StageFailed)]
+    return dict(history.values.get(ended[-1], {}).get("evidence", {})) if ended else {}
 
 
 def _begun(history: History, unit: StageState, entries: Iterable[Entry]) -> int:
