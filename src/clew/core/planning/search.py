@@ -290,15 +290,31 @@ class _Walk:
             return self._wrong_kind(folder, segment)
         if self.nearest.seen and not segment.start:
             return _none_of(str(self.nearest.seen), folder, segment)
-        while True:
-            page = yield List(self.bucket, folder)
+        existing = yield from self._deepest_existing(folder)
+        if existing is None:
+            return "the bucket is empty"
+        found, page = existing
+        if found != folder:
+            name = folder[len(found) :].partition("/")[0]
+            segment = Segment(name, name)
+        count = f"{len(page.entries)}{' or more' if page.has_more else ''}"
+        return _none_of(count, found, segment)
+
+    def _deepest_existing(self, folder: str) -> Generator[List, Page, tuple[str, Page] | None]:
+        """The folder, or the deepest above it in which anything lies, and the first page of that. Most often it is
+        the folder itself; else they are halved, so that a long path costs few listings."""
+        parts = folder.split("/")[:-1]
+        folders = ["".join(f"{part}/" for part in parts[:depth]) for depth in range(len(parts) + 1)]
+        found, low, high = None, 0, len(folders)
+        middle = high - 1
+        while low < high:
+            page = yield List(self.bucket, folders[middle])
             if page.entries:
-                count = f"{len(page.entries)}{' or more' if page.has_more else ''}"
-                return _none_of(count, folder, segment)
-            if not folder:
-                return "the bucket is empty"
-            parent, _, name = folder.removesuffix("/").rpartition("/")
-            folder, segment = f"{parent}/" if parent else "", Segment(name, name)
+                found, low = (folders[middle], page), middle + 1
+            else:
+                high = middle
+            middle = (low + high) // 2
+        return found
 
     def _nearest_segment(self) -> Segment:
         assert self.nearest.segment is not None, "a search that found nothing has listed something"
