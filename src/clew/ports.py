@@ -145,6 +145,19 @@ class FoundObject(msgspec.Struct, frozen=True):
     etag: str = ""
 
 
+class SourceRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where the code is that the commands run, as the program states it, templates not filled in: a folder of a
+    `bucket`, or of a `commit` of a `git` repository. `digest` is the tree's that was pinned by the stage's first
+    attempt: no other is run. `cache`: a folder of what was fetched before; empty for none."""
+
+    bucket: str = ""
+    git: str = ""
+    commit: str = ""
+    folder: str = ""
+    digest: str = ""
+    cache: str = ""
+
+
 class SecretSource(msgspec.Struct, frozen=True):
     """Where a secret's value is found: `kind` is `environment` or `file`, `name` the variable or the path."""
 
@@ -185,8 +198,9 @@ class Doubles(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class AttemptRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that an attempt, a rollback or a test of conditions needs to know.
 
-    `work` is `execute`, `rollback` or `test`. `scope` holds the values of the names that `items` and
-    `environment` refer to, with those that a rollback or test is told (`outcome`, `attempts`, the outputs).
+    `work` is `execute`, `rollback`, `test`, or `fetch`, which finds out what its `source` is now. `scope` holds the
+    values of the names that `items`, `source` and `environment` refer to, with those that a rollback or test is told
+    (`outcome`, `attempts`, the outputs).
     """
 
     attempt_id: str
@@ -211,6 +225,8 @@ class AttemptRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The file that takes standard output and error; empty for none."""
     log_size_max: int = 16 * 1024 * 1024
     output_size_max: int = 16 * 1024 * 1024
+    source: SourceRequest | None = None
+    """Code that is fetched into the attempt's work folder, and in which its commands then run."""
     found: tuple[FoundObject, ...] = ()
     """What the attempt's stage has found: it begins only while all of it is as it was then."""
     kept: Sequence[Mapping[str, Json]] = ()
