@@ -29,14 +29,15 @@ class Secret(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`store`: path of the SQLite file. `payloads`: URL of the bucket that takes large payloads. `folder`: the
-    folder that relative `file:` URLs of buckets are in, that of the settings file."""
+    """`store`: path of the SQLite file. `payloads`: URL of the bucket that takes large payloads. `sources`: folder in
+    which the code that stages have fetched is kept, so that it need not be fetched again; empty for none."""
 
     store: str
     logs: str
     payloads: str
     buckets: Mapping[str, str] = {}
     secrets: Mapping[str, Secret] = {}
+    sources: str = ""
     workers_max: int = 0
     """Attempts that run side by side on this machine; 0 for four a core."""
 
@@ -73,6 +74,7 @@ def read_settings(
         payloads=_bucket_url(said["payloads"], base) if "payloads" in said else f"file:{beside}/payloads",
         buckets={**named, **given},
         secrets=_secrets(said.get("secrets", {}), path),
+        sources=os.path.join(beside, "sources"),
         workers_max=said.get("workers", 0),
     )
 

@@ -201,7 +201,7 @@ def test_what_is_a_path_stays_within(path: str) -> None:
         check_path(path)
     except SourceError:
         return
-    assert os.path.normpath(os.path.join("/root", path)) == f"/root/{path}"
+    assert os.path.normpath(os.path.join("/top", path)) == f"/top/{path}"
 
 
 def test_a_name_is_a_file_or_a_folder(fetching: Fetching) -> None:

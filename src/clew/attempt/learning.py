@@ -31,6 +31,7 @@ LEARNED = (
     "clew.conditions.sql",
     "clew.conditions.testing",
     "clew.core.planning.patterns",
+    "clew.sources.fetching",
     "jsonschema_rs",
     "re2",
     "shutil",

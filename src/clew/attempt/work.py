@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -16,13 +17,26 @@ from clew.buckets import open_bucket
 from clew.commands.interface import CommandContext, CommandError, CommandResult
 from clew.commands.performing import find, perform, perform_prepared
 from clew.core.program.model import Json
+from clew.core.running import statuses
 from clew.core.running.json_values import NotJson, to_json
 from clew.core.running.outputs import STDOUT, OutputMissing, outputs_of
-from clew.ports import AttemptError, AttemptReport, AttemptRequest, Bucket, Doubles, Finding, WorkItem
+from clew.ports import (
+    AttemptError,
+    AttemptReport,
+    AttemptRequest,
+    Bucket,
+    Doubles,
+    Finding,
+    SourceRequest,
+    WorkItem,
+)
 from clew.trust.secrets import fill, find_references
 
 if TYPE_CHECKING:
     from clew.commands.doubles import DoubledCommands
+
+SOURCE = "source"
+"""The folder in the work folder in which fetched code lies, and is run: apart from what the commands put beside it."""
 
 WAITS_FOR_A_PROCESS = frozenset({"shell"})
 """The commands whose own processes answer a request to end."""
@@ -34,6 +48,10 @@ def carry_out(request: AttemptRequest, prepared: Prepared, ending: Ending) -> At
         sys.dont_write_bytecode = True  # a rehearsal leaves nothing beside the program
     work = _Work(request, prepared, ending)
     try:
+        if request.source is not None:
+            refused = work.fetch(request.source)
+            if refused is not None:
+                return refused
         if request.work == "test":
             return AttemptReport(outcome="completed", findings=work.test())
         return work.perform()
@@ -50,6 +68,7 @@ class _Work:
         self._scope = dict(request.scope)
         self._items = _with_secrets(request.items, prepared.secrets, self._scope)
         self._bucket_environment = prepared.bucket_environment
+        self._prepared = prepared
         self._context = self._context_of(prepared)
 
     def _context_of(self, prepared: Prepared) -> CommandContext:
@@ -86,6 +105,28 @@ class _Work:
             except NoDouble as error:
                 raise CommandError("no_double", str(error)) from error
         return open_bucket(name_or_url, buckets, self._bucket_environment)
+
+    def fetch(self, source: SourceRequest) -> AttemptReport | None:
+        """Have the code, and be where it is; or what to say of an attempt that ends here."""
+        from clew.sources.fetching import NotFetched, Places, fetch  # most stages have no source
+
+        folder = self._prepared.work_folder
+        places = Places(
+            target=os.path.join(folder, SOURCE),
+            scratch=os.path.join(folder, "git"),
+            base=self._request.folder,
+            is_confined=self._request.doubles is not None,
+        )
+        try:
+            fetched = fetch(source, self._scope, self._bucket, places, self._prepared.environment)
+        except NotFetched as error:
+            outcome = statuses.FAILED if error.is_final else statuses.NOT_BEGUN
+            return AttemptReport(outcome=outcome, error=AttemptError(error.kind, str(error)))
+        if self._request.work == "fetch":
+            return AttemptReport(outcome=statuses.COMPLETED, result=fetched._asdict())
+        os.chdir(places.target)
+        sys.path.insert(0, places.target)
+        return None
 
     def perform(self) -> AttemptReport:
         if self._request.found:

@@ -42,7 +42,8 @@ def become_worker(
     try:
         _be_a_process_of_its_own(supervisor)
         _keep_only(log_writer, result_writer)
-        _enter(prepared, request.folder)
+        # Code with a source of its own is found there, and not where the program lies.
+        _enter(prepared, "" if request.source is not None else request.folder)
         known = frozenset(sys.modules)
         report = carry_out(request, prepared, Ending())
         _wind_up(prepared.work_folder)

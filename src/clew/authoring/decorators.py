@@ -169,6 +169,7 @@ def stage(
     timeout: str | None = None,
     delay: str | Mapping[str, Any] | None = None,
     rollback: Rollbacks = None,
+    source: Any = None,
     executor: str = "local",
 ) -> Callable[[Callable[P, R]], StageFunction[P, R]]: ...
 
@@ -187,6 +188,7 @@ def stage(
     timeout: str | None = None,
     delay: str | Mapping[str, Any] | None = None,
     rollback: Rollbacks = None,
+    source: Any = None,
     executor: str = "local",
 ) -> Any:
     """Make a function a stage of a program.
@@ -197,12 +199,13 @@ def stage(
     `for_each`: a `{reference}` to a list, or a list; the function is called for each of its values, which it
     may take as `item`, and its place as `index`. `retry`: a mapping as in a file, or the number of attempts.
     `timeout`: of one attempt, as people write it. `rollback="none"` says that it leaves nothing to undo,
-    `"impossible"` that it is a point of no return; a mapping says what a file's can.
+    `"impossible"` that it is a point of no return; a mapping says what a file's can. `source` is for stages whose
+    code is fetched; that of a function is here already, so that saying one is a mistake.
     """
     said = {
         "name": name, "outputs": outputs, "after": after, "when": when, "dependencies": dependencies,
         "for_each": for_each, "max_parallel": max_parallel, "retry": retry, "timeout": timeout, "delay": delay,
-        "rollback": rollback, "executor": executor,
+        "rollback": rollback, "source": source, "executor": executor,
     }  # fmt: skip
 
     def make(function: Function) -> StageFunction[Any, Any]:

@@ -26,6 +26,10 @@ def stage_model(function: StageFunction[..., Any], produced: frozenset[str], fou
     a file is read as one's is, and its mistakes go to `found`."""
     said, path = function.said, ("stages", function.name)
     given = function.names_given
+    if said.get("source") is not None:
+        what = "the stage is a function of this process, whose code is here already"
+        hint = "leave it out, or have the function named by a stage of a file, which fetches its code"
+        found.problem((*path, "source"), what, hint)
     parameters = parameters_of(function.function, produced | given)
     stage = Stage(
         name=function.name,

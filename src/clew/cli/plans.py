@@ -54,6 +54,8 @@ def _print_stage(stage: Mapping[str, Json], output: Output) -> None:
     if stage["for_each"] is not None:
         most = "" if stage["max_parallel"] is None else f", at most {stage['max_parallel']} at the same time"
         output.data(f"    for each   {escaped(shortened(_short(stage['for_each']), PARAMS_SIZE_MAX))}{most}")
+    if stage["source"] is not None:
+        output.data(f"    code from  {escaped(_source(stage['source']))}")
     for command in stage["execute"]:
         output.data(f"    runs       {_work(command, 'command')}")
     if stage["outputs"]:
@@ -76,6 +78,13 @@ def _print_dependency(dependency: Mapping[str, Json], output: Output) -> None:
     if dependency["now"] is not None:
         for number, line in enumerate(match_lines(dependency["now"])):
             output.data(f"    {'         ' if number else 'now      '}  {line}")
+
+
+def _source(source: Mapping[str, Json]) -> str:
+    folder = f"{source['folder']} of " if "folder" in source else ""
+    if "git" in source:
+        return f"{folder}commit {source['commit'][:12]} of {source['git']}"
+    return f"{folder}{source['bucket']}"
 
 
 def _print_rollback(stage: Mapping[str, Json], output: Output) -> None:

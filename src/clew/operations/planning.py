@@ -12,6 +12,7 @@ from clew.core.program.model import AnyDependency, Command, Condition, InputDepe
 from clew.core.program.params import by_name, kind_of, signature_of
 from clew.core.program.problems import written
 from clew.core.program.signatures import EXPRESSION, LITERAL, SQL, TEXT, Signatures
+from clew.core.program.stage_templates import source_templates
 from clew.core.program.templates import Reference, TemplateError, pieces_of
 from clew.core.program.variables import render
 from clew.core.running.sealed_program import SealedProgram, SealedStage
@@ -86,6 +87,7 @@ def _stage(stage: SealedStage, sealed: SealedProgram, fill: _Filling) -> dict[st
         "dependencies": [fill.dependency(one) for one in model.dependencies],
         "for_each": fill.value(model.for_each),
         "max_parallel": model.max_parallel,
+        "source": {key: fill.text(text) for key, text in source_templates(model.source) if text} or None,
         "execute": [fill.command(one) for one in model.execute],
         "outputs": [output.name for output in model.outputs],
         "validate": [fill.condition(one) for one in model.validate],

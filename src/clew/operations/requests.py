@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from clew.core.program.model import Command, Json, Program
+from clew.core.program.model import Command, FolderSource, Json, Program
 from clew.core.program.problems import nearest
+from clew.core.program.sources import split_folder
 from clew.core.running.json_values import NotJson, to_json
 from clew.core.running.rollback import residue_of
 from clew.core.running.stage_state import StageState
@@ -92,6 +93,8 @@ def named_buckets(program: Program) -> list[str]:
     for stage in program.stages:
         places: list[Json] = [dependency.bucket for dependency in stage.file_dependencies]
         places += _buckets_in(stage.rollback.restore)
+        if isinstance(stage.source, FolderSource):
+            places.append(split_folder(stage.source.bucket)[0])
         for command in (*stage.execute, *stage.rollback.commands):
             places += _buckets_of(command, BUCKET_PARAMS.get(command.name, ()))
         for condition in (*stage.validate, *program.validate):

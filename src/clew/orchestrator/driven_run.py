@@ -44,6 +44,8 @@ class DrivenRun:
         "epoch",
         "error",
         "facts",
+        "fetch_tries",
+        "fetched",
         "head",
         "is_ready",
         "items",
@@ -92,6 +94,10 @@ class DrivenRun:
         """How the last attempt left these objects, as far as anybody knows."""
         self.keep_tries: dict[str, tuple[int, int]] = {}
         """How often in vain a bucket was asked to give them, and when it is asked again."""
+        self.fetched: dict[str, Mapping[str, Json]] = {}
+        """What the source of each stage is, of which no attempt has been ordered yet: its digest, files and size."""
+        self.fetch_tries: dict[str, tuple[int, int]] = {}
+        """How often that could not be found out, and when it is tried again."""
         self.facts: list[Any] = []
         """What came in since the last turn."""
         self.is_ready = False
@@ -217,7 +223,8 @@ class DrivenRun:
                 self.values.pop(name, None)
                 if stage.found:
                     self.supplied.pop(name, None)
-            self.items.pop(stage.name, None)
+            for of_stage in (self.items, self.fetched, self.fetch_tries):
+                of_stage.pop(stage.name, None)
             self.rounds.pop(stage.sealed.block, None)
             for unit in {stage.name: stage, **{item.name: item for item in stage.units}}.values():
                 for known in (self.outputs, self.kept, self.left, self.rounds, self.keep_tries):

@@ -51,15 +51,25 @@ class Kept(NamedTuple):
     pass_number: int
 
 
+class Fetched(NamedTuple):
+    """What the stage's source is now was found out, or not, as the report says. `now` is the stage's."""
+
+    stage: str
+    report: AttemptReport
+    now: int
+    pass_number: int
+
+
 class Tested(NamedTuple):
     """A round of tests came back. `key`: the stage's name, or the block's index. `attempt`: what was tested, of a block
-    the run's pass."""
+    the run's pass. `why_not_begun`: the kind of the error for want of which nothing was tested."""
 
     key: str | int
     attempt: int
     number: int
     findings: tuple[Finding, ...]
     error: str
+    why_not_begun: str = ""
 
 
 class Instructed(NamedTuple):
@@ -73,4 +83,4 @@ class Expired(NamedTuple):
     """The run has been driven for as long as it may be."""
 
 
-Fact = AttemptReported | RollbackReported | Searched | Kept | Tested | Instructed | Expired
+Fact = AttemptReported | RollbackReported | Searched | Kept | Fetched | Tested | Instructed | Expired

@@ -13,6 +13,7 @@ from clew.core.running.entries import (
     ObjectsKept,
     ReportRefused,
     RunExpired,
+    RunHeld,
     StageFailed,
     StageWaiting,
 )
@@ -25,6 +26,7 @@ from clew.orchestrator.facts import (
     AttemptReported,
     Expired,
     Fact,
+    Fetched,
     Instructed,
     Kept,
     RollbackReported,
@@ -32,7 +34,7 @@ from clew.orchestrator.facts import (
     Tested,
 )
 from clew.orchestrator.payloads import PayloadKeeper, report_payload
-from clew.orchestrator.validating import Validator
+from clew.orchestrator.validating import CODE_REASONS, Validator
 from clew.orchestrator.waiting import Waiting, unsettled_among
 from clew.ports import AttemptReport, Chance
 
@@ -85,6 +87,8 @@ class Gatherer:
             run.left[fact.stage] = fact.left
             said = {**(said or {}), "left": fact.left}
         run.write(body, at=at, block=stage.sealed.block, payload=self._payloads.keep(run, said))
+        if body.becomes == statuses.STARTED:
+            self._hold_for_code(run, stage, report, at)
         if body.becomes == statuses.COMPLETED and stage.parent is None:
             run.values.update(report.outputs)
         if body.becomes != statuses.VALIDATING and run.rounds:
@@ -104,6 +108,14 @@ class Gatherer:
         )
         payload = self._payloads.keep(run, report_payload(fact.report))
         run.write(body, at=at, block=stage.sealed.block, payload=payload)
+        self._hold_for_code(run, stage, fact.report, at)
+
+    def _hold_for_code(self, run: DrivenRun, stage: StageState, report: AttemptReport, at: int) -> None:
+        """Code that differs from what the first attempt was to run, or is gone, holds the run."""
+        if report.outcome != statuses.NOT_BEGUN or report.error is None or run.state.held:
+            return
+        if report.error.kind in CODE_REASONS:
+            run.write(RunHeld(report.error.kind, stage.name), at=at, block=stage.sealed.block)
 
     def _refuse_report(
         self, run: DrivenRun, fact: AttemptReported | RollbackReported, at: int, known: str | None
@@ -180,12 +192,34 @@ class Gatherer:
         else:
             self._fail(run, fact.stage, "restore", fact.error, at)
 
+    def _fetched(self, run: DrivenRun, fact: Fetched, at: int) -> None:
+        run.asked.discard(("fetch", fact.stage))
+        stage = run.state.stages[fact.stage]
+        if self._is_of_before(run, stage, fact) or stage.is_pinned or stage.status in _FINISHED:
+            return
+        if self._is_over(run):
+            return
+        report = fact.report
+        message = "" if report.error is None else report.error.message
+        tries, _ = run.fetch_tries.pop(fact.stage, NO_TRIES)
+        if report.outcome == statuses.COMPLETED:
+            run.fetched[fact.stage] = report.result
+        elif report.outcome == statuses.FAILED:
+            self._fail(run, fact.stage, "source", message, at)
+        else:
+            again = at + retry_delay_milliseconds(BUCKET_ERRORS, tries + 1, self._chance.permille())
+            run.fetch_tries[fact.stage] = tries + 1, again
+            if stage.status != statuses.STARTED:  # else its items have been made
+                body = StageWaiting(fact.stage, stage.looks + 1, again, fact.now)
+                payload = self._payloads.keep(run, {"error": message})
+                run.write(body, at=at, block=stage.sealed.block, payload=payload)
+
     def _fail(self, run: DrivenRun, name: str, kind: str, message: str, at: int, **said: Any) -> None:
         """The stage fails for good before it has begun."""
         payload = self._payloads.keep(run, {"error": {"kind": kind, "message": message}, **said})
         run.write(StageFailed(name, kind), at=at, block=run.state.units[name].sealed.block, payload=payload)
 
-    def _is_of_before(self, run: DrivenRun, stage: StageState, fact: Searched | Kept) -> bool:
+    def _is_of_before(self, run: DrivenRun, stage: StageState, fact: Searched | Kept | Fetched) -> bool:
         """It was asked in another pass; or before the stage began again, at another `now`."""
         return fact.pass_number != run.state.pass_number or fact.now != (stage.now_at or fact.now)
 
@@ -236,6 +270,7 @@ _TAKE: dict[type, Callable[[Gatherer, DrivenRun, Any, int], None]] = {
     RollbackReported: Gatherer._rollback_reported,
     Searched: Gatherer._searched,
     Kept: Gatherer._kept,
+    Fetched: Gatherer._fetched,
     Tested: Gatherer._tested,
     Instructed: Gatherer._instructed,
     Expired: Gatherer._expired,

@@ -26,7 +26,7 @@ from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import NO_TRIES, DrivenRun, defaults_of
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.performing import Notice, Performer
-from clew.orchestrator.requests import NoItems, items_of
+from clew.orchestrator.requests import SOURCE, NoItems, items_of
 from clew.orchestrator.validating import Validator
 from clew.orchestrator.waiting import Waiting
 from clew.ports import Tasks
@@ -130,6 +130,8 @@ class Orderer:
         if self.is_draining:
             return
         stage = run.state.stages[action.stage]
+        if self._lacks_source(run, stage, at):
+            return
         now = stage.now_at or at
         try:
             count = len(items_of(run, stage, now=now))
@@ -150,6 +152,8 @@ class Orderer:
     def _keep_objects(self, run: DrivenRun, action: actions.KeepObjects, at: int) -> None:
         key = ("keep", action.stage)
         _, again_at = run.keep_tries.get(action.stage, NO_TRIES)
+        if self._lacks_source(run, run.state.units[action.stage].whole, at):
+            return
         if self.is_draining or self._is_early(run, key, again_at, at) or key in run.asked:
             return
         run.asked.add(key)
@@ -165,17 +169,35 @@ class Orderer:
         if self.is_draining or self._is_early(run, ("start", action.stage), action.not_before, at):
             return
         stage = run.state.units[action.stage]
+        if self._lacks_source(run, stage.whole, at):
+            return
         if stage.whole.is_pinned and self._is_held_by_code(run, stage, "attempt", at):
             return
         self._start(run, stage, at)
+
+    def _lacks_source(self, run: DrivenRun, stage: StageState, at: int) -> bool:
+        """Whether it is yet to be found out what code the stage's first attempt is to run. That is fetched then, and
+        known before the attempt is ordered: whatever becomes of that, no other code is run after it."""
+        if stage.sealed.stage.source is None or stage.is_pinned or stage.name in run.fetched:
+            return False
+        key = ("fetch", stage.name)
+        tries, again_at = run.fetch_tries.get(stage.name, NO_TRIES)
+        if not (self.is_draining or self._is_early(run, key, again_at, at) or key in run.asked):
+            run.asked.add(key)
+            self._performer.fetch(run, stage, at, tries + 1, self._notice)
+        return True
 
     def _start(self, run: DrivenRun, stage: StageState, at: int, *, reexecution: bool = False) -> None:
         """Order the next attempt."""
         written = run.state.written
         inputs = {read: written[read] for read in stage.sealed.reads if read in written} if written else {}
         code = {} if stage.whole.is_pinned else self._performer.code_of(run, stage)
+        fetched = None if stage.whole.is_pinned else run.fetched.get(stage.whole.name)
+        if fetched is not None:
+            code = {**code, SOURCE: fetched["digest"]}
         body = AttemptStarted(stage.name, stage.attempts + 1, reexecution, inputs, code)
-        run.write(body, at=at, block=stage.sealed.block)
+        payload = self._payloads.keep(run, {SOURCE: dict(fetched)} if fetched is not None else None)
+        run.write(body, at=at, block=stage.sealed.block, payload=payload)
         run.outbox.append(body)
 
     def _validate_stage(self, run: DrivenRun, action: actions.ValidateStage, at: int) -> None:
@@ -204,7 +226,7 @@ class Orderer:
         stage = run.state.stages[action.stage]
         self._waiting.forget(run, action.stage)
         for unit in (stage, *stage.units):
-            for work in ("start", "search", "validate", "keep"):
+            for work in ("start", "search", "validate", "keep", "fetch"):
                 timer = run.timers.pop((work, unit.name), None)
                 if timer is not None:
                     timer.cancel()

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from clew.core.program import expressions
 from clew.core.program.model import Condition, Stage
 from clew.core.program.variables import TemplateError
+from clew.core.running import statuses
 from clew.core.running.actions import EndAttempt
 from clew.core.running.entries import AttemptStarted, RollbackStarted
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import DrivenRun
-from clew.orchestrator.facts import AttemptReported, Fact, Kept, RollbackReported, Searched, Tested
+from clew.orchestrator.facts import AttemptReported, Fact, Fetched, Kept, RollbackReported, Searched, Tested
 from clew.orchestrator.requests import (
     StageWork,
     Surroundings,
     block_scope,
     block_test_request,
     execute_request,
+    fetch_request,
     restored_places,
     rollback_request,
     scope_of,
@@ -28,6 +30,7 @@ from clew.orchestrator.requests import (
 )
 from clew.orchestrator.waiting import SearchRounds
 from clew.ports import (
+    AttemptError,
     AttemptReport,
     AttemptRequest,
     BucketError,
@@ -179,6 +182,17 @@ class Performer:
 
     # ---- what the code is ----
 
+    def fetch(self, run: DrivenRun, stage: StageState, at: int, number: int, notice: Notice) -> None:
+        """Find out what the stage's source is, where the stage runs; the answer comes as a fact."""
+        now, name, pass_number = stage.now_at or at, stage.name, run.state.pass_number
+        work = self._works_of(run.state.program)[name]
+        request = fetch_request(run, stage, work, self._around, now=now, number=number)
+
+        def ended(report: AttemptReport) -> None:
+            notice(run, Fetched(name, report, now, pass_number))
+
+        self._executors[request.executor].submit(request, ended)
+
     def code_of(self, run: DrivenRun, stage: StageState) -> dict[str, str]:
         """The digests of the functions that the stage runs, by what they are for."""
         return self._code_of(stage.sealed.stage, run.origin.folder)
@@ -204,7 +218,7 @@ class Performer:
         return self._test_pure(condition, scope)
 
     def test(
-        self, run: DrivenRun, stage: StageState | None, key: str | int, conditions: Iterable[Condition], number: int,
+        self, run: DrivenRun, stage: StageState | None, key: str | int, conditions: Sequence[Condition], number: int,
         notice: Notice,
     ) -> None:  # fmt: skip
         """Have a round of conditions tested where the stage runs."""
@@ -217,8 +231,9 @@ class Performer:
             attempt = stage.attempts
 
         def ended(report: AttemptReport) -> None:
-            error = "" if report.error is None else report.error.message
-            notice(run, Tested(key, attempt, number, report.findings, error))
+            error = report.error or AttemptError("", "")
+            why_not_begun = error.kind if report.outcome == statuses.NOT_BEGUN else ""
+            notice(run, Tested(key, attempt, number, report.findings, error.message, why_not_begun))
 
         self._executors[request.executor].submit(request, ended)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from hashlib import sha256
@@ -10,14 +10,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from clew.core.program.model import ITEM_COUNT_MAX, Command, Condition, Program, Stage
+from clew.core.program.model import ITEM_COUNT_MAX, AnySource, Command, Condition, GitSource, Program, Stage
 from clew.core.program.variables import ITEM_NAMES, TemplateError, render
 from clew.core.running import statuses
 from clew.core.running.stage_state import StageState
 from clew.core.running.state import RunState
 from clew.core.sealing.canonical import KEY_TAG, ROLLBACK_KEY_TAG
 from clew.orchestrator.driven_run import DrivenRun
-from clew.ports import AttemptRequest, FoundObject, OutputItem, SecretSource, WorkItem
+from clew.ports import AttemptRequest, FoundObject, OutputItem, SecretSource, SourceRequest, WorkItem
 
 Json = Any
 
@@ -27,13 +27,21 @@ KEY_LENGTH = 40
 RESTORE = "restore_files"
 """The command that puts kept objects back, after the rollback's own."""
 
+SOURCE = "source"
+"""Under which the digest of a stage's fetched code stands beside those of its functions."""
+
+_WITHOUT_CODE = frozenset(
+    {"copy_file", "delete_file", "http", "publish_file", RESTORE, "sql", "wait", "file_exists"}
+)
+"""The commands and conditions that run no code of the stage's: a rollback of these alone needs none."""
+
 
 class Surroundings:
     """What every attempt of this orchestrator is told of the machine: where buckets and secrets are, where
-    copies of objects and logs go. `log_path` names the file of an attempt's log, by run, stage and attempt; empty
-    for none."""
+    copies of objects, fetched code and logs go. `log_path` names the file of an attempt's log, by run, stage and
+    attempt; empty for none."""
 
-    __slots__ = ("buckets", "kept_bucket", "log_path", "secrets")
+    __slots__ = ("buckets", "kept_bucket", "log_path", "secrets", "source_cache")
 
     def __init__(
         self,
@@ -42,18 +50,21 @@ class Surroundings:
         secrets: Mapping[str, SecretSource],
         log_path: Callable[[str, str, str], str],
         kept_bucket: str = "",
+        source_cache: str = "",
     ) -> None:
         self.buckets, self.secrets, self.log_path = buckets, secrets, log_path
         self.kept_bucket = kept_bucket
+        self.source_cache = source_cache
 
 
 class StageWork:
     """The parts of a stage's requests that never change: made once a program version and stage."""
 
-    __slots__ = ("execute", "rollback")
+    __slots__ = ("execute", "fetch", "rollback")
 
     def __init__(self, program: str, stage: Stage, around: Surroundings) -> None:
         self.execute = _unchanging(program, stage, stage.execute, around, work="execute")
+        self.fetch = _unchanging(program, stage, (), around, work="fetch")
         commands: list[Command] = [*stage.rollback.commands]
         if stage.rollback.restore:
             commands.append(Command(RESTORE))
@@ -61,12 +72,13 @@ class StageWork:
 
 
 def _unchanging(
-    program: str, stage: Stage, items: Iterable[Command | Condition], around: Surroundings, *, work: str
+    program: str, stage: Stage, items: Sequence[Command | Condition], around: Surroundings, *, work: str
 ) -> AttemptRequest:
     """A request with what every run says alike; the rest is filled in when it is made."""
     timeout = stage.rollback.timeout_milliseconds if work == "rollback" else stage.timeout_milliseconds
     outputs = stage.outputs if work == "execute" else ()
     made = () if work == "execute" else tuple(output.name for output in stage.outputs)
+    has_code = work in ("execute", "fetch") or any(each.name not in _WITHOUT_CODE for each in items)
     told = tuple(sorted(ITEM_NAMES)) if stage.for_each is not None else ()
     return AttemptRequest(
         attempt_id="",
@@ -81,11 +93,29 @@ def _unchanging(
         inputs=(*stage.inputs, *(one.name for one in stage.dependencies), *made, *told),
         outputs=tuple(OutputItem(each.name, each.source) for each in outputs),
         environment=stage.environment,
+        source=_source(stage.source, around) if has_code else None,
         timeout_milliseconds=timeout,
         executor=stage.executor,
         buckets=around.buckets,
         secrets=around.secrets,
     )
+
+
+def _source(source: AnySource | None, around: Surroundings) -> SourceRequest | None:
+    if source is None:
+        return None
+    cache = around.source_cache
+    if isinstance(source, GitSource):
+        return SourceRequest(git=source.git, commit=source.commit, folder=source.folder, cache=cache)
+    return SourceRequest(bucket=source.bucket, folder=source.folder, cache=cache)
+
+
+def fetch_request(
+    run: DrivenRun, stage: StageState, work: StageWork, around: Surroundings, *, now: int, number: int
+) -> AttemptRequest:
+    """The document of the `number`-th look at what the stage's source is, before the stage's first attempt."""
+    scope = scope_of(run, stage, stage.sealed.reads, now=now)
+    return _filled(run, stage, work.fetch, scope, around, number=f"{stage.pass_number}.fetch.{number}")
 
 
 def execute_request(
@@ -134,7 +164,7 @@ def rollback_request(
 
 
 def test_request(
-    run: DrivenRun, stage: StageState, conditions: Iterable[Condition], around: Surroundings, *, number: int
+    run: DrivenRun, stage: StageState, conditions: Sequence[Condition], around: Surroundings, *, number: int
 ) -> AttemptRequest:
     """The document of one round of tests of the stage's conditions."""
     unchanging = _unchanging(
@@ -197,6 +227,9 @@ def _filled(
         folder=origin.folder,
         log=around.log_path(run_id, name, number),
     )
+    if request.source is not None:
+        pinned = stage.whole.code.get(SOURCE, "")
+        request = replace(request, source=replace(request.source, digest=pinned))
     if origin.buckets:
         return replace(request, buckets={**around.buckets, **origin.buckets})
     return request

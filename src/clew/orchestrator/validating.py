@@ -13,7 +13,7 @@ from clew.core.program.model import Condition
 from clew.core.running import statuses
 from clew.core.running.consequences import Tested as TestedCondition
 from clew.core.running.consequences import Verdict, validation_ended, verdict_of
-from clew.core.running.entries import BlockValidated
+from clew.core.running.entries import BlockValidated, RunHeld
 from clew.core.running.rollback import is_going_back
 from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import DrivenRun
@@ -23,6 +23,10 @@ from clew.orchestrator.performing import Notice, Performer
 from clew.ports import Chance, Finding
 
 IsEarly = Callable[[DrivenRun, Any, int, int], bool]
+
+
+CODE_REASONS = frozenset({"code_changed", "code_gone"})
+"""What an attempt or a test says that did not begin for want of the code that was pinned: why the run is held then."""
 
 
 class Round:
@@ -107,6 +111,11 @@ class Validator:
         if not is_of_now or is_going_back(state):
             return
         round_.is_out = False
+        if stage is not None and stage.status == statuses.VALIDATING and fact.why_not_begun in CODE_REASONS:
+            run.rounds[fact.key] = Round(fact.number + 1)
+            if not run.state.held:
+                run.write(RunHeld(fact.why_not_begun, stage.name), at=at, block=stage.sealed.block)
+            return
         conditions = self._conditions(run, fact.key)
         answers = iter(fact.findings)
         for position, condition in enumerate(conditions):

@@ -20,9 +20,10 @@ from clew.commands.interface import CommandError
 from clew.commands.sql import sqlite_path
 from clew.conditions import SIGNATURES as CONDITIONS
 from clew.core.planning.locations import is_url, split_location
-from clew.core.program.model import Command, Condition, Json, Program
+from clew.core.program.model import AnySource, Command, Condition, FolderSource, GitSource, Json, Program
 from clew.core.program.params import by_name
 from clew.core.program.signatures import TEXT
+from clew.core.program.sources import LOCAL_REPOSITORIES
 from clew.core.program.templates import Reference, TemplateError, pieces_of
 from clew.core.program.variables import render
 from clew.operations.requests import BUCKET_PARAMS
@@ -103,6 +104,8 @@ def folders_of(program: Program, values: Mapping[str, Json]) -> list[str]:
     for stage in program.stages:
         buckets += [dependency.bucket for dependency in stage.file_dependencies]
         places += stage.rollback.restore
+        if isinstance(stage.source, FolderSource):
+            buckets.append(stage.source.bucket)
     for work in works_of(program):
         name, params = _known_name(work.item, values), _params(work.item)
         if not isinstance(params, dict):
@@ -148,6 +151,7 @@ class Reach:
             for name, text in stage.environment.items():
                 what = f"stage '{stage.name}', environment {name},"
                 found += self._leading(what, _filled(text, self.values), mentions=True)
+            found += self._source_problems(stage.name, stage.source)
         for stage in program.stages:
             for dependency in stage.file_dependencies:
                 what = f"stage '{stage.name}', dependency '{dependency.name}',"
@@ -158,6 +162,23 @@ class Reach:
         for work in works_of(program):
             found += self._problems_of(work)
         return found
+
+    def _source_problems(self, stage: str, source: AnySource | None) -> list[str]:
+        """Code comes from copies of buckets, or from a repository on this machine, which is only read."""
+        if source is None:
+            return []
+        said = source.git if isinstance(source, GitSource) else source.bucket
+        place = str(_filled(said, self.values))
+        if isinstance(source, GitSource):
+            is_here = place.startswith(LOCAL_REPOSITORIES) or "{" in place
+        else:
+            is_copied = place.startswith("file:") and copied_folder(place, self.doubles) is not None
+            is_here = is_copied or not is_url(place)
+        return (
+            []
+            if is_here
+            else [f"stage '{stage}', source, leads to '{place}', and nothing stands in for that"]
+        )
 
     def without_double(self, program: Program) -> list[Work]:
         """The pieces of work that may reach outside, and have nothing that stands in for it; by their real names."""

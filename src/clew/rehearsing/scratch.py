@@ -142,6 +142,7 @@ def _world(ground: Groundwork, folder: str, addresses: Mapping[str, str]) -> Scr
         store=os.path.join(folder, "clew.db"),
         logs=os.path.join(folder, "logs"),
         payloads=f"file:{folder}/payloads",
+        sources=os.path.join(os.path.dirname(folder), "sources"),
         buckets={name: f"file:{path}" for name, path in buckets.items()},
         secrets=_secrets(ground, folder, names),
     )

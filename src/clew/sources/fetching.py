@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from clew.core.planning.locations import is_url
-from clew.core.program.sources import as_folder, split_folder
+from clew.core.program.sources import LOCAL_REPOSITORIES, as_folder, split_folder
 from clew.core.program.variables import TemplateError, render
 from clew.ports import Bucket, BucketError, Json, SourceRequest
 from clew.sources.cache import SourceCache
@@ -22,11 +22,13 @@ CODE_CHANGED, CODE_GONE = "code_changed", "code_gone"
 
 
 class Places(NamedTuple):
-    """`target` is made, and holds the code; `scratch` is made and removed. Relative paths begin in `base`."""
+    """`target` is made, and holds the code; `scratch` is made and removed. Relative paths begin in `base`.
+    `is_confined`: no other machine is reached to fetch from."""
 
     target: str
     scratch: str
     base: str
+    is_confined: bool = False
 
 
 class NotFetched(Exception):
@@ -80,6 +82,8 @@ def _fetch(
     folder = _text(source.folder, scope)
     if source.git:
         wanted = Commit(_text(source.git, scope), _text(source.commit, scope), folder, places.base)
+        if places.is_confined and not wanted.address.startswith(LOCAL_REPOSITORIES):
+            raise SourceError("unfit", f"it leads to '{wanted.address}', and nothing stands in for that")
         return fetch_commit(wanted, places.target, places.scratch, environment, cache)
     bucket, above = _bucket(render(source.bucket, scope))
     return fetch_folder(open(bucket), as_folder(as_folder(above) + folder), places.target, cache)

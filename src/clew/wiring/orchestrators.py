@@ -30,7 +30,6 @@ from clew.ports import (
     SecretSource,
     StoreBusy,
     Tasks,
-    WorkItem,
 )
 from clew.settings import Settings
 from clew.stores.lock import OrchestratorLock
@@ -180,6 +179,7 @@ def _assemble(
             buckets=settings.buckets,
             secrets={name: SecretSource(each.kind, each.name) for name, each in settings.secrets.items()},
             kept_bucket=settings.payloads,
+            source_cache=settings.sources,
             log_path=lambda run_id, stage, number: log_path(settings.logs, run_id, stage, number),
         ),
         code_of=_code_of(functions),
@@ -306,7 +306,10 @@ class _BySort:
         self._sorted: dict[int, tuple[Any, Executor]] = {}
         """By the identity of a request's items, which are the same object for all runs of a program."""
 
-    def _executor_of(self, items: Sequence[WorkItem]) -> Executor:
+    def _executor_of(self, request: AttemptRequest) -> Executor:
+        if request.source is not None:
+            return self._local
+        items = request.items
         known = self._sorted.get(id(items))
         if known is None or known[0] is not items:
             functions = self._functions
@@ -317,7 +320,7 @@ class _BySort:
         return known[1]
 
     def submit(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
-        self._executor_of(request.items).submit(request, ended)
+        self._executor_of(request).submit(request, ended)
 
     def submit_all(self, requests: Sequence[tuple[AttemptRequest, Callable[[AttemptReport], None]]]) -> None:
         for request, ended in requests:
@@ -341,6 +344,8 @@ def _code_of(functions: Mapping[str, Function]) -> Callable[[Stage, str], dict[s
     loaded: dict[int, tuple[Stage, dict[str, str]]] = {}
 
     def code_of(stage: Stage, folder: str) -> dict[str, str]:
+        if stage.source is not None:
+            return {}  # its functions are in what it fetches, whose digest is pinned
         known = loaded.get(id(stage))
         if known is not None:
             return known[1]

@@ -137,6 +137,9 @@ def probe(records: Records, row: Mapping[str, Any], settings: Settings) -> dict[
             names = ", ".join(f"'{one.name}'" for one in missing)
             answers[name] = SearchAnswer("missing", None, f"somebody has to supply {names}")
             continue
+        if stage.found or not stage.sealed.stage.dependencies:
+            answers[name] = SearchAnswer("missing", None, "its code, which is fetched when it begins")
+            continue
         scope = scope_of(run, stage, stage.sealed.reads, now=stage.now_at)
         scope |= {one.name: run.supplied[one.name] for one in stage.sealed.stage.input_dependencies}
         wanted = SearchRequest(stage.sealed.stage.file_dependencies, scope, buckets)

@@ -93,6 +93,15 @@ def _rollbacks(*targets: str) -> st.SearchStrategy[Any]:
     )
 
 
+_SOURCE = st.one_of(
+    st.sampled_from(["code/jobs/", "s3://code/jobs", "{region}"]),
+    _some({"bucket": _PLAIN}, folder=_PLAIN),
+    _some(
+        {"git": st.just("git@host:code"), "commit": st.sampled_from(["{region}", "0f" * 20])},
+        folder=st.just("x/y"),
+    ),
+)
+
 _FOR_ALL = {
     "retry": _RETRY,
     "timeout": _LENGTH,
@@ -125,6 +134,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
                 validate=_CONDITION | st.lists(_CONDITION, max_size=2),
                 # The first stage is in the first block, whatever else there is.
                 rollback=_rollbacks("s0", f"s{at}"),
+                source=_SOURCE,
                 **_FOR_ALL,
             )
         )

@@ -15,6 +15,7 @@ from clew.core.program.grammar import PREFIX
 from clew.core.program.model import (
     HOUR,
     AnyDependency,
+    AnySource,
     Command,
     Condition,
     CustomTime,
@@ -39,6 +40,7 @@ from clew.core.program.stage_parts import (
     retry_of,
     rollback_commands,
     rollback_of,
+    source_of,
     waits_in_vain_for_stability,
 )
 from clew.core.program.templates import TemplateError
@@ -148,6 +150,7 @@ class Building:
             delay=delay_of(parts.get("delay", defaults.get("delay", {}))),
             executor=parts.get("executor", defaults.get("executor", "local")),
             environment={**defaults.get("environment", {}), **parts.get("environment", {})},
+            source=self._source(parts.get("source"), (*path, "source")),
         )
 
     def _items(self, placed: Placed, path: Path) -> tuple[str, ...]:
@@ -189,6 +192,13 @@ class Building:
         for at, what in prefix_problems(elements):
             what, _, hint = what.partition("; ")
             self.found.problem(self.author_path((*path, at)), f"this element {what}", hint)
+
+    def _source(self, read: Any, path: Path) -> AnySource | None:
+        written = self.author_path(path)
+        if isinstance(read, str):
+            for key in ("bucket", "folder"):
+                self._author_paths[(*path, key)] = written
+        return source_of(read, written, self.found)
 
     def _rollback(self, read: Any, execute: tuple[Command, ...], path: Path) -> Rollback:
         leaves_nothing = execute and all(self._leaves_nothing(command) for command in execute)

@@ -15,9 +15,11 @@ from typing import Any
 from clew.core.program.durations import written_duration
 from clew.core.program.model import (
     AnyDependency,
+    AnySource,
     Command,
     Condition,
     Delay,
+    GitSource,
     InputDependency,
     Output,
     Program,
@@ -77,6 +79,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "delay": _delay(stage.delay),
         "executor": stage.executor,
         "environment": dict(stage.environment),
+        **_said("source", _source(stage.source)),
     }
 
 
@@ -111,6 +114,15 @@ def _dependency(dependency: AnyDependency) -> dict[str, Any]:
         ],
         **_said_duration("stable_for", dependency.stable_for_milliseconds),
     }
+
+
+def _source(source: AnySource | None) -> dict[str, Any] | None:
+    if source is None:
+        return None
+    folder = {"folder": source.folder} if source.folder else {}
+    if isinstance(source, GitSource):
+        return {"git": source.git, "commit": source.commit, **folder}
+    return {"bucket": source.bucket, **folder}
 
 
 def _output(output: Output) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from clew.core.program.records import (
 )
 from clew.core.program.shapes import Anything, Choice, Duration, Flag, Number, Schema, Shape, Text, Whole
 from clew.core.program.signatures import Param, Signature, Signatures
+from clew.core.program.sources import COMMIT, COMMIT_RULE
 from clew.core.program.templates import NAME
 
 # A stage that fails a thousand times is not going to succeed.
@@ -147,6 +148,30 @@ _ENVIRONMENT = MappingOf(
     Text(),
     name=_ENVIRONMENT_NAME,
     about="environment variables; {name} inserts a value, secret:NAME a secret",
+)
+SOURCE = BySort(
+    Text(about="a folder of a bucket: bucket/folder/, or a URL"),
+    mapping=Record(
+        about="a folder of a bucket, or a git commit",
+        keys={
+            "bucket": Key(Text(about="a bucket's name in the settings, or a URL")),
+            "git": Key(
+                Text(about="a git repository's address: https:, ssh:, or a path; no credentials in it")
+            ),
+            "commit": Key(
+                Text(
+                    about="the commit's full id",
+                    pattern=rf"{COMMIT}|[^{{]*\{{[^{{].*",
+                    rule=COMMIT_RULE,
+                )
+            ),
+            "folder": Key(Text(about="where in it the code is; all of it if not given")),
+        },
+        one_of=("bucket", "git"),
+        goes_with={"git": "commit", "commit": "git"},
+        extra=lambda: {"not": {"required": ["bucket", "git"]}},
+    ),
+    about="the code that its commands run: fetched before each attempt, which then runs where that code is",
 )
 _EXECUTOR = Choice(
     ("local", "inline"),
@@ -278,9 +303,10 @@ def _stage(signatures: Signatures, condition: Defined) -> Record:
             ),
             "validate": Key(OneOrMore(condition, least=0, about="what must hold when it has executed")),
             "rollback": Key(rollback_shape(signatures)),
+            "source": Key(SOURCE),
             **_FOR_ALL_STAGES,
         },
-        later=("heartbeat", "backfill", "monitor", "resources", "pool", "source", "type"),
+        later=("heartbeat", "backfill", "monitor", "resources", "pool", "type"),
         naming=("dependencies", "outputs"),
         goes_with={"max_parallel": "for_each"},
     )

@@ -106,6 +106,24 @@ class Output(Struct, frozen=True):
     default: Json = None
 
 
+class FolderSource(Struct, frozen=True):
+    """Code that lies in a folder of a bucket; an empty one is the whole bucket."""
+
+    bucket: str
+    folder: str = ""
+
+
+class GitSource(Struct, frozen=True):
+    """Code that lies in a git commit, or in a folder of it; `git` is the repository's address."""
+
+    git: str
+    commit: str
+    folder: str = ""
+
+
+AnySource = FolderSource | GitSource
+
+
 class Rollback(Struct, frozen=True):
     """How a stage is undone. `kind` says which case the author declared.
 
@@ -134,7 +152,8 @@ class Stage(Struct, frozen=True):
     """The unit of work: what it needs, what it does, how that is checked and undone.
 
     `for_each`: a template that gives a list, or a list; the stage is then done once for each of its values, at
-    most `max_parallel` of these items at the same time.
+    most `max_parallel` of these items at the same time. `source`: where the code is that its commands run; it is
+    fetched before each attempt.
     """
 
     name: str
@@ -153,6 +172,7 @@ class Stage(Struct, frozen=True):
     delay: Delay = Delay()
     executor: str = "local"
     environment: Mapping[str, str] = field(default_factory=dict)
+    source: AnySource | None = None
 
     @property
     def file_dependencies(self) -> tuple[Dependency, ...]:

@@ -34,11 +34,18 @@ _COMPARISONS_MAX = 50_000
 STAGE_ONLY_NAMES = frozenset({"stage_name", "attempt", "idempotency_key"})
 """Built-in names that only a stage has, and a condition over several stages has not."""
 
-BEFORE_ITEMS = frozenset({"when", "dependencies", "for_each"})
+BEFORE_ITEMS = frozenset({"when", "dependencies", "for_each", "source"})
 """The parts of a stage that are read before there are items, and read no `item` or `index`."""
 
 CHANGING_NAMES = ROLLBACK_NAMES | {"attempt"}
-"""What is not known, or not for good, when the places of `restore` are kept: before the first attempt."""
+"""What is not known, or not for good, when the places of `restore` are kept, and the `source` is pinned: before the
+first attempt."""
+
+_BEFORE_ATTEMPTS = {
+    "restore": ("the places of restore", "they are kept once, before the first attempt"),
+    "source": ("source", "what its first attempt runs, all attempts and the rollback run"),
+}
+"""The parts that are read once, before the first attempt, and what is said where one reads what comes later."""
 
 AFTER = "after"
 """The label of a need that is order without data."""
@@ -62,9 +69,9 @@ class Use(Struct, frozen=True):
 class StageReads(Struct, frozen=True):
     """The names that a stage reads and does not make itself, by when it reads them.
 
-    `forward`: its inputs, `when`, dependencies, `for_each`, environment, `execute`, and the places that its
-    rollback restores. A rollback's `outcome` and `attempts` and an item's `item` and `index` are left out,
-    names that clew gives every stage (`run_name`, ...) are not.
+    `forward`: its inputs, `when`, dependencies, `for_each`, source, environment, `execute`, and the places that
+    its rollback restores; the source is read by all three. A rollback's `outcome` and `attempts` and an item's
+    `item` and `index` are left out, names that clew gives every stage (`run_name`, ...) are not.
     """
 
     forward: frozenset[str]
@@ -107,8 +114,9 @@ def stage_reads(
     around = program or Program("", (stage,))
     for part, _, text, kind in stage_templates(stage, around, signatures, conditions, ()):
         names.setdefault(part, set()).update(one.name for one in references(text, kind))
-    rollback = names.pop("rollback", set()) - ROLLBACK_NAMES
-    validate = names.pop("validate", set())
+    source = names.get("source", set())
+    rollback = names.pop("rollback", set()) - ROLLBACK_NAMES | source
+    validate = names.pop("validate", set()) | source
     forward = set(stage.inputs).union(*names.values())
     return StageReads(frozenset(forward - given), frozenset(validate - given), frozenset(rollback - given))
 
@@ -313,7 +321,7 @@ def _told_to(part: str, stage: Stage) -> frozenset[str]:
     told = BUILT_IN_NAMES
     if part == "rollback":
         told = BUILT_IN_NAMES | ROLLBACK_NAMES
-    elif part == "restore":
+    elif part in _BEFORE_ATTEMPTS:
         told = BUILT_IN_NAMES - CHANGING_NAMES
     return told | ITEM_NAMES if stage.for_each is not None and part not in BEFORE_ITEMS else told
 
@@ -332,9 +340,9 @@ def _own_problem(use: Use, producer: Producer, stage: Stage) -> Problem | None:
 
 
 def _unknown(use: Use, told: frozenset[str], found: Survey) -> Problem:
-    if use.part == "restore" and use.name in CHANGING_NAMES:
-        hint = "they are kept once, before the first attempt"
-        return Problem(use.path, f"'{use.name}' is not told to the places of restore", hint)
+    if use.part in _BEFORE_ATTEMPTS and use.name in CHANGING_NAMES:
+        whom, hint = _BEFORE_ATTEMPTS[use.part]
+        return Problem(use.path, f"'{use.name}' is not told to {whom}", hint)
     if use.name in ROLLBACK_NAMES:
         return Problem(use.path, f"'{use.name}' is told to rollbacks only")
     if use.name in ITEM_NAMES and use.part in BEFORE_ITEMS:

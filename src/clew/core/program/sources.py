@@ -12,6 +12,9 @@ COMMIT_RULE = (
     "write the commit's full id, 40 characters of 0-9 and a-f: anything else may stand for another tomorrow"
 )
 
+LOCAL_REPOSITORIES = ("/", "./", "../", "file:")
+"""How the addresses of those begin that are on this machine."""
+
 _WRITE = "write https://HOST/PATH, ssh://HOST/PATH, USER@HOST:PATH, or a path that begins with / or ./"
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z0-9.+-]+)://(?:(?P<user>[^/]*)@)?(?P<host>[^/@]*)(?P<path>/.*)?")
 _SHORT_ADDRESS = re.compile(r"(?:[\w.-]+@)?(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+\]):(?!//)(?P<path>.+)")

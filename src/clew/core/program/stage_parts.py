@@ -12,16 +12,20 @@ from clew.core.planning.locations import split_location
 from clew.core.program.model import (
     HOUR,
     AnyDependency,
+    AnySource,
     Command,
     Delay,
     Dependency,
     Element,
+    FolderSource,
+    GitSource,
     InputDependency,
     Retry,
     Rollback,
 )
 from clew.core.program.problems import Path
 from clew.core.program.shapes import Found
+from clew.core.program.sources import git_address_problem, git_folder_problem, split_folder
 
 Parts = Mapping[str, Any]
 Placed = Sequence[tuple[Path, Any]]
@@ -76,6 +80,34 @@ def element_of(parts: Parts) -> Element | None:
     if "match" not in parts:
         return None
     return Element(parts["match"], parts.get("type", "exact"), parts.get("multiple"))
+
+
+# ---- sources ---------------------------------------------------------------------------------------------
+
+
+def source_of(read: str | Parts | None, path: Path, found: Found) -> AnySource | None:
+    """The source that a text or a mapping says; None where there is none, or it can't be read."""
+    if read is None:
+        return None
+    if isinstance(read, str):
+        bucket, folder = split_folder(read)
+        if not bucket:
+            found.problem(path, f"'{read}' names no bucket", "write bucket/folder/, or a URL")
+        return FolderSource(bucket, folder)
+    if "bucket" in read and "git" in read:
+        found.problem(
+            path, "both bucket and git are given", "code comes from one place: leave out one of them"
+        )
+    folder = read.get("folder", "")
+    if "bucket" in read:
+        return FolderSource(read["bucket"], folder)
+    if "git" not in read or "commit" not in read:
+        return None
+    for key, problem in (("git", git_address_problem(read["git"])), ("folder", git_folder_problem(folder))):
+        # Where there are references, it is known before the first attempt, and checked then.
+        if problem is not None and "{" not in read.get(key, ""):
+            found.problem((*path, key), *problem)
+    return GitSource(read["git"], read["commit"], folder)
 
 
 # ---- rollbacks -------------------------------------------------------------------------------------------

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from clew.core.program.model import AnyDependency, Command, Condition, InputDependency, Program, Stage
+from clew.core.program.model import (
+    AnyDependency,
+    AnySource,
+    Command,
+    Condition,
+    GitSource,
+    InputDependency,
+    Program,
+    Stage,
+)
 from clew.core.program.params import signature_of, templates_of
 from clew.core.program.problems import Path
 from clew.core.program.signatures import EXPRESSION, REGEX, TEXT, Signatures
@@ -22,6 +31,8 @@ def stage_templates(
         yield from (("dependencies", *one) for one in dependency_templates(dependency, its_path))
     for its_path, text, kind in templates_in(stage.for_each, TEXT, (*path, "for_each")):
         yield "for_each", its_path, text, kind
+    for key, text in source_templates(stage.source):
+        yield "source", (*path, "source", key), text, TEXT
     for name, text in stage.environment.items():
         yield "environment", (*path, "environment", name), text, TEXT
     for part, commands, its_path in (
@@ -38,6 +49,14 @@ def stage_templates(
         yield from (
             ("validate", *one) for one in condition_templates(condition, conditions, (*path, "validate", at))
         )
+
+
+def source_templates(source: AnySource | None) -> Iterator[tuple[str, str]]:
+    """Every string of the source that may hold references, with its key."""
+    if isinstance(source, GitSource):
+        yield from (("git", source.git), ("commit", source.commit), ("folder", source.folder))
+    elif source is not None:
+        yield from (("bucket", source.bucket), ("folder", source.folder))
 
 
 def _command_templates(
