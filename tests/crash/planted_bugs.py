@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from msgspec.structs import replace
 from tests.crash.faults import kinds_of
 
-from clew.ports import RunRecord
+from clew.core.running.stage_state import StageState
+from clew.core.running.statuses import UNKNOWN
+from clew.orchestrator import requests
+from clew.orchestrator.driven_run import DrivenRun
+from clew.ports import AttemptRequest, RunRecord
 from clew.stores.sqlite import SqliteStore
 
 Records = list[RunRecord]
@@ -16,6 +22,8 @@ def plant(bug: str, store: type[SqliteStore]) -> None:
     """Have this process' stores make that mistake."""
     if bug == ANSWERS_LATER:
         _answer_later(store)
+    elif bug == PINS_LATER:
+        _pin_later()
     else:
         _commit_later(store, BUGS[bug])
 
@@ -48,6 +56,19 @@ def _answer_later(store: type[SqliteStore]) -> None:
         return fenced
 
     store.record = buggy_record  # type: ignore[method-assign]
+
+
+def _pin_later() -> None:
+    """What code a stage runs is known when an attempt has told how it ended, and not before."""
+    filled = requests._filled
+
+    def buggy_filled(run: DrivenRun, stage: StageState, *more: Any, **named: Any) -> AttemptRequest:
+        request = filled(run, stage, *more, **named)
+        if request.source is None or any(outcome != UNKNOWN for outcome in stage.outcomes):
+            return request
+        return replace(request, source=replace(request.source, digest=""))
+
+    requests._filled = buggy_filled
 
 
 def _all(records: Sequence[RunRecord]) -> bool:
@@ -93,4 +114,5 @@ def _joined(first: RunRecord, second: RunRecord) -> RunRecord:
 
 
 ANSWERS_LATER = "answers_later"
+PINS_LATER = "pins_later"
 BUGS = {"acts_before_the_commit": _all, "starts_recorded_with_ends": _starts}

@@ -17,6 +17,7 @@ import msgspec
 from tests.crash.faults import OTHER_TRANSACTIONS, STRUCK, Fault, Point, Transaction
 from tests.crash.fork_server import Answer, Request
 from tests.crash.judging import Act, Evidence, Kept, read_store, violations
+from tests.crash.programs.outside import FETCHED
 from tests.crash.victim import PASSED
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,13 @@ OBJECTS = {
     "beside": b"nobody's concern",
 }
 """What is in the bucket of a story whose objects are restored."""
+CODE = PROGRAMS / "outside.py"
+OTHER = """
+
+def _act(world: str, work: str, word: str = "", index: int | None = None) -> None:
+    Path(world, "other was run").touch()
+"""
+"""What somebody puts in the place of code that is fetched: it leaves a sign when it is run."""
 MEDDLED = ("small", b"somebody else was here")
 """What somebody makes of one of them."""
 
@@ -46,7 +54,8 @@ class Story:
     is swept. `held_as`: a person has to release it from that status; `strikes_release`: it is then that the fault
     strikes. `verb`: what a person says of the run once it rests; it is then that the fault strikes, and `begin` is a
     kill of who has said so before. `pass_count`: how often it goes forward. `is_restored`: all objects are in the end
-    what they were. `quirk`: see `quirks.py`. `modules`: what its fork server is to have imported besides."""
+    what they were. `fetches`: it fetches its code, and never runs any other. `quirk`: see `quirks.py`. `modules`: what
+    its fork server is to have imported besides."""
 
     name: str
     program: str
@@ -57,6 +66,7 @@ class Story:
     verb: tuple[str, ...] = ()
     pass_count: int = 1
     is_restored: bool = False
+    fetches: bool = False
     quirk: str = ""
     modules: tuple[str, ...] = ()
 
@@ -83,6 +93,9 @@ STORIES = (
     Story("restoring", "restoring", "rolled_back", is_restored=True),
     Story("meddling", "meddling", "rolled_back", held_as="held", is_restored=True),
     Story("mended", "meddling", "rolled_back", held_as="held", strikes_release=True, is_restored=True),
+    Story("sourced", "sourced", "rolled_back", fetches=True),
+    Story("swapped", "swapped", "completed", held_as="held", fetches=True),
+    Story("put-back", "swapped", "completed", held_as="held", strikes_release=True, fetches=True),
     Story("expiring", "expiring", "rolled_back", quirk="expires"),
     Story("undone", "steps", "rolled_back", verb=("rollback", "--yes")),
     Story(
@@ -220,7 +233,10 @@ class Play:
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "data").mkdir(parents=True)
         os.mkfifo(self.folder / PIPE)
-        (self.folder / "clew.toml").write_text('[buckets]\ndata = "file:data"\n')
+        (self.folder / "clew.toml").write_text('[buckets]\ndata = "file:data"\ncode = "file:code"\n')
+        if self._story.fetches:
+            self._put_code()
+            (self.folder / "other").write_text(CODE.read_text() + OTHER)
         if self._story.is_restored:
             for name, content in OBJECTS.items():
                 (self.folder / "data" / name).write_bytes(content)
@@ -285,11 +301,19 @@ class Play:
     def _put_right(self) -> None:
         """What a person does before saying that the run goes on."""
         (self.folder / "allowed").touch()
+        if self._story.fetches:
+            self._put_code()
         if self._story.is_restored:
             name, content = MEDDLED
             if (self.folder / "data" / name).read_bytes() != content:
                 self.broken.append(f"what somebody else has made of {name} is gone")
             (self.folder / "data" / name).write_bytes(OBJECTS[name])
+
+    def _put_code(self) -> None:
+        """The code that the story fetches, where it fetches it."""
+        place = self.folder.joinpath(*FETCHED)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(CODE.read_bytes())
 
     def _until_rest(self, words: Sequence[str], faults: Sequence[Fault], *, rests: bool = True) -> None:
         """The words, and then `resume` for as long as it is killed; or until then, where it is not to rest."""
@@ -368,6 +392,8 @@ class Play:
     def judge(self) -> list[str]:
         """All that went wrong; empty where all is well."""
         broken = [*self.broken, *violations(self._evidence()), *self._not_restored()]
+        if (self.folder / "other was run").exists():
+            broken.append("other code was run than its first attempt ran")
         wanted = {KILLED, NOTHING_DONE, UNFINISHED, *NOTHING_LEFT, PERSON_NEEDED}
         if self._story.status == "failed":
             wanted.add(SOMETHING_LEFT)

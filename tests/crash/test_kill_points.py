@@ -33,6 +33,7 @@ BY_ATTEMPTS = {
     ],
     "returning": ["three execute", "three rollback", "two rollback", "beside rollback"],
     "restoring": ["one execute", "two execute", "two rollback", "one rollback"],
+    "sourced": ["one execute", "two execute", "three execute", "three rollback", "one rollback"],
     "undone": ["three rollback", "two-right rollback", "one rollback"],
 }  # fmt: skip
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from tests.crash.conftest import Passed, Players
-from tests.crash.faults import Fault
-from tests.crash.planted_bugs import ANSWERS_LATER
+from tests.crash.faults import Fault, Point
+from tests.crash.planted_bugs import ANSWERS_LATER, PINS_LATER
 from tests.crash.stories import STORIES, points_of
 from tests.crash.sweeping import kinds_beside
 
 BACKWARD = next(story for story in STORIES if story.name == "backward")
+SWAPPED = next(story for story in STORIES if story.name == "swapped")
 UNDONE = next(story for story in STORIES if story.name == "undone")
 
 
@@ -42,3 +43,11 @@ def test_an_answer_that_comes_apart_from_its_entry_is_found(play: Players, passe
     ]
     broken = play(UNDONE, Fault(after), bug=ANSWERS_LATER).judge()
     assert any("says 0 instructions" in line for line in broken)
+
+
+def test_code_that_is_pinned_too_late_is_found(play: Players) -> None:
+    """An attempt that was lost before its end was on record is followed by other code, if its start does not pin it."""
+    assert play(SWAPPED, bug=PINS_LATER).judge() == [], "without a kill it does no harm"
+    lost = Fault(Point("attempt_ended", 1, "before"))
+    assert play(SWAPPED, lost).judge() == []
+    assert "other code was run than its first attempt ran" in play(SWAPPED, lost, bug=PINS_LATER).judge()

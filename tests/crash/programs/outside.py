@@ -22,6 +22,8 @@ ACTS = "acts"
 STRIKE = "strike"
 ORCHESTRATOR = "orchestrator"
 """The file in which an orchestrator that may be killed leaves its process id."""
+FETCHED = ("code", "jobs", "fetched.py")
+"""Where this file lies for those who fetch it."""
 LATE = "late"
 """The file that says that the run's time is up."""
 
@@ -124,6 +126,16 @@ def delete_and_overwrite(world: str, delete: str, overwrite: str) -> str:
     Path(world, "data", delete).unlink(missing_ok=True)
     _write(world, overwrite, f"{_told('STAGE')} was here")
     return _told("STAGE")
+
+
+def act_and_swap(world: str) -> str:
+    """Do it; the first time somebody then puts other code where this came from, and it fails."""
+    _act(world, "execute")
+    try:
+        os.rename(os.path.join(world, "other"), os.path.join(world, *FETCHED))
+    except FileNotFoundError:
+        return _told("STAGE")
+    raise NotYet("not the first time")
 
 
 def meddle(world: str, name: str) -> None:
