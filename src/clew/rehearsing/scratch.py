@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -143,7 +144,7 @@ def _world(ground: Groundwork, folder: str, addresses: Mapping[str, str]) -> Scr
         logs=os.path.join(folder, "logs"),
         payloads=f"file:{folder}/payloads",
         sources=os.path.join(os.path.dirname(folder), "sources"),
-        buckets={name: f"file:{path}" for name, path in buckets.items()},
+        buckets={name: f"file:{quote(path)}" for name, path in buckets.items()},
         secrets=_secrets(ground, folder, names),
     )
     return ScratchWorld(
