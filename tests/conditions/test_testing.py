@@ -16,6 +16,7 @@ from clew.buckets.searching import search
 from clew.commands.performing import find as find_command
 from clew.commands.performing import perform_prepared
 from clew.conditions import SIGNATURES
+from clew.conditions.infrastructure import look_at_infrastructure
 from clew.conditions.interface import SIGNATURE, ConditionContext, condition
 from clew.conditions.testing import CONDITIONS, UnknownCondition, find, test
 from clew.core.program.signatures import Param
@@ -224,6 +225,66 @@ def test_a_server_answers_as_expected(around, address, path, params, verdict):
 def test_a_server_that_is_not_there_is_an_error(around):
     """No answer says nothing about the condition."""
     assert finding_of(around, "http", ["http://127.0.0.1:1/"]).verdict == "error"
+
+
+# ---- infrastructure --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "verdict"), [("200", "held"), ("404", "held"), ("503", "not_held")])
+def test_infrastructure_is_there_when_it_answers(around, address, path, verdict):
+    """An answer is an answer, but for one that says that it can't; the finding has the address and the status."""
+    finding = finding_of(around, "infrastructure", {"url": "{base}/" + path}, base=address)
+    assert (finding.verdict, finding.compared) == (
+        verdict,
+        {"address": f"{address}/{path}", "status": int(path)},
+    )
+    assert finding.message == ("" if verdict == "held" else f"{address}/503: it was answered with 503")
+
+
+def test_infrastructure_is_there_when_it_takes_a_connection(around, address):
+    """A host and a port are enough for what speaks no HTTP; a rehearsal leads to what stands in for it."""
+    port = int(address.rpartition(":")[2])
+    finding = finding_of(around, "infrastructure", {"host": "127.0.0.1", "port": port})
+    assert (finding.verdict, finding.compared) == ("held", {"address": f"tcp://127.0.0.1:{port}"})
+    led = look_at_infrastructure({"host": "::1", "port": 1}, lambda at: f"tcp://127.0.0.1:{port}#{at}")
+    assert (led.verdict, led.compared) == ("held", {"address": "tcp://[::1]:1"})
+
+
+@pytest.mark.parametrize("params", [{"url": "http://127.0.0.1:1/"}, {"host": "127.0.0.1", "port": 1}])
+def test_infrastructure_that_does_not_answer_is_not_there_yet(around, params):
+    """Other than for the condition `http` that is no error: it is what was asked."""
+    finding = finding_of(around, "infrastructure", params)
+    assert (finding.verdict, "nothing answers" in finding.message) == ("not_held", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "text"),
+    [
+        ("infrastructure", {"url": "{base}"}, "url: 'ftp://x' is no address; it begins with http"),
+        ("infrastructure", {"host": "a"}, "host and port go together"),
+        ("resource_available", {"cores": "{base}"}, "cores: 'ftp://x' is no number of cores"),
+        ("resource_available", {"disk": 1, "folder": "/nowhere/at/all"}, "FileNotFoundError"),
+    ],
+)
+def test_what_was_filled_in_is_checked_again(around, name, params, text):
+    """What only a run can know is told then."""
+    finding = finding_of(around, name, params, base="ftp://x")
+    assert (finding.verdict, text in finding.message) == ("error", True), finding
+
+
+# ---- resource_available ----------------------------------------------------------------------------------
+
+
+def test_resources_are_compared_with_what_is_free(around):
+    """All that is asked for must be free; the finding has both, and the message what is short of it."""
+    finding = finding_of(around, "resource_available", {"memory": "1 kB", "disk": 1, "folder": "{f}"}, f="/")
+    assert (finding.verdict, finding.compared["wanted"]) == ("held", {"memory": 1_000, "disk": 1})
+    assert min(finding.compared["free"].values()) > 1_000
+    finding = finding_of(around, "resource_available", {"cores": 100_000, "memory": "900 PB", "disk": 1})
+    assert finding.verdict == "not_held"
+    cores, memory = finding.message.split("; ")
+    assert cores.endswith("of 100000 cores are free")
+    assert memory.endswith(" of 900000000000000000 bytes of memory are free")
 
 
 # ---- sql -------------------------------------------------------------------------------------------------

@@ -161,6 +161,13 @@ class _Work:
         copied = partial(copied_folder, doubles=doubles)
         return DoubledCommands(self._context, self._scope, doubles, copied)
 
+    def _lead(self, address: str) -> str:
+        if self._request.doubles is None:
+            return address
+        from clew.commands.doubles import doubled_address  # rehearsals only
+
+        return doubled_address(address, self._request.doubles)
+
     def test(self) -> tuple[Finding, ...]:
         # Half of the attempts never test anything.
         from clew.buckets.searching import search
@@ -175,6 +182,7 @@ class _Work:
             scope=self._scope,
             search=lambda conversation: search(conversation, self._bucket),
             perform=perform_filled_in,
+            lead=self._lead,
         )
         return tuple(_settled(test(item.name, item.params, context)) for item in self._items)
 

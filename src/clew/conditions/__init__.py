@@ -103,7 +103,33 @@ _SQL = Signature(
     positional=("database", "statement", "equals"),
 )
 
+_RESOURCE_AVAILABLE = Signature(
+    name="resource_available",
+    about="Enough of this machine is free.",
+    params={
+        "cores": Param(about="how many: those there are, without the load of the last minute"),
+        "memory": Param(about="such as `4 GiB`"),
+        "disk": Param(about="such as `100 GB`"),
+        "folder": Param(about="whose disk it is; that of temporary files if not given"),
+    },
+)
+
+_INFRASTRUCTURE = Signature(
+    name="infrastructure",
+    about="Something answers at an address: it takes a connection, or answers a request with a status below 500.",
+    params={
+        "url": Param(about="an http or https address"),
+        "host": Param(about="or a host's name or address"),
+        "port": Param(about="with its port"),
+        "timeout": Param(about="for the answer; `5 seconds` if not given"),
+    },
+    later=("emr", "ray"),
+)
+
 SIGNATURES: dict[str, Signature] = by_name(
-    (_FILE_EXISTS, _MATCHES, _EQUALS, _EXPRESSION, _SCHEMA, _PYTHON, _HTTP, _SQL)
+    (
+        *(_FILE_EXISTS, _MATCHES, _EQUALS, _EXPRESSION, _SCHEMA, _PYTHON, _HTTP, _SQL),
+        *(_RESOURCE_AVAILABLE, _INFRASTRUCTURE),
+    )
 )
 """The conditions built in, under their names and synonyms."""

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from clew.core.planning.search import Outcome, Search
+from clew.core.program.demands import demand_problems
+from clew.core.program.preparing import ParamsError
 from clew.core.program.signatures import Param, Signature
 from clew.ports import Finding, Json
 
@@ -42,6 +44,8 @@ class ConditionContext:
     """Holds a search against the attempt's buckets. Raises BucketError."""
     perform: Callable[[str, Mapping[str, Json]], Any]
     """Performs a command whose params are filled in already and gives its value, or an awaitable of it."""
+    lead: Callable[[str], str] = str
+    """Where an address leads: to itself, or in a rehearsal to what stands in for it. Raises where nothing does."""
 
 
 def condition(
@@ -75,6 +79,13 @@ def finding(name: str, *, holds: bool, message: str, compared: Json = None) -> F
         message="" if holds else shortened(message, MESSAGE_SIZE_MAX),
         compared=limited(compared),
     )
+
+
+def checked(name: str, params: Mapping[str, Json]) -> None:
+    """Raises ParamsError for the first value that its condition can't use."""
+    for where, what, hint in demand_problems(name, params):
+        place = f"{where[0]}: " if where else ""
+        raise ParamsError(f"{place}{what}{f'; {hint}' if hint else ''}")
 
 
 def error(name: str, message: str) -> Finding:

@@ -21,6 +21,8 @@ CONDITIONS: Mapping[str, str] = {
     "python": "clew.conditions.python:python",
     "http": "clew.conditions.http:http",
     "sql": "clew.conditions.sql:sql",
+    "resource_available": "clew.conditions.resources:resource_available",
+    "infrastructure": "clew.conditions.infrastructure:infrastructure",
 }
 """Where each impure condition built in is found: its module is imported when it is first tested."""
 

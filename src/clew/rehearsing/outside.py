@@ -19,7 +19,9 @@ from clew.commands.doubles import IN_BUCKETS, is_address, led_text
 from clew.commands.interface import CommandError
 from clew.commands.sql import sqlite_path
 from clew.conditions import SIGNATURES as CONDITIONS
+from clew.conditions.infrastructure import address_of
 from clew.core.planning.locations import is_url, split_location
+from clew.core.program.demands import INFRASTRUCTURE, RESOURCE_AVAILABLE
 from clew.core.program.model import AnySource, Command, Condition, FolderSource, GitSource, Json, Program
 from clew.core.program.params import by_name
 from clew.core.program.signatures import TEXT
@@ -195,7 +197,8 @@ class Reach:
             if double.command == name and double.stage in ("", work.stage) and double.work in ("", work.work):
                 return True
         if work.work == "validate":
-            return name == "file_exists" or (name in CONDITIONS and CONDITIONS[name].is_pure)
+            looks_here = name in ("file_exists", RESOURCE_AVAILABLE)
+            return looks_here or (name in CONDITIONS and CONDITIONS[name].is_pure)
         return name == "wait"
 
     def _problems_of(self, work: Work) -> list[str]:
@@ -208,6 +211,9 @@ class Reach:
             return [problem for place in places for problem in self._place_problems(work, place)]
         if name in _ADDRESS_PARAMS:
             address = _filled(params.get(_ADDRESS_PARAMS[name]), self.values)
+            return self._leading(f"{work}: {name}", address, mentions=False)
+        if name == INFRASTRUCTURE:
+            address = _filled(address_of({"host": "", "port": 0, **params}), self.values)
             return self._leading(f"{work}: {name}", address, mentions=False)
         if name not in self.declared.as_is:
             what = (

@@ -70,5 +70,11 @@ CONDITIONS = by_name(
             "file_exists", "A file.", {"bucket": Param(required=True), "prefix": Param(REGEX, required=True)}
         ),
         Signature("python", "Call a function.", {"function": Param(LITERAL, required=True)}, ("function",)),
+        Signature(
+            "infrastructure",
+            "It answers.",
+            {"url": Param(), "host": Param(), "port": Param()},
+            later=("ray",),
+        ),
     )
 )

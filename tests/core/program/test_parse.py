@@ -390,6 +390,15 @@ FILE = {"bucket": "b", "prefix": [{"match": "x"}]}
             staged(outputs={"x": {"form": 1}}),
             "stages[0].outputs.x.form: there is no key 'form' here; did you mean 'from'",
         ),
+        # what conditions ask of the world
+        (
+            staged(validate={"condition": "infrastructure", "params": {"url": "x"}}),
+            "stages[0].validate.params.url: 'x' is no address; it begins with http:// or https://",
+        ),
+        (
+            staged(validate={"condition": "infrastructure", "params": {"url": "http://x", "ray": "y"}}),
+            "stages[0].validate.params.ray: 'ray' is not available in this version of clew; 'infrastructure' ta",
+        ),
         # dependencies
         (
             staged(dependencies={"f": {**FILE, "prefix": [{"match": "a/"}], "stable_for": "5 s"}}),

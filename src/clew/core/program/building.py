@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from clew.core.planning.patterns import prefix_problems
+from clew.core.program.demands import demand_problems
 from clew.core.program.grammar import PREFIX
 from clew.core.program.model import (
     HOUR,
@@ -288,6 +289,8 @@ class Building:
         if isinstance(named, dict):
             self._check_function(named, signature, (*path, "params"))
             self._check_prefix_param(named, signature, (*path, "params"))
+            for where, what, hint in demand_problems(signature.name, named):
+                self.found.problem(self.author_path((*path, "params", *where)), what, hint)
         return signature.name, named
 
     def _check_params(self, params: Json, signature: Signature, written: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from clew.core.program.model import Command, Condition, Json, Program
 from clew.core.program.problems import Path, nearest
+from clew.core.program.shapes import NOT_AVAILABLE
 from clew.core.program.signatures import SHELL, TEXT, Signature, Signatures
 from clew.core.program.templates import Reference, TemplateError
 from clew.core.program.variables import references, templates_in
@@ -101,7 +102,9 @@ def params_problems(params: Json, signature: Signature) -> Iterator[tuple[Path, 
         return
     if not signature.open_params:
         for name in named:
-            if name not in signature.params:
+            if name in signature.later:
+                yield (name,), f"'{name}' is {NOT_AVAILABLE}", takes
+            elif name not in signature.params:
                 yield (
                     (name,),
                     f"'{signature.name}' has no param '{name}'",

@@ -33,7 +33,8 @@ class Signature(Struct, frozen=True):
 
     `positional` says which params a list stands for, in order; a last name that ends in `*` takes the rest.
     `open_params` allows names beyond those of `params` (plug-ins that do not say what they take).
-    `leaves_nothing`: a command that can't leave anything to undo. `is_pure`: a condition that looks only at
+    `later` are params that this version does not know yet. `leaves_nothing`: a command that can't leave anything to
+    undo. `is_pure`: a condition that looks only at recorded values.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Signature(Struct, frozen=True):
     open_params: bool = False
     leaves_nothing: bool = False
     is_pure: bool = False
+    later: tuple[str, ...] = ()
     synonyms: tuple[str, ...] = ()
 
 
