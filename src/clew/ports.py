@@ -538,6 +538,12 @@ class Store(Protocol):
     def run(self, run_id: str) -> Mapping[str, Any] | None:
         """A run's row of the tracker, by column."""
 
+    def last_run(
+        self, program: str, *, run_time: int | None = None, status: str | None = None, besides: str = ""
+    ) -> Mapping[str, Any] | None:
+        """The row of the program's run that is latest by scheduled time, then by launch; of those for that scheduled
+        time, or in that status, if one is given, and without the run of the id `besides`. None when there is none."""
+
     def unsettled(self) -> list[tuple[str, str, int, str]]:
         """The runs that are not at rest: id, version, epoch, status."""
 

@@ -287,6 +287,39 @@ def test_unsettled_runs_are_listed_oldest_first(store: SqliteStore) -> None:
     assert store.unsettled() == [("r2", VERSION, 1, "running"), ("r1", VERSION, 1, "held")]
 
 
+def test_the_last_run_is_that_of_the_latest_scheduled_time(store: SqliteStore) -> None:
+    """Then of the latest launch; of all, of one status, of one scheduled time, and never the one that asks."""
+    assert store.last_run("trip") is None
+    for run_id, run_time, launched_at, status in (
+        ("late", 7, 90, "completed"),  # launched last, for an earlier time
+        ("first", 9, 20, "completed"),
+        ("second", 9, 30, "completed"),
+        ("failed", 9, 40, "failed"),
+        ("going", 11, 50, "running"),
+    ):
+        generation = launched_at
+        store.record([created(run_id, generation, run_time=run_time, launched_at=launched_at)])
+        store.record([following(run_id, 2, run=RunRow(status, "", None, "[]"))])
+    other = new(1)._replace(program="other", run_name="o", run_time=99)
+    store.record([created("other", 1)._replace(created=other)])
+
+    def last(**given: Any) -> str | None:
+        found = store.last_run("trip", **given)
+        return found and found["run_id"]
+
+    assert last() == "going"
+    assert last(besides="going") == "failed"
+    assert last(status="completed") == "second"
+    assert last(status="completed", besides="second") == "first"
+    assert (last(run_time=7), last(run_time=9, status="completed"), last(run_time=8)) == (
+        "late",
+        "second",
+        None,
+    )
+    store.record([following("second", 3, run=RunRow("rolling_back", "requested", None, "[]"))])
+    assert last(status="completed") == "first"
+
+
 def test_runs_are_found_by_what_people_type(store: SqliteStore) -> None:
     """By the beginning of the id or the whole name, literally; listed newest first, by program and status."""
     store.record(

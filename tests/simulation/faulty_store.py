@@ -173,6 +173,9 @@ class FaultyStore:
         self._be_busy()
         return self._store.unsettled()
 
+    def last_run(self, program: str, **given: Any) -> Any:
+        return self._store.last_run(program, **given)
+
     def last_generation(self, program: str, run_time: int) -> int:
         return self._store.last_generation(program, run_time)
 

@@ -226,6 +226,13 @@ class SqliteStore:
         rows = self._named("select_run", (run_id,))
         return rows[0] if rows else None
 
+    def last_run(
+        self, program: str, *, run_time: int | None = None, status: str | None = None, besides: str = ""
+    ) -> dict[str, Any] | None:
+        bound = {"program": program, "run_time": run_time, "status": status, "besides": besides}
+        rows = self._named("select_last_run", bound)
+        return rows[0] if rows else None
+
     def run_ids_like(self, text: str) -> list[str]:
         """Up to three ids of runs whose id begins with the text, or whose name it is."""
         escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

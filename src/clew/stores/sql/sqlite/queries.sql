@@ -119,6 +119,16 @@ SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, stat
   residue, epoch, entry_count, head, origin
 FROM runs WHERE run_id = ?;
 
+-- name: select_last_run
+-- A program's run that is latest by scheduled time, then by launch: of all, or of those for one time, or in one status,
+-- and never the one that asks.
+SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
+  residue, epoch, entry_count, head, origin
+FROM runs
+WHERE program = :program AND (:run_time IS NULL OR run_time = :run_time) AND (:status IS NULL OR status = :status)
+  AND run_id <> :besides
+ORDER BY run_time DESC, launched_at DESC, generation DESC LIMIT 1;
+
 -- name: select_run_ids
 -- The runs whose id or name begins so: what a person types.
 SELECT run_id FROM runs WHERE run_id LIKE ? ESCAPE '\' OR run_name = ? ORDER BY launched_at DESC LIMIT 3;
