@@ -8,9 +8,12 @@ process or cluster can be the other end.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from clew.core.planning.questions import Question, Reply
 
 Json = Any
 
@@ -311,12 +314,15 @@ class Keeper(Protocol):
 
 
 class SearchRequest(NamedTuple):
-    """What a stage looks for: its `Dependency`s, the values that their patterns refer to, and the buckets' URLs by
-    name."""
+    """What a stage looks for: its `SearchedDependency`s, the values that they refer to, and the buckets' URLs by
+    name. Of its run the id, the scheduled time and the folder of its own code."""
 
     dependencies: Sequence[Any]
     scope: Mapping[str, Json]
     buckets: Mapping[str, str]
+    run_id: str = ""
+    run_time: int = 0
+    folder: str = ""
 
 
 class ListingName(NamedTuple):
@@ -328,15 +334,46 @@ class ListingName(NamedTuple):
 
 
 class SearchAnswer(NamedTuple):
-    """`verdict`: `found`, `missing`, `ambiguous` or `error` (the bucket could not answer); `message` says how
-    near it came, or what is wrong. `evidence`: on what each match rests, or why there is none, by dependency (see
-    `core.planning.listings.Evidence`). `listed`: the listings that were looked through."""
+    """`verdict`: `found`, `missing`, `ambiguous` or `error` (the bucket, or who was asked, could not answer);
+    `message` says how near it came, or what is wrong. `evidence`: on what each match rests, or why there is none, by
+    dependency (see `Evidence` and `Told` of `core.planning`). `listed`: the listings that were looked through."""
 
     verdict: str
     found: Mapping[str, Json] | None
     message: str = ""
     evidence: Mapping[str, Json] = {}
     listed: tuple[ListingName, ...] = ()
+
+
+class NotTold(Exception):
+    """What was asked could not be answered. This is not the same as missing."""
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process that asks a plug-in is told: the plug-in's kind and params, in which `secret:NAME` stands for what
+    is found there, who asks (see `SearchRequest`), and how long the answer may take."""
+
+    kind: str
+    params: Mapping[str, Json]
+    run_time: int
+    folder: str
+    timeout_milliseconds: int
+    secrets: Mapping[str, SecretSource] = {}
+
+
+class Looked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What came of it: `verdict` is `found`, `missing` or `error`."""
+
+    verdict: str
+    value: Json = None
+    message: str = ""
+
+
+class Ask(Protocol):
+    """Answers what dependencies ask that are no files. Blocking; called from several threads."""
+
+    def __call__(self, question: Question, request: SearchRequest) -> Reply:
+        """What the question of that request comes to. Raises NotTold."""
 
 
 class Searcher(Protocol):

@@ -91,6 +91,7 @@ BEHIND_WIRING = {
     "buckets",
     "commands",
     "conditions",
+    "dependencies",
     "executors",
     "orchestrator",
     "stores",

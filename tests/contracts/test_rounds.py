@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 
 from clew.buckets.memory import MemoryBucket
 from clew.buckets.rounds import look_together
-from clew.core.program.model import Dependency, Element
-from clew.ports import BucketError, ObjectFacts, SearchRequest
+from clew.core.planning.questions import Question, Reply
+from clew.core.program.model import (
+    AskedDependency,
+    Dependency,
+    Element,
+    ProgramDependency,
+    VariableDependency,
+)
+from clew.ports import BucketError, NotTold, ObjectFacts, SearchRequest
 
 
 class Counting(MemoryBucket):
@@ -129,3 +136,72 @@ def test_together_each_comes_to_what_it_comes_to_alone(keys, prefixes, probes):
     assert max(bucket.listings.values()) == 1
     alone = [look_together([one], opening(bucket), probes=probes)[0] for one in requests]
     assert together == alone
+
+
+# ---- questions -------------------------------------------------------------------------------------------
+
+
+def of(*dependencies, **about) -> SearchRequest:
+    return SearchRequest(dependencies, {}, {"lines": "memory:lines"}, **about)
+
+
+class Asked:
+    """Answers with the kind and the run; keeps what it was asked. `broken` is a kind that can't be told."""
+
+    def __init__(self, broken: str = "") -> None:
+        self.questions: list[tuple[str, str]] = []
+        self._broken = broken
+
+    def __call__(self, question: Question, request: SearchRequest) -> Reply:
+        self.questions.append((question.kind, request.run_id))
+        if question.kind == self._broken:
+            raise NotTold("connection reset")
+        return Reply(True, {"key": "f1", "of": request.run_id}, "it is there")
+
+
+def test_what_many_ask_is_asked_once():
+    """Where the reply is the same for all; what rests on who asks is asked for each. Listings are shared as ever."""
+    bucket, asked = Counting("memory:lines"), Asked()
+    bucket.write("f1", b"")
+    total, loads = VariableDependency("total", "adds", "sum"), ProgramDependency("loads", "loads")
+    file = Dependency("file", "lines", (Element("{total.key}"),))
+    requests = [of(file, total, loads, run_id=f"r{number % 2}") for number in range(100)]
+    answers = look_together(requests, opening(bucket), ask=asked)
+    assert sorted(asked.questions) == [("program", "r0"), ("program", "r1"), ("variable", "r0")]
+    assert bucket.listings == {("", "f1"): 1}
+    for number, answer in enumerate(answers):
+        assert (answer.verdict, answer.found["file"]["key"]) == ("found", "f1")
+        assert answer.found["loads"]["of"] == f"r{number % 2}"
+        assert answer.evidence["loads"] == {"kind": "program", "why": "it is there"}
+
+
+def test_a_reply_is_kept_for_those_who_ask_later_in_the_round():
+    """One comes to the question at once, another by way of a listing."""
+    bucket, asked = Counting("memory:lines"), Asked()
+    bucket.write("adds", b"")
+    program = Dependency("who", "lines", (Element("adds"),))
+    later = of(program, VariableDependency("total", "{who.name}", "sum"))
+    answers = look_together(
+        [of(VariableDependency("total", "adds", "sum")), later], opening(bucket), ask=asked
+    )
+    assert [one.verdict for one in answers] == ["found", "found"]
+    assert asked.questions == [("variable", "")]
+
+
+def test_who_can_not_answer_is_the_answer_of_those_that_asked():
+    """That is an error, and nothing missing; others come to their end."""
+    asked = Asked(broken="market")
+    market, total = AskedDependency("m", "market", {"a": 1}, 500), VariableDependency("total", "adds", "sum")
+    answers = look_together([of(market), of(total), of(total, market)], opening(), ask=asked)
+    assert [one.verdict for one in answers] == ["error", "found", "error"]
+    assert (answers[0].message, answers[0].found) == ("connection reset", None)
+    (answer,) = look_together([of(total)], opening())
+    assert (answer.verdict, answer.message) == ("error", "nobody answers what is of the kind 'variable' here")
+
+
+def test_what_a_value_makes_unusable_is_told():
+    """A name that is no text can't be looked for again either: what asks for it fails."""
+    broken = VariableDependency("other", "{total}", "sum")
+    total = VariableDependency("total", "adds", "sum")
+    (answer,) = look_together([of(total, broken)], opening(), ask=Asked())
+    assert (answer.verdict, answer.message) == ("ambiguous", "the program of 'other' is dict, not a name")

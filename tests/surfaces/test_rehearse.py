@@ -585,3 +585,46 @@ def test_a_folder_says_which_program(person: Person) -> None:
     assert "several programs here: one.yaml, two.yaml" in refusal(person, ".")
     person.write("two.rehearsal.toml", "")
     assert rehearse(person, ".")["program"] == "two"
+
+
+TAKING_UP = """
+name: taking-up
+stages:
+  - name: Take up
+    dependencies:
+      last: {kind: variable, program: leaves, output: said, default: nothing}
+      room: {kind: resource, memory: 1 kB}
+      ledger: {kind: infrastructure, url: "http://ledger.example/"}
+      market: {kind: "markets:is_open"}
+    execute: {command: publish_file, params: ["lines/{market}", "{last} {ledger.address}"]}
+    rollback: {command: delete_file, params: ["lines/{market}"]}
+"""
+
+
+LEAVES = """
+name: leaves
+stages: {Leave: {execute: {command: shell, params: [echo, left]}, outputs: {said: {from: stdout}}}}
+"""
+
+
+def test_what_other_runs_have_left_is_read_and_plug_ins_are_not_run(person: Person) -> None:
+    """A dependency on another program reads the real store; an address needs a double, and a plug-in a value."""
+    (person.folder / "data").mkdir()
+    person.write("clew.toml", '[buckets]\nlines = "file:data"\n')
+    name = person.write("taking-up.yaml", TAKING_UP)
+    refused = refusal(person, name)
+    assert (
+        "dependency ledger: infrastructure leads to 'http://ledger.example/', and nothing stands in"
+        in refused
+    )
+    assert "dependency market: markets:is_open may reach anything; what it gives can be said under" in refused
+    person.write("taking-up.rehearsal.toml", '[inputs]\nmarket = "open"\nledger = {address = "here"}\n')
+    assert rehearse(person, name)["faults"] == []
+    person.run(person.write("leaves.yaml", LEAVES))
+    kept = Path(rehearse(person, name, "--keep")["kept"])
+    try:
+        with closing(sqlite3.connect(kept / "001-once" / "clew.db")) as store:
+            said = "".join(str(row) for row in store.execute("SELECT content FROM payloads"))
+        assert '"last":"left"' in said
+    finally:
+        shutil.rmtree(kept)

@@ -14,7 +14,7 @@ from os import PathLike
 from clew.authoring.documents import Document, Mistake
 from clew.core.program.bounds import DOCUMENT_SIZE_MAX
 from clew.core.program.model import Json, Program
-from clew.core.program.parse import parse
+from clew.core.program.parse import any_kind, parse
 from clew.core.program.problems import Path, Place, Problem, ProgramError
 from clew.core.program.signatures import Signatures
 
@@ -24,10 +24,19 @@ FORMATS = (".yaml", ".yml", ".json", ".toml")
 PlaceOf = Callable[[Path], Place | None]
 
 
-def read_program(path: str | PathLike[str], signatures: Signatures, conditions: Signatures) -> Program:
-    """The program in a file. Raises ProgramError with every problem, each at its place."""
+def read_program(
+    path: str | PathLike[str],
+    signatures: Signatures,
+    conditions: Signatures,
+    *,
+    known_kind: Callable[[str], bool] = any_kind,
+) -> Program:
+    """The program in a file; `known_kind` says which plug-ins there are for dependencies. Raises ProgramError with
+    every problem, each at its place."""
     document, place_of = load_document(read_text(path), str(path))
-    return parse(document, signatures, conditions, place_of=place_of, known_zone=is_time_zone)
+    return parse(
+        document, signatures, conditions, place_of=place_of, known_zone=is_time_zone, known_kind=known_kind
+    )
 
 
 def load_document(text: str | bytes, name: str) -> tuple[Json, PlaceOf]:

@@ -14,12 +14,13 @@ PAGE_SIZE = 1_000
 
 
 def search(conversation: Search, bucket: Callable[[str], Bucket]) -> Outcome:
-    """Hold the conversation to its end; `bucket` opens a bucket by its name or URL.
+    """Hold the conversation to its end; `bucket` opens a bucket by its name or URL. It is about files alone.
 
     Raises PatternError, and BucketError when a bucket can't answer: that is not a missing object.
     """
     while conversation.want is not None:
         want = conversation.want
+        assert isinstance(want, List), "who asks questions is held with others, in rounds"
         pages = list_pages(bucket(want.bucket), want)
         while conversation.want is want:
             conversation.feed(next(pages))

@@ -72,6 +72,9 @@ def _print_dependency(dependency: Mapping[str, Json], output: Output) -> None:
         within = "" if deadline is None else f", within {took_text(deadline)}"
         output.data(f"    asks for   {escaped(dependency['name'])}{schema}{within}")
         return
+    if "kind" in dependency:
+        _print_named(dependency, output)
+        return
     path = "/".join(str(element["match"]) for element in dependency["prefix"])
     text = f"{dependency['name']}: {dependency['bucket']} {path}"
     output.data(f"    finds      {escaped(text)}")
@@ -85,6 +88,24 @@ def _source(source: Mapping[str, Json]) -> str:
     if "git" in source:
         return f"{folder}commit {source['commit'][:12]} of {source['git']}"
     return f"{folder}{source['bucket']}"
+
+
+def _print_named(dependency: Mapping[str, Json], output: Output) -> None:
+    """A dependency that is no file."""
+    name, kind = dependency["name"], dependency["kind"]
+    if kind == "variable":
+        default = f", or {_short(dependency['default'])}" if "default" in dependency else ""
+        text = f"{name}: {dependency['output']} of the last completed run of {dependency['program']}{default}"
+        output.data(f"    reads      {escaped(text)}")
+    elif kind == "program":
+        which = "run" if "offset" in dependency else "latest run"
+        offset = f", {dependency['offset']} from this one's time" if "offset" in dependency else ""
+        text = f"{name}: the {which} of {dependency['program']}{offset}"
+        output.data(f"    waits for  {escaped(text)}")
+    else:
+        given = {key: value for key, value in dependency.items() if key not in ("name", "kind")}
+        text = ", ".join(f"{key}: {_short(value)}" for key, value in given.items())
+        output.data(f"    waits for  {escaped(f'{name}: {kind}  {shortened(text, PARAMS_SIZE_MAX)}')}")
 
 
 def _print_rollback(stage: Mapping[str, Json], output: Output) -> None:

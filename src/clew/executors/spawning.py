@@ -66,12 +66,12 @@ def _start(given: list[str], kept: tuple[int, ...], *, forks: bool) -> _Process:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,  # stderr stays: it tells of our own bugs only
         pass_fds=kept,
-        env=_environment(),
+        env=environment_of_attempts(),
         start_new_session=True,  # so that Ctrl-C reaches the orchestrator alone, which then decides
     )
 
 
-def _environment() -> dict[str, str]:
+def environment_of_attempts() -> dict[str, str]:
     """The orchestrator's, in which secrets may be found, and its own way to find modules: the user's code is
     looked for where it would be found here. Of all this the user's code sees next to nothing."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -7,8 +7,16 @@ from typing import Any
 
 from clew.core.planning.plan import make_plan
 from clew.core.planning.warnings import plan_warnings
-from clew.core.program.content import content
-from clew.core.program.model import AnyDependency, Command, Condition, InputDependency, Json, Program
+from clew.core.program.content import content, dependency_content
+from clew.core.program.model import (
+    AnyDependency,
+    Command,
+    Condition,
+    Dependency,
+    InputDependency,
+    Json,
+    Program,
+)
 from clew.core.program.params import by_name, kind_of, signature_of
 from clew.core.program.problems import written
 from clew.core.program.signatures import EXPRESSION, LITERAL, SQL, TEXT, Signatures
@@ -147,6 +155,10 @@ class _Filling:
                 "schema": dependency.schema,
                 "deadline_milliseconds": dependency.deadline_milliseconds,
             }
+        if not isinstance(dependency, Dependency):
+            document = self.value(dependency_content(dependency))
+            assert isinstance(document, dict), "a mapping stays one"
+            return document
         return {
             "name": dependency.name,
             "bucket": self.text(dependency.bucket),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -97,6 +97,14 @@ class Records:
         run_id = row["run_id"]
         return History(row, self.sealed_of(row["version"]), self.store.journal(run_id), self._values(run_id))
 
+    def written(self, row: Row, name: str) -> Written | None:
+        """A name of the run's variables map, as it stands, with who wrote it; None if nobody has. Of the payloads
+        only the one that holds it is read. Raises StoreError."""
+        run_id = row["run_id"]
+        journal = self.store.journal(run_id)
+        payloads = _PayloadsOf(self, run_id)
+        return History(row, self.sealed_of(row["version"]), journal, payloads).written(name)
+
     def _values(self, run_id: str) -> dict[int, dict[str, Json]]:
         return {row.seq: msgspec.json.decode(self.content(row)) for row in self.store.payloads(run_id)}
 
@@ -126,6 +134,27 @@ class Records:
     def told(self) -> set[str]:
         """The runs to which something was said that nobody has taken up yet."""
         return {run_id for _, run_id, _ in self.store.instructions()}
+
+
+class _PayloadsOf(Mapping[int, Mapping[str, Json]]):
+    """A run's payloads' values, each read when it is asked for."""
+
+    def __init__(self, records: Records, run_id: str) -> None:
+        self._records = records
+        self._run_id = run_id
+
+    def __getitem__(self, seq: int) -> Mapping[str, Json]:
+        row = self._records.store.payload(self._run_id, seq)
+        if row is None:
+            raise KeyError(seq)
+        value: dict[str, Json] = msgspec.json.decode(self._records.content(row))
+        return value
+
+    def __iter__(self) -> Iterator[int]:
+        return (row.seq for row in self._records.store.payloads(self._run_id))
+
+    def __len__(self) -> int:
+        return len(self._records.store.payloads(self._run_id))
 
 
 @dataclass(frozen=True)
@@ -195,6 +224,13 @@ class History:
         for name, by in state.written.items():
             written.append(Written(name, self._value(name, by), _stage_of(self.entries[by]), by))
         return sorted(written, key=lambda one: (one.seq, one.name))
+
+    def written(self, name: str) -> Written | None:
+        """That name of the variables map at the end of the journal, if a stage has written it."""
+        seq = self.state.written.get(name)
+        if seq is None:
+            return None
+        return Written(name, self._value(name, seq), _stage_of(self.entries[seq]), seq)
 
     @property
     def variables(self) -> dict[str, Json]:

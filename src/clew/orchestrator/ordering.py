@@ -96,7 +96,7 @@ class Orderer:
         missing = inputs_missing(run.state, stage)
         if missing:
             self._wait_for_inputs(run, stage, missing, now, at)
-        elif not stage.sealed.stage.file_dependencies:
+        elif not stage.sealed.stage.searched_dependencies:
             found = {one.name: run.supplied[one.name] for one in stage.sealed.stage.input_dependencies}
             payload = self._payloads.keep(run, {"variables": found})
             run.write(DependenciesFound(stage.name, now), at=at, block=stage.sealed.block, payload=payload)

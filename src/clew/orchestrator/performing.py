@@ -26,9 +26,10 @@ from clew.orchestrator.requests import (
     restored_places,
     rollback_request,
     scope_of,
+    search_request,
     test_request,
 )
-from clew.orchestrator.waiting import SearchRounds
+from clew.orchestrator.waiting import SearchRounds, round_of
 from clew.ports import (
     AttemptError,
     AttemptReport,
@@ -39,7 +40,6 @@ from clew.ports import (
     Keeper,
     SearchAnswer,
     Searcher,
-    SearchRequest,
     Tasks,
 )
 
@@ -245,7 +245,6 @@ class Performer:
         scope = scope_of(run, stage, stage.sealed.reads, now=now)
         buckets = {**self._around.buckets, **run.origin.buckets}
         name, pass_number = stage.name, run.state.pass_number
-        dependencies = stage.sealed.stage.file_dependencies
         inputs = {one.name: run.supplied[one.name] for one in stage.sealed.stage.input_dependencies}
         scope.update(inputs)
 
@@ -253,8 +252,8 @@ class Performer:
             found = None if answer.found is None else {**inputs, **answer.found}
             notice(run, Searched(name, found, answer, now, pass_number, at))
 
-        request = SearchRequest(dependencies, scope, buckets)
-        self._rounds.look(dependencies[0].bucket, request, answered)
+        request = search_request(run, stage, scope, buckets)
+        self._rounds.look(round_of(request.dependencies), request, answered)
 
 
 def _safe(name: str) -> str:

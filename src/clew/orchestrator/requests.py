@@ -17,7 +17,15 @@ from clew.core.running.stage_state import StageState
 from clew.core.running.state import RunState
 from clew.core.sealing.canonical import KEY_TAG, ROLLBACK_KEY_TAG
 from clew.orchestrator.driven_run import DrivenRun
-from clew.ports import AttemptRequest, FoundObject, OutputItem, SecretSource, SourceRequest, WorkItem
+from clew.ports import (
+    AttemptRequest,
+    FoundObject,
+    OutputItem,
+    SearchRequest,
+    SecretSource,
+    SourceRequest,
+    WorkItem,
+)
 
 Json = Any
 
@@ -142,6 +150,15 @@ def _found(run: DrivenRun, stage: StageState, scope: Mapping[str, Json]) -> tupl
 
 LOCATED = frozenset({"bucket", "key", "etag"})
 """The fields by which a located value is known; an item may be any value."""
+
+
+def search_request(
+    run: DrivenRun, stage: StageState, scope: Mapping[str, Json], buckets: Mapping[str, str]
+) -> SearchRequest:
+    """What the stage looks for, with the values that that refers to."""
+    state = run.state
+    wanted = stage.sealed.stage.searched_dependencies
+    return SearchRequest(wanted, scope, buckets, state.run_id, state.run_time, run.origin.folder)
 
 
 def rollback_request(

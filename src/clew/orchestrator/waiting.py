@@ -8,11 +8,12 @@ those that would be due soon look along.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
+from clew.core.program.model import AskedDependency, Dependency, SearchedDependency
 from clew.core.running import statuses
 from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import DrivenRun
@@ -34,8 +35,21 @@ UNSETTLED_NAMED_MAX = 10
 """Objects that are named as perhaps still being written."""
 
 
+STORE = "the store"
+"""Beside the buckets: where those look who want nothing of any bucket, and of nobody who may be slow."""
+
+
+def round_of(dependencies: Sequence[SearchedDependency]) -> str:
+    """With whom a stage looks together: those that ask the same kind of somebody who may be slow, else those that begin
+    in the same bucket."""
+    for one in dependencies:
+        if isinstance(one, AskedDependency):
+            return f"kind: {one.kind}"
+    return next((one.bucket for one in dependencies if isinstance(one, Dependency)), STORE)
+
+
 class SearchRounds:
-    """Holds searches in rounds, by the bucket in which they begin: a bucket that is slow delays no other's."""
+    """Holds searches in rounds, by whom they ask (see `round_of`): a bucket that is slow delays no other's."""
 
     def __init__(self, searcher: Searcher, tasks: Tasks) -> None:
         self._searcher = searcher

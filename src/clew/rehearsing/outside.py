@@ -22,7 +22,16 @@ from clew.conditions import SIGNATURES as CONDITIONS
 from clew.conditions.infrastructure import address_of
 from clew.core.planning.locations import is_url, split_location
 from clew.core.program.demands import INFRASTRUCTURE, RESOURCE_AVAILABLE
-from clew.core.program.model import AnySource, Command, Condition, FolderSource, GitSource, Json, Program
+from clew.core.program.model import (
+    AnySource,
+    AskedDependency,
+    Command,
+    Condition,
+    FolderSource,
+    GitSource,
+    Json,
+    Program,
+)
 from clew.core.program.params import by_name
 from clew.core.program.signatures import TEXT
 from clew.core.program.sources import LOCAL_REPOSITORIES
@@ -154,6 +163,9 @@ class Reach:
                 what = f"stage '{stage.name}', environment {name},"
                 found += self._leading(what, _filled(text, self.values), mentions=True)
             found += self._source_problems(stage.name, stage.source)
+            for dependency in stage.searched_dependencies:
+                if isinstance(dependency, AskedDependency) and dependency.name not in self.declared.inputs:
+                    found += self._asked_problems(f"stage '{stage.name}', dependency", dependency)
         for stage in program.stages:
             for dependency in stage.file_dependencies:
                 what = f"stage '{stage.name}', dependency '{dependency.name}',"
@@ -221,6 +233,15 @@ class Reach:
             )
             return [f"{work}: {what} may reach anything, and has no double"]
         return self._leading(f"{work}: {name}", _filled(given, self.values), mentions=True)
+
+    def _asked_problems(self, what: str, dependency: AskedDependency) -> list[str]:
+        what = f"{what} {dependency.name}: {dependency.kind}"
+        if dependency.is_plug_in:
+            return [f"{what} may reach anything; what it gives can be said under [inputs]"]
+        if dependency.kind != INFRASTRUCTURE:
+            return []
+        address = _filled(address_of({"host": "", "port": 0, **dependency.params}), self.values)
+        return self._leading(what, address, mentions=False)
 
     def _leading(self, what: str, value: Json, *, mentions: bool) -> list[str]:
         try:

@@ -20,6 +20,7 @@ from clew.orchestrator.facts import Instructed
 from clew.orchestrator.orchestrator import Orchestrator
 from clew.orchestrator.real_world import LoopTasks
 from clew.ports import AttemptError, Executor
+from clew.rehearsing.asking import searcher_in
 from clew.rehearsing.failing import FailingExecutor
 from clew.rehearsing.scenarios import Scenario
 from clew.rehearsing.scratch import Groundwork, ScratchWorld, open_scratch
@@ -100,7 +101,8 @@ async def _play(world: ScratchWorld, sealed: SealedProgram, executor: Executor, 
         )
     tasks = LoopTasks(asyncio.get_running_loop())
     failing = FailingExecutor(executor, tasks, scenario, doubled=world.doubled, look=world.looking.look)
-    async with open_orchestrator(world.settings, executor=failing) as orchestrator:
+    searcher = searcher_in(world)
+    async with open_orchestrator(world.settings, executor=failing, searcher=searcher) as orchestrator:
         forward, state = await _driven(world, sealed, scenario, orchestrator, tasks)
     for stage, message in failing.missing.items():
         raise Stuck(f"stage '{stage}': {message}")

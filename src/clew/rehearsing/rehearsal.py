@@ -204,6 +204,7 @@ def _groundwork(
     buckets = _buckets(program, values, settings, declared, folder)
     ground = Groundwork(
         program=program,
+        settings=settings,
         folder=folder,
         declared=declared,
         given=given,

@@ -50,6 +50,8 @@ class Groundwork:
     """What all scenarios of a rehearsal share. `copies_folder` holds the copies that are copied again for each."""
 
     program: Program
+    settings: Settings
+    """The real ones: what other runs have left is read from their store."""
     folder: str
     """Where the program's own code is found."""
     declared: Declared

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from clew.ports import (
     AttemptRequest,
     Executor,
     Finding,
+    Searcher,
     SecretSource,
     StoreBusy,
     Tasks,
@@ -68,6 +70,7 @@ async def open_orchestrator(
     wait: bool = False,
     forks: bool = False,
     executor: Executor | None = None,
+    searcher: Searcher | None = None,
 ) -> AsyncIterator[Orchestrator]:
     """An orchestrator on this event loop, stopped at the end of the block.
 
@@ -85,7 +88,9 @@ async def open_orchestrator(
         lock.release()
         store.close()
         raise
-    orchestrator = _assemble(settings, store, lock, functions or {}, forks=forks, executor=executor)
+    orchestrator = _assemble(
+        settings, store, lock, functions or {}, forks=forks, executor=executor, searcher=searcher
+    )
     orchestrator.attend_regularly()
     try:
         yield orchestrator
@@ -161,6 +166,7 @@ def _assemble(
     *,
     forks: bool,
     executor: Executor | None,
+    searcher: Searcher | None,
 ) -> Orchestrator:
     clock, chance, tasks = RealClock(), RealChance(), LoopTasks(asyncio.get_running_loop())
     events = LoopEvents(asyncio.get_running_loop())
@@ -172,7 +178,7 @@ def _assemble(
     payloads = PayloadKeeper(chance=chance, bucket=bucket)
     performer = Performer(
         executors=executors,
-        searcher=search_dependencies,
+        searcher=searcher or partial(search_dependencies, settings=settings),
         keeper=BucketKeeper(settings.payloads),
         tasks=tasks,
         around=Surroundings(

@@ -23,11 +23,13 @@ class LoadedProgram(NamedTuple):
     folder: str
 
 
-def read_document(document: Json) -> Program:
-    """A program from its document. Raises ProgramError with every mistake."""
-    from clew.core.program.parse import parse  # 20 ms that a run of a Python program does without
+def read_document(document: Json, *, is_new: bool = False) -> Program:
+    """A program from its document; one that `is_new` may only have plug-ins that are there. Raises ProgramError with
+    every mistake."""
+    from clew.core.program.parse import any_kind, parse  # 20 ms that a run of a Python program does without
+    from clew.dependencies import is_installed
 
-    return parse(document, SIGNATURES, CONDITIONS)
+    return parse(document, SIGNATURES, CONDITIONS, known_kind=is_installed if is_new else any_kind)
 
 
 def load_program(source: str, *, folder: str) -> LoadedProgram:
@@ -39,10 +41,11 @@ def load_program(source: str, *, folder: str) -> LoadedProgram:
 
         found = load_reference(source, folder)
         # By the reader of files too, so that it is checked alike.
-        return LoadedProgram(read_document(content(found.model)), found.folder or folder)
+        return LoadedProgram(read_document(content(found.model), is_new=True), found.folder or folder)
     from clew.authoring.files import read_program
+    from clew.dependencies import is_installed
 
-    program = read_program(source, SIGNATURES, CONDITIONS)
+    program = read_program(source, SIGNATURES, CONDITIONS, known_kind=is_installed)
     return LoadedProgram(program, os.path.dirname(os.path.abspath(source)))
 
 

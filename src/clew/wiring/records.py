@@ -67,12 +67,20 @@ def _safe_name(stage: str) -> str:
 # ---- searching -------------------------------------------------------------------------------------------
 
 
-def search_dependencies(requests: Sequence[SearchRequest], *, probes: bool = False) -> Sequence[SearchAnswer]:
-    """See `ports.Searcher`. With `probes` it also sees which part of a path exists, for a person who asks."""
+def search_dependencies(
+    requests: Sequence[SearchRequest], *, settings: Settings | None = None, probes: bool = False
+) -> Sequence[SearchAnswer]:
+    """See `ports.Searcher`. Without settings only files are looked for. With `probes` it also sees which part of a
+    path exists, for a person who asks."""
     from clew.buckets import open_bucket
     from clew.buckets.rounds import look_together
 
-    return look_together(requests, open_bucket, probes=probes)
+    if settings is None:
+        return look_together(requests, open_bucket, probes=probes)
+    from clew.wiring.asking import Asking, Surroundings
+
+    with Asking(Surroundings(settings=settings)) as ask:
+        return look_together(requests, open_bucket, ask=ask, probes=probes)
 
 
 class LazyBucket:
@@ -121,7 +129,7 @@ def probe(records: Records, row: Mapping[str, Any], settings: Settings) -> dict[
     from clew.core.running.consequences import inputs_missing
     from clew.core.running.statuses import WAITING
     from clew.orchestrator.driven_run import DrivenRun, Origin
-    from clew.orchestrator.requests import scope_of
+    from clew.orchestrator.requests import scope_of, search_request
 
     history = records.history(dict(row))
     origin = msgspec.json.decode(row["origin"], type=Origin)
@@ -142,6 +150,6 @@ def probe(records: Records, row: Mapping[str, Any], settings: Settings) -> dict[
             continue
         scope = scope_of(run, stage, stage.sealed.reads, now=stage.now_at)
         scope |= {one.name: run.supplied[one.name] for one in stage.sealed.stage.input_dependencies}
-        wanted = SearchRequest(stage.sealed.stage.file_dependencies, scope, buckets)
-        (answers[name],) = search_dependencies([wanted], probes=True)
+        wanted = search_request(run, stage, scope, buckets)
+        (answers[name],) = search_dependencies([wanted], settings=settings, probes=True)
     return answers

@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 from clew.core.planning import search as module
 from clew.core.planning.listings import Entry, Page
 from clew.core.planning.patterns import FIELDS, PatternError, natural
+from clew.core.planning.questions import Question, Reply
 from clew.core.planning.search import Ambiguous, Found, Missing, Search, in_order
-from clew.core.program.model import Dependency, Element
+from clew.core.program.model import (
+    AskedDependency,
+    Dependency,
+    Element,
+    ProgramDependency,
+    VariableDependency,
+)
 
 
 def listing(objects, folder, start):
@@ -563,3 +570,91 @@ def test_the_search_finds_what_a_look_at_every_key_finds(objects, prefix, choice
     values = outcome.values["file"]
     values = values if choice == "all" else [values]
     assert [(one["key"], {name: one[name] for name in one.keys() - FIELDS}) for one in values] == expected
+
+
+# ---- dependencies that are no files ----------------------------------------------------------------------
+
+
+def ask(search, replies, objects=None):
+    """Hold a conversation to its end; `replies` by question's kind. Gives the questions too."""
+    asked = []
+    while search.want is not None:
+        if isinstance(search.want, Question):
+            asked.append(search.want)
+            search.feed(replies[search.want.kind])
+        else:
+            want = search.want
+            search.feed(Page(listing(objects or {}, want.folder, want.start), False, "s3://lines"))
+    return search.outcome, asked
+
+
+def test_what_a_question_gave_is_used_by_what_refers_to_it():
+    """In order of references, whatever their kinds: here a value names the file, and the file's name a param."""
+    last = VariableDependency("last", "{who}", "out{n}")
+    file = Dependency("file", "lines", (Element("{last.key}"),))
+    market = AskedDependency(
+        "market", "lib:is_open", {"of": ["{file.name}", {"n": "{n}"}], "s": "secret:A"}, 500
+    )
+    search = Search([market, file, last], {"who": "loads", "n": 7})
+    outcome, asked = ask(
+        search,
+        {
+            "variable": Reply(True, {"key": "f1"}, "of run 1", {"run_id": "1"}),
+            "lib:is_open": Reply(True, None, "it is"),
+        },
+        {"f1": (1, 0)},
+    )
+    assert asked == [
+        Question("variable", {"program": "loads", "output": "out7"}),
+        Question("lib:is_open", {"of": ["f1", {"n": 7}], "s": "secret:A"}, 500),
+    ]
+    assert outcome.values["file"]["key"] == "f1"
+    assert outcome.values["market"] is None
+    assert outcome.evidence["last"].document() == {"kind": "variable", "run_id": "1", "why": "of run 1"}
+    assert outcome.evidence["market"].document() == {"kind": "lib:is_open", "why": "it is"}
+
+
+def test_what_a_reply_rests_on_is_said_by_the_kind():
+    """So that one reply serves all who would hear the same."""
+    kinds = ("variable", "infrastructure", "program", "lib:is_open")
+    found = [Question(kind, {}).rests_on for kind in kinds]
+    assert found == [(), (), ("run_id", "run_time"), ("run_time", "folder")]
+
+
+def test_a_reply_that_it_is_missing_makes_the_whole_try_missing():
+    """With the reason, and with what was looked at."""
+    wanted = [ProgramDependency("loads", "loads", -5), Dependency("file", "lines", (Element("a"),))]
+    outcome, asked = ask(
+        Search(wanted, {}), {"program": Reply(False, None, "it is running", {"run_id": "1"})}
+    )
+    assert asked == [Question("program", {"program": "loads", "offset_milliseconds": -5})]
+    assert isinstance(outcome, Missing)
+    assert (outcome.name, outcome.how_near) == ("loads", "it is running")
+    assert outcome.evidence.document() == {"kind": "program", "run_id": "1", "why": "it is running"}
+
+
+def test_a_default_stands_for_a_value_that_no_run_has_left():
+    """The default is filled in, and the evidence says that it is one; a value that was left counts before it."""
+    first = VariableDependency("total", "p", "sum", True, {"n": "{n}"})
+    outcome, _ = ask(Search([first], {"n": 7}), {"variable": Reply(False, None, "no run has completed")})
+    assert outcome.values == {"total": {"n": 7}}
+    assert outcome.evidence["total"].why == "no run has completed, so it is the default"
+    outcome, _ = ask(Search([first], {"n": 7}), {"variable": Reply(True, 3, "of run 1")})
+    assert (outcome.values, outcome.evidence["total"].why) == ({"total": 3}, "of run 1")
+
+
+def test_a_question_needs_names():
+    """What is filled in for a program or an output is a text."""
+    with pytest.raises(PatternError, match="the program of 'a' is int, not a name"):
+        Search([ProgramDependency("a", "{n}")], {"n": 7})
+    with pytest.raises(PatternError, match="the output of 'a' is list, not a name"):
+        Search([VariableDependency("a", "p", "{n}")], {"n": []})
+
+
+@pytest.mark.parametrize("value", ["secret:A", ["secret:A"], {"a": [1, "secret:A"]}])
+def test_a_variable_can_name_no_secret(value):
+    """Only what the program itself states is filled in: else whoever sets a variable could read secrets."""
+    with pytest.raises(PatternError, match="the params of 'a': only the program itself may name a secret"):
+        Search([AskedDependency("a", "lib:f", {"p": ["{v}"]}, 1)], {"v": value})
+    harmless = Search([AskedDependency("a", "lib:f", {"p": "{v}", "q": 1}, 1)], {"v": {"a": ["secrets", 1]}})
+    assert harmless.want == Question("lib:f", {"p": {"a": ["secrets", 1]}, "q": 1}, 1)

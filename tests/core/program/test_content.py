@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.program.other_kinds import OTHER_KINDS
 from tests.core.program.tables import COMMANDS, CONDITIONS
 
 from clew.core.program.content import canonical_bytes, content, version
@@ -167,6 +168,24 @@ def test_the_content_of_a_program_is_the_program(document: dict[str, Any]) -> No
     stored = json.loads(canonical_bytes(said))
     assert parse(stored, COMMANDS, CONDITIONS) == program
     assert version(parse(stored, COMMANDS, CONDITIONS)) == version(program)
+
+
+def test_the_content_has_dependencies_of_every_kind() -> None:
+    """Each as it can be read again; a default that is null is one."""
+    program = parse(
+        {"name": "p", "stages": {"a": {"execute": {"command": "note"}, "dependencies": OTHER_KINDS}}},
+        COMMANDS,
+        CONDITIONS,
+    )
+    said = content(program)
+    assert {one.pop("name"): one for one in said["stages"][0]["dependencies"]} == {
+        **OTHER_KINDS,
+        "before": {"kind": "program", "program": "p", "offset": "-P1D"},
+        "market": {"kind": "market", "params": {"code": ["{other}"]}, "timeout": "PT5S"},
+        "own": {"kind": "lib.checks:is_open", "params": {}, "timeout": "PT30S"},
+    }
+    assert parse(content(program), COMMANDS, CONDITIONS) == program
+    assert version(program) == "1f0e66a6550c39d42bc276a21b306b3cdb5ceb3bde6da89a0d7c322b788edc3d"
 
 
 @settings(max_examples=30)

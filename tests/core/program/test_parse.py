@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from tests.core.program.other_kinds import OTHER_KINDS
 from tests.core.program.tables import COMMANDS, CONDITIONS
 
 from clew.core.program.bounds import DEPTH_MAX, INTEGER_MAX, NODE_COUNT_MAX
@@ -12,6 +13,7 @@ from clew.core.program.model import (
     HOUR,
     MINUTE,
     SECOND,
+    AskedDependency,
     Command,
     Condition,
     CustomTime,
@@ -21,9 +23,11 @@ from clew.core.program.model import (
     InputDependency,
     Output,
     Program,
+    ProgramDependency,
     Retry,
     Rollback,
     Stage,
+    VariableDependency,
 )
 from clew.core.program.parse import parse
 from clew.core.program.problems import Path, Place, ProgramError
@@ -64,6 +68,30 @@ def like_the_fifth(name: str, **more: Any) -> Stage:
         executor="inline",
         environment={"A": "{region}", "B": "1"},
     )
+
+
+def test_dependencies_of_every_kind_are_read() -> None:
+    """Those that are asked have their params, those of others a time for their answer."""
+    (stage,) = read(staged(dependencies=OTHER_KINDS)).stages
+    assert stage.dependencies == (
+        VariableDependency("total", "{program_name}", "sum", True, None),
+        VariableDependency("other", "q", "sum"),
+        ProgramDependency("loads", "loads"),
+        ProgramDependency("before", "p", -24 * HOUR),
+        AskedDependency("room", "resource", {"cores": 2, "memory": "{other.memory}"}),
+        AskedDependency("ledger", "infrastructure", {"host": "{other.host}", "port": 5432}),
+        AskedDependency("market", "market", {"code": ["{other}"]}, 5 * SECOND),
+        AskedDependency("own", "lib.checks:is_open", {}, 30 * SECOND),
+    )
+    assert stage.searched_dependencies == stage.dependencies
+
+
+def test_a_kind_that_nobody_brings_is_told_by_who_can_look() -> None:
+    """A function of the project's own is not looked for: its module is loaded by nobody but its own process."""
+    document = staged(dependencies=OTHER_KINDS)
+    assert read(document, known_kind=lambda name: name == "market") == read(document)
+    (said,) = problems(document, known_kind=lambda name: False)
+    assert said.startswith("stages[0].dependencies.market.kind: there is no kind 'market'; it is a file (")
 
 
 def test_a_program_is_read_whole() -> None:
@@ -405,12 +433,47 @@ FILE = {"bucket": "b", "prefix": [{"match": "x"}]}
             "dependencies.f.stable_for: a folder does not show whether what lies in it is still being written",
         ),
         (staged(dependencies={"f": {**FILE, "stable_for": "0 s"}}), "f.stable_for: '0 s' is too short"),
-        (
-            staged(dependencies={"f": {**FILE, "kind": "program"}}),
-            "dependencies.f.kind: 'kind: program' is not available in this version of clew; it is a file",
-        ),
         (staged(dependencies={"f": {"kind": "inptu"}}), "there is no kind 'inptu'; did you mean 'input'?"),
-        (staged(dependencies={"f": {"kind": "files"}}), "f.kind: there is no kind 'files'; it is a file ("),
+        (
+            staged(dependencies={"f": {"kind": "market", "timeout": "0 s"}}),
+            "dependencies.f.timeout: '0 s' is too short",
+        ),
+        (
+            staged(dependencies={"f": {"kind": "market", "code": "XETR"}}),
+            "dependencies.f.kind: there is no kind 'market' that takes code; one that is not built in takes kind, pa",
+        ),
+        (staged(dependencies={"f": {"kind": "a:b c"}}), "f.kind: 'a:b c' can't be used here; it is a file ("),
+        (staged(dependencies={"f": {"kind": "variable", "program": "p"}}), "f: the key 'output' is missing"),
+        (
+            staged(
+                dependencies={"f": {"kind": "variable", "program": "{q}", "output": "{r}", "default": "{s}"}}
+            ),
+            "dependencies.f.default: nothing produces 's'",
+        ),
+        (
+            staged(dependencies={"f": {"kind": "program"}}),
+            "f: the key 'program' is missing; the program's na",
+        ),
+        (
+            staged(dependencies={"f": {"kind": "program", "program": "q", "offset": 1}}),
+            "dependencies.f.offset: 1 has no unit",
+        ),
+        (
+            staged(dependencies={"f": {"kind": "resource"}}),
+            "dependencies.f: nothing is asked for; give one of",
+        ),
+        (
+            staged(dependencies={"f": {"kind": "resource", "cores": 0}}),
+            "dependencies.f.cores: 0 is no number of cores",
+        ),
+        (
+            staged(dependencies={"f": {"kind": "infrastructure", "host": "h"}}),
+            "dependencies.f: host and port go together; give both, or a url",
+        ),
+        (
+            staged(dependencies={"f": {"kind": "infrastructure", "emr": "j-1"}}),
+            "dependencies.f.emr: 'emr' is not available in this version of clew",
+        ),
         (staged(dependencies={"f": {"kind": []}}), "dependencies.f.kind: there is no kind a list; it is a"),
         (
             staged(dependencies={"f": {"kind": "input", "bucket": "b"}}),

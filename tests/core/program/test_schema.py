@@ -6,6 +6,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 from hypothesis import given, settings
+from tests.core.program.other_kinds import OTHER_KINDS
 from tests.core.program.tables import COMMANDS, CONDITIONS
 from tests.core.program.test_content import documents
 from tests.core.program.test_parse import small, staged
@@ -28,6 +29,15 @@ def test_the_schema_is_a_schema() -> None:
 def test_the_schema_accepts_what_is_read(document: dict[str, Any]) -> None:
     """What can be read without mistakes is accepted by the schema."""
     assert VALIDATOR.is_valid(document), [str(error) for error in VALIDATOR.iter_errors(document)]
+
+
+def test_the_schema_accepts_dependencies_of_every_kind() -> None:
+    """By name and in a list; and no other keys than those of the kind."""
+    as_list = [{"name": name, **one} for name, one in OTHER_KINDS.items()]
+    for document in (staged(dependencies=OTHER_KINDS), staged(dependencies=as_list)):
+        assert VALIDATOR.is_valid(document), [str(error) for error in VALIDATOR.iter_errors(document)]
+    for name, one in OTHER_KINDS.items():
+        assert not VALIDATOR.is_valid(staged(dependencies={name: {**one, "prefix": []}})), name
 
 
 @pytest.mark.parametrize(

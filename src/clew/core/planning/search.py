@@ -7,6 +7,8 @@ A search wants one listing at a time, is fed its pages, and ends with what it fo
         ... list what it wants and feed pages, until it wants something else ...
     search.outcome
 
+For a dependency that is no file it wants a question answered instead, and is fed the reply.
+
 So what a search costs is the number of its wants, and a store's error never enters it: it can't be mistaken
 for a file that is missing.
 """
@@ -16,12 +18,15 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from clew.core.planning.listings import Entry, Evidence, List, Listed, Page
 from clew.core.planning.locations import located_value
 from clew.core.planning.patterns import Fit, Pattern, PatternError, Segment, Step, prepare
-from clew.core.program.model import Dependency, Json
-from clew.core.program.signatures import REGEX, TEXT
+from clew.core.planning.questions import NamedDependency, Question, Reply, Told, question_of, settled
+from clew.core.program.model import Dependency, Json, SearchedDependency
+from clew.core.program.signatures import TEXT
+from clew.core.program.stage_templates import dependency_templates
 from clew.core.program.variables import names_in, render
 
 MATCHES_MAX = 10_000
@@ -36,7 +41,7 @@ class Found:
     """All dependencies were found: their values by name, and on what each rests."""
 
     values: Mapping[str, Json]
-    evidence: Mapping[str, Evidence]
+    evidence: Mapping[str, Evidence | Told]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Missing:
 
     name: str
     how_near: str
-    evidence: Evidence
+    evidence: Evidence | Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,31 +116,31 @@ class Search:
     """
 
     def __init__(
-        self, dependencies: Iterable[Dependency], scope: Mapping[str, Json], *, probes: bool = False
+        self, dependencies: Iterable[SearchedDependency], scope: Mapping[str, Json], *, probes: bool = False
     ) -> None:
-        self.want: List | None = None
+        self.want: List | Question | None = None
         self.outcome: Outcome | None = None
         self._conversation = _search(in_order(dependencies), dict(scope), probes=probes)
         self._advance(None)
 
-    def feed(self, page: Page) -> None:
-        """Take the next page of the wanted listing. If `want` is the same object afterwards, the next page of
-        the same listing is wanted."""
+    def feed(self, told: Page | Reply) -> None:
+        """Take the next page of the wanted listing, or the reply to the question. If `want` is the same object
+        afterwards, the next page of the same listing is wanted."""
         assert self.want is not None, "nothing is wanted any more"
-        self._advance(page)
+        self._advance(told)
 
-    def _advance(self, page: Page | None) -> None:
+    def _advance(self, told: Page | Reply | None) -> None:
         try:
-            self.want = next(self._conversation) if page is None else self._conversation.send(page)
+            self.want = next(self._conversation) if told is None else self._conversation.send(told)
         except StopIteration as end:
             self.want, self.outcome = None, end.value
 
 
-def in_order(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
+def in_order(dependencies: Iterable[SearchedDependency]) -> tuple[SearchedDependency, ...]:
     """The dependencies in order of their references, otherwise as listed. Raises PatternError on a cycle."""
     waiting = {one.name: one for one in dependencies}
     needs = {name: references_of(one) & waiting.keys() for name, one in waiting.items()}
-    ordered: list[Dependency] = []
+    ordered: list[SearchedDependency] = []
     while waiting:
         ready = next((name for name in waiting if not needs[name] & waiting.keys()), None)
         if ready is None:
@@ -144,31 +149,54 @@ def in_order(dependencies: Iterable[Dependency]) -> tuple[Dependency, ...]:
     return tuple(ordered)
 
 
-def references_of(dependency: Dependency) -> set[str]:
-    """The names that the dependency's bucket and elements refer to."""
-    names = set(names_in(dependency.bucket, TEXT))
-    for element in dependency.prefix:
-        names |= set(names_in(element.match, REGEX if element.kind == "regex" else TEXT))
-    return names
+def references_of(dependency: SearchedDependency) -> set[str]:
+    """The names that the dependency refers to."""
+    templates = dependency_templates(dependency, ())
+    return {name for _, text, kind in templates for name in names_in(text, kind)}
+
+
+_Told = tuple[Json, "Evidence | Told"]
+"""What a dependency was found to be, and on what that rests."""
 
 
 def _search(
-    dependencies: Sequence[Dependency], scope: dict[str, Json], *, probes: bool
-) -> Generator[List, Page, Outcome]:
+    dependencies: Sequence[SearchedDependency], scope: dict[str, Json], *, probes: bool
+) -> Generator[List | Question, Any, Outcome]:
     values: dict[str, Json] = {}
-    evidence: dict[str, Evidence] = {}
+    evidence: dict[str, Evidence | Told] = {}
     for dependency in dependencies:
-        walk = _Walk(dependency, {**scope, **values})
-        try:
-            found = yield from walk.follow([_Path()], 0)
-        except _SeveralMatch:
-            return Ambiguous(dependency.name, walk.evidence(walk.why_not()))
-        if not found:
-            how_near = (yield from walk.how_near()) if probes else walk.what_was_seen()
-            return Missing(dependency.name, how_near, walk.evidence(how_near))
-        values[dependency.name] = walk.located(found)
-        evidence[dependency.name] = walk.evidence(walk.why())
+        known = {**scope, **values}
+        if isinstance(dependency, Dependency):
+            found = yield from _walk(dependency, known, probes=probes)
+        else:
+            found = yield from _ask(dependency, known)
+        if not isinstance(found, tuple):
+            return found
+        values[dependency.name], evidence[dependency.name] = found
     return Found(values, evidence)
+
+
+def _ask(
+    dependency: NamedDependency, scope: Mapping[str, Json]
+) -> Generator[Question, Reply, Missing | _Told]:
+    question = question_of(dependency, scope)
+    reply = settled(dependency, (yield question), scope)
+    evidence = Told(question.kind, reply.facts, reply.why)
+    return (reply.value, evidence) if reply.is_found else Missing(dependency.name, reply.why, evidence)
+
+
+def _walk(
+    dependency: Dependency, scope: Mapping[str, Json], *, probes: bool
+) -> Generator[List, Page, Missing | Ambiguous | _Told]:
+    walk = _Walk(dependency, scope)
+    try:
+        found = yield from walk.follow([_Path()], 0)
+    except _SeveralMatch:
+        return Ambiguous(dependency.name, walk.evidence(walk.why_not()))
+    if not found:
+        how_near = (yield from walk.how_near()) if probes else walk.what_was_seen()
+        return Missing(dependency.name, how_near, walk.evidence(how_near))
+    return walk.located(found), walk.evidence(walk.why())
 
 
 class _Walk:

@@ -12,11 +12,12 @@ from typing import Any
 
 from clew.core.planning.patterns import prefix_problems
 from clew.core.program.demands import demand_problems
-from clew.core.program.grammar import PREFIX
+from clew.core.program.grammar import ABOUT_KINDS, KINDS, PREFIX
 from clew.core.program.model import (
     HOUR,
     AnyDependency,
     AnySource,
+    AskedDependency,
     Command,
     Condition,
     CustomTime,
@@ -36,6 +37,7 @@ from clew.core.program.stage_parts import (
     Parts,
     Placed,
     delay_of,
+    demands_of,
     dependency_of,
     element_of,
     retry_of,
@@ -56,12 +58,19 @@ class Building:
     """One program on its way from parts to model."""
 
     def __init__(
-        self, found: Found, signatures: Signatures, conditions: Signatures, known_zone: Callable[[str], bool]
+        self,
+        found: Found,
+        signatures: Signatures,
+        conditions: Signatures,
+        *,
+        known_zone: Callable[[str], bool],
+        known_kind: Callable[[str], bool],
     ) -> None:
         self.found = found
         self._signatures = signatures
         self._conditions = conditions
         self._known_zone = known_zone
+        self._known_kind = known_kind
         self._author_paths: dict[Path, Path] = {}
         self._frame = Program("", ())
 
@@ -179,8 +188,18 @@ class Building:
                 what = "a folder does not show whether what lies in it is still being written"
                 hint = "leave out stable_for, or wait for an object, such as one that is written last"
                 self.found.problem((*written, "stable_for"), what, hint)
+            if isinstance(dependency, AskedDependency):
+                self._check_asked(dependency, written)
             dependencies.append(dependency)
         return tuple(dependencies)
+
+    def _check_asked(self, dependency: AskedDependency, written: Path) -> None:
+        for where, what, hint in demands_of(dependency):
+            self.found.problem((*written, *where), what, hint)
+        kind = dependency.kind
+        if dependency.is_plug_in and ":" not in kind and not self._known_kind(kind):
+            hint = nearest(kind, KINDS) or ABOUT_KINDS
+            self.found.problem((*written, "kind"), f"there is no kind '{kind}'", hint)
 
     def _note_prefix(self, placed: Placed, path: Path) -> None:
         for at, (written, _) in enumerate(placed):

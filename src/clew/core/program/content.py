@@ -16,16 +16,20 @@ from clew.core.program.durations import written_duration
 from clew.core.program.model import (
     AnyDependency,
     AnySource,
+    AskedDependency,
     Command,
     Condition,
     Delay,
+    Dependency,
     GitSource,
     InputDependency,
     Output,
     Program,
+    ProgramDependency,
     Retry,
     Rollback,
     Stage,
+    VariableDependency,
 )
 
 VERSION_TAG = b"clew/program/v1\n"
@@ -65,7 +69,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
     return {
         "name": stage.name,
         "execute": [_command(one) for one in stage.execute],
-        "dependencies": [_dependency(one) for one in stage.dependencies],
+        "dependencies": [dependency_content(one) for one in stage.dependencies],
         "inputs": list(stage.inputs),
         "outputs": [_output(one) for one in stage.outputs],
         "after": list(stage.after),
@@ -97,7 +101,8 @@ def _condition(condition: Condition) -> dict[str, Any]:
     }
 
 
-def _dependency(dependency: AnyDependency) -> dict[str, Any]:
+def dependency_content(dependency: AnyDependency) -> dict[str, Any]:
+    """The dependency as a document that says everything."""
     if isinstance(dependency, InputDependency):
         return {
             "name": dependency.name,
@@ -105,6 +110,8 @@ def _dependency(dependency: AnyDependency) -> dict[str, Any]:
             **_said("schema", dependency.schema),
             **_said_duration("deadline", dependency.deadline_milliseconds),
         }
+    if not isinstance(dependency, Dependency):
+        return {"name": dependency.name, **_named_dependency(dependency)}
     return {
         "name": dependency.name,
         "bucket": dependency.bucket,
@@ -123,6 +130,21 @@ def _source(source: AnySource | None) -> dict[str, Any] | None:
     if isinstance(source, GitSource):
         return {"git": source.git, "commit": source.commit, **folder}
     return {"bucket": source.bucket, **folder}
+
+
+def _named_dependency(
+    dependency: VariableDependency | ProgramDependency | AskedDependency,
+) -> dict[str, Any]:
+    if isinstance(dependency, VariableDependency):
+        default = {"default": dependency.default} if dependency.has_default else {}
+        return {"kind": "variable", "program": dependency.program, "output": dependency.output, **default}
+    if isinstance(dependency, ProgramDependency):
+        offset = _said_duration("offset", dependency.offset_milliseconds)
+        return {"kind": "program", "program": dependency.program, **offset}
+    if not dependency.is_plug_in:
+        return {"kind": dependency.kind, **dependency.params}
+    timeout = _said_duration("timeout", dependency.timeout_milliseconds)
+    return {"kind": dependency.kind, "params": dict(dependency.params), **timeout}
 
 
 def _output(output: Output) -> dict[str, Any]:

@@ -89,13 +89,82 @@ _INPUT = Record(
         "deadline": Key(Duration(about="how long it is waited for; no limit if not given", least=1)),
     },
 )
+_OTHER_PROGRAM = Key(Text(about="the program's name"), required=True)
+_VARIABLE = Record(
+    about="a value that the latest completed run of a program has left",
+    keys={
+        "kind": Key(Choice(("variable",)), required=True),
+        "program": _OTHER_PROGRAM,
+        "output": Key(Text(about="the output of one of its stages"), required=True),
+        "default": Key(Anything(about="its value where no such run has left one yet")),
+    },
+)
+_PROGRAM = Record(
+    about="a program's run has completed",
+    keys={
+        "kind": Key(Choice(("program",)), required=True),
+        "program": _OTHER_PROGRAM,
+        "offset": Key(
+            Duration(
+                about="from this run's scheduled time to that one's; its latest run if not given", least=None
+            )
+        ),
+    },
+)
+_RESOURCE = Record(
+    about="enough of this machine is free",
+    keys={
+        "kind": Key(Choice(("resource",)), required=True),
+        "cores": Key(Anything(about="how many")),
+        "memory": Key(Anything(about="such as 4 GiB")),
+        "disk": Key(Anything(about="such as 100 GB")),
+        "folder": Key(Text(about="whose disk it is; that of temporary files if not given")),
+    },
+)
+_INFRASTRUCTURE = Record(
+    about="something answers at an address",
+    keys={
+        "kind": Key(Choice(("infrastructure",)), required=True),
+        "url": Key(Text(about="an http or https address")),
+        "host": Key(Text(about="or a host's name or address")),
+        "port": Key(Anything(about="with its port")),
+        "timeout": Key(Text(about="for the answer; 5 seconds if not given")),
+    },
+    later=("emr", "ray"),
+)
+_KINDS = {
+    "input": _INPUT,
+    "variable": _VARIABLE,
+    "program": _PROGRAM,
+    "resource": _RESOURCE,
+    "infrastructure": _INFRASTRUCTURE,
+}
+KINDS = tuple(_KINDS)
+"""The kinds of dependency that clew brings along; a file says none."""
+
+ABOUT_KINDS = (
+    f"it is a file (bucket and prefix), or its kind is {', '.join(_KINDS)}, a plug-in's, or module:function"
+)
+_FUNCTION = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
+_PLUG_IN = Record(
+    about="what a plug-in finds",
+    keys={
+        "kind": Key(
+            Text(
+                about="a plug-in's name, or module:function of the project's own",
+                pattern=rf"(?!(?:{'|'.join(_KINDS)})$)(?:[a-z][a-z0-9_-]{{0,99}}|{_FUNCTION})",
+                rule=ABOUT_KINDS,
+            ),
+            required=True,
+        ),
+        "params": Key(
+            MappingOf(Anything(), about="what it is given; {name} inserts a value, secret:NAME a secret")
+        ),
+        "timeout": Key(Duration(about="for its answer; 30 seconds if not given", least=1)),
+    },
+)
 DEPENDENCIES = NamedItems(
-    OfKind(
-        _FILE,
-        {"input": _INPUT},
-        later=("variable", "program", "resource", "infrastructure"),
-        about="it is a file (bucket and prefix), or something supplied (kind: input)",
-    ),
+    OfKind(_FILE, _KINDS, other=_PLUG_IN, about=ABOUT_KINDS),
     VARIABLE_NAME,
     about="what it waits for, by name",
 )

@@ -19,6 +19,9 @@ SECOND = 1_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
+ANSWER_MILLISECONDS = 30 * SECOND
+"""How long a plug-in has to answer, if nothing else is said: as long as most servers let a request take."""
+
 ITEM_COUNT_MAX = 10_000
 """Items of a stage: each has its attempts and its row, and as many stages as a program may have fit a run."""
 
@@ -94,7 +97,44 @@ class InputDependency(Struct, frozen=True):
     deadline_milliseconds: int | None = None
 
 
-AnyDependency = Dependency | InputDependency
+class VariableDependency(Struct, frozen=True):
+    """An output of the latest completed run of a program, its own included; or the default, where there is none."""
+
+    name: str
+    program: str
+    output: str
+    has_default: bool = False
+    default: Json = None
+
+
+class ProgramDependency(Struct, frozen=True):
+    """That a program's run has completed: its latest one; with an offset, the one for the time that is so far from
+    this run's scheduled time."""
+
+    name: str
+    program: str
+    offset_milliseconds: int | None = None
+
+
+class AskedDependency(Struct, frozen=True):
+    """What this machine (`kind` is `resource`), an address (`infrastructure`) or a plug-in is asked for. A plug-in is
+    a name, or `module:function`, and has so long to answer."""
+
+    name: str
+    kind: str
+    params: Mapping[str, Json] = field(default_factory=dict)
+    timeout_milliseconds: int | None = None
+
+    @property
+    def is_plug_in(self) -> bool:
+        """This machine and addresses are asked by conditions of clew's own, which have their own limits."""
+        return self.timeout_milliseconds is not None
+
+
+SearchedDependency = Dependency | VariableDependency | ProgramDependency | AskedDependency
+"""What clew looks for by itself."""
+
+AnyDependency = SearchedDependency | InputDependency
 
 
 class Output(Struct, frozen=True):
@@ -178,6 +218,11 @@ class Stage(Struct, frozen=True):
     def file_dependencies(self) -> tuple[Dependency, ...]:
         """The dependencies that are searched in buckets."""
         return tuple(one for one in self.dependencies if isinstance(one, Dependency))
+
+    @property
+    def searched_dependencies(self) -> tuple[SearchedDependency, ...]:
+        """The dependencies that clew looks for: all but those that somebody must supply."""
+        return tuple(one for one in self.dependencies if not isinstance(one, InputDependency))
 
     @property
     def input_dependencies(self) -> tuple[InputDependency, ...]:

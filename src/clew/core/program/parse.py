@@ -31,6 +31,11 @@ def any_zone(_: str) -> bool:
     return True
 
 
+def any_kind(_: str) -> bool:
+    """For readers that can't look up plug-ins: every well-formed name of a dependency's kind may be one."""
+    return True
+
+
 def parse(
     document: Json,
     signatures: Signatures,
@@ -38,6 +43,7 @@ def parse(
     *,
     place_of: Callable[[Path], Place | None] = no_place,
     known_zone: Callable[[str], bool] = any_zone,
+    known_kind: Callable[[str], bool] = any_kind,
 ) -> Program:
     """The program that the document describes.
 
@@ -51,7 +57,7 @@ def parse(
     parts = program_record(signatures, conditions).read(document, (), found)
     if parts is UNREADABLE:
         raise ProgramError(_placed(found.problems, place_of))
-    building = Building(found, signatures, conditions, known_zone)
+    building = Building(found, signatures, conditions, known_zone=known_zone, known_kind=known_kind)
     program = building.program(parts)
     problems += found.problems
     problems += _problems_of_names(program, building, signatures, conditions)

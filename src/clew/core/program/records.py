@@ -236,32 +236,42 @@ class Record(Struct, frozen=True):
 class OfKind(Struct, frozen=True):
     """Records of several kinds: `kind` says which one it is, and the usual one says nothing.
 
-    `later` are the kinds that this version does not know yet.
+    `other` is that of the kinds that others bring along.
     """
 
     usual: Record
     kinds: Mapping[str, Record]
-    later: tuple[str, ...] = ()
+    other: Record
     about: str = ""
 
     def read(self, value: Json, path: Path, found: Found) -> Any:
         if not isinstance(value, dict) or "kind" not in value:
             return self.usual.read(value, path, found)
         kind = value["kind"]
-        if kind in self.later:
-            return found.problem((*path, "kind"), f"'kind: {kind}' is {NOT_AVAILABLE}", self.about)
-        if not isinstance(kind, str) or kind not in self.kinds:
-            hint = nearest(kind, (*self.kinds, *self.later)) if isinstance(kind, str) else ""
-            return found.problem((*path, "kind"), f"there is no kind {said(kind)}", hint or self.about)
-        return self.kinds[kind].read(value, path, found)
+        if not isinstance(kind, str):
+            return found.problem((*path, "kind"), f"there is no kind {said(kind)}", self.about)
+        if kind not in self.kinds and (what := self._doubt(kind, value)):
+            return found.problem((*path, "kind"), *what)
+        return self.kinds.get(kind, self.other).read(value, path, found)
+
+    def _doubt(self, kind: str, value: Mapping[str, Json]) -> tuple[str, str] | None:
+        """What speaks against its being another's: a name that is nearly one of these, or keys that none has."""
+        meant = "" if ":" in kind else nearest(kind, self.kinds)
+        if meant:
+            return f"there is no kind '{kind}'", meant
+        strange = [key for key in value if key not in self.other.keys]
+        if strange:
+            hint = f"one that is not built in takes {', '.join(self.other.keys)}"
+            return f"there is no kind '{kind}' that takes {strange[0]}", hint
+        return None
 
     def schema(self) -> dict[str, Json]:
-        records = (self.usual, *self.kinds.values())
+        records = (self.usual, *self.kinds.values(), self.other)
         return {"oneOf": [one.schema() for one in records], **about_it(self.about)}
 
     def named_schema(self, name: Text) -> dict[str, Json]:
         """The schema of such a record in a list, where it says its name itself."""
-        records = (self.usual, *self.kinds.values())
+        records = (self.usual, *self.kinds.values(), self.other)
         return {"oneOf": [one.named_schema(name) for one in records], **about_it(self.about)}
 
 

@@ -9,10 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clew.core.planning.locations import split_location
+from clew.core.program.demands import RESOURCE_AVAILABLE, demand_problems
 from clew.core.program.model import (
+    ANSWER_MILLISECONDS,
     HOUR,
     AnyDependency,
     AnySource,
+    AskedDependency,
     Command,
     Delay,
     Dependency,
@@ -20,8 +23,10 @@ from clew.core.program.model import (
     FolderSource,
     GitSource,
     InputDependency,
+    ProgramDependency,
     Retry,
     Rollback,
+    VariableDependency,
 )
 from clew.core.program.problems import Path
 from clew.core.program.shapes import Found
@@ -63,8 +68,31 @@ def delay_of(read: Any) -> Delay:
 
 def dependency_of(name: str, parts: Parts) -> AnyDependency:
     """The dependency, without the elements of its path that can't be read."""
-    if parts.get("kind") == "input":
-        return InputDependency(name, parts.get("schema"), parts.get("deadline"))
+    match parts.get("kind"):
+        case None:
+            return _file_of(name, parts)
+        case "input":
+            return InputDependency(name, parts.get("schema"), parts.get("deadline"))
+        case "variable":
+            program, output = parts.get("program", ""), parts.get("output", "")
+            return VariableDependency(name, program, output, "default" in parts, parts.get("default"))
+        case "program":
+            return ProgramDependency(name, parts.get("program", ""), parts.get("offset"))
+        case "resource" | "infrastructure" as kind:
+            params = {key: value for key, value in parts.items() if key != "kind"}
+            return AskedDependency(name, kind, params)
+        case kind:
+            timeout = parts.get("timeout", ANSWER_MILLISECONDS)
+            return AskedDependency(name, kind, parts.get("params", {}), timeout)
+
+
+def demands_of(dependency: AskedDependency) -> Iterator[tuple[Path, str, str]]:
+    """What is wrong with what is asked of this machine or of an address, as its condition says."""
+    name = RESOURCE_AVAILABLE if dependency.kind == "resource" else dependency.kind
+    return demand_problems(name, dependency.params)
+
+
+def _file_of(name: str, parts: Parts) -> Dependency:
     elements = [element_of(one) for _, one in parts.get("prefix", ())]
     prefix = tuple(one for one in elements if one is not None)
     return Dependency(name, parts.get("bucket", ""), prefix, parts.get("stable_for"))

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from clew.core.program.model import (
     AnyDependency,
     AnySource,
+    AskedDependency,
     Command,
     Condition,
+    Dependency,
     GitSource,
     InputDependency,
     Program,
     Stage,
+    VariableDependency,
 )
 from clew.core.program.params import signature_of, templates_of
 from clew.core.program.problems import Path
@@ -76,6 +79,16 @@ def condition_templates(
 def dependency_templates(dependency: AnyDependency, path: Path) -> Iterator[tuple[Path, str, str]]:
     """Every string of the dependency that may hold references: its path, text and kind."""
     if isinstance(dependency, InputDependency):
+        return
+    if isinstance(dependency, AskedDependency):
+        its_path = (*path, "params") if dependency.is_plug_in else path
+        yield from templates_in(dict(dependency.params), TEXT, its_path)
+        return
+    if not isinstance(dependency, Dependency):
+        yield (*path, "program"), dependency.program, TEXT
+        if isinstance(dependency, VariableDependency):
+            yield (*path, "output"), dependency.output, TEXT
+            yield from templates_in(dependency.default, TEXT, (*path, "default"))
         return
     yield (*path, "bucket"), dependency.bucket, TEXT
     for at, element in enumerate(dependency.prefix):

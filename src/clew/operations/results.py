@@ -1,0 +1,73 @@
+"""What other runs have come to: what a stage that depends on them is told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from clew.core.planning.questions import Reply
+from clew.core.program.model import Json
+from clew.core.running import statuses
+from clew.operations.records import Records, Row
+
+
+def last_output(records: Records, program: str, output: str) -> Reply:
+    """That output in the result of the program's completed run that is latest by scheduled time, then by launch.
+
+    Raises StoreError.
+    """
+    row = records.store.last_run(program, status=statuses.COMPLETED)
+    if row is None:
+        return Reply(False, None, f"no run of '{program}' has completed yet")
+    facts = _facts(row)
+    declared = {
+        one.name
+        for sealed in records.sealed_of(row["version"]).stages.values()
+        for one in sealed.stage.outputs
+    }
+    written = records.written(row, output) if output in declared else None
+    if written is None:
+        what = f"skipped the stage that has '{output}'" if output in declared else f"had no output '{output}'"
+        return Reply(False, None, f"{_named(row)}, the last one that completed, {what}", facts)
+    facts |= {"stage": written.stage, "entry": written.seq}
+    return Reply(True, written.value, f"of {_named(row)}, the last one that completed", facts)
+
+
+def completed_run(records: Records, program: str, *, run_time: int | None = None, besides: str = "") -> Reply:
+    """The program's run for that scheduled time, or without one its latest, once it has completed; the run `besides`,
+    which asks, never counts. Raises StoreError."""
+    row = records.store.last_run(program, run_time=run_time, besides=besides)
+    if row is None:
+        when = "" if run_time is None else f" for {_moment(run_time)}"
+        return Reply(False, None, f"there is no run of '{program}'{when} yet")
+    which = "the latest run" if run_time is None else "the run for that time"
+    if row["status"] != statuses.COMPLETED:
+        return Reply(False, None, f"{_named(row)}, {which}, is {row['status']}", _facts(row))
+    value = {
+        **{name: row[name] for name in ("program", "run_id", "run_name", "generation", "status", "version")},
+        "run_time": _moment(row["run_time"]),
+        "launch_time": _moment(row["launched_at"]),
+        "ended_at": _moment(row["ended_at"]),
+    }
+    return Reply(True, value, f"{_named(row)}, {which}, has completed", _facts(row))
+
+
+def _facts(row: Row) -> dict[str, Json]:
+    """Which run it is, as the journal of who asked keeps it."""
+    return {
+        "program": row["program"],
+        "run_id": row["run_id"],
+        "run_name": row["run_name"],
+        "run_time": _moment(row["run_time"]),
+        "launch_time": _moment(row["launched_at"]),
+        "status": row["status"],
+        "head": row["head"],
+    }
+
+
+def _named(row: Row) -> str:
+    return f"run {row['run_name']} of '{row['program']}'"
+
+
+def _moment(at: Any) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
