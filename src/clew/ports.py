@@ -151,7 +151,8 @@ class FoundObject(msgspec.Struct, frozen=True):
 class SourceRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where the code is that the commands run, as the program states it, templates not filled in: a folder of a
     `bucket`, or of a `commit` of a `git` repository. `digest` is the tree's that was pinned by the stage's first
-    attempt: no other is run. `cache`: a folder of what was fetched before; empty for none."""
+    attempt: no other is run. `cache`: a folder of what was fetched before; empty for none. `is_fresh`: that digest was
+    found out just now, so that a tree in the cache need not be held against the source once more."""
 
     bucket: str = ""
     git: str = ""
@@ -159,6 +160,7 @@ class SourceRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     folder: str = ""
     digest: str = ""
     cache: str = ""
+    is_fresh: bool = False
 
 
 class SecretSource(msgspec.Struct, frozen=True):

@@ -246,3 +246,15 @@ def test_mistakes_in_the_rest_are_told_when_the_program_is_read() -> None:
         "stages[0].rollback.on_failure",
         "stages[1].for_each",
     ]
+
+
+def test_the_code_of_a_function_is_here_already() -> None:
+    """A function of this process can't be fetched; saying so is a mistake with a remedy."""
+
+    @stage(source="code/jobs")
+    def here() -> None: ...
+
+    [problem] = problems(here)
+    assert problem.startswith(
+        "stages.here.source: the stage is a function of this process, whose code is here"
+    )

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ class Fetching:
             str(self.folder),
         )
 
-    def fetch(self, bucket: Bucket | None = None, **said: str) -> tuple[Fetched, Path]:
+    def fetch(self, bucket: Bucket | None = None, **said: Any) -> tuple[Fetched, Path]:
         places = self.places()
         source = SourceRequest(
             **{"cache": self.cache, **({"bucket": "code"} if "git" not in said else {}), **said}
@@ -50,7 +51,7 @@ class Fetching:
         assert not os.path.exists(places.scratch)
         return fetched, Path(places.target)
 
-    def refused(self, bucket: Bucket | None = None, **said: str) -> NotFetched:
+    def refused(self, bucket: Bucket | None = None, **said: Any) -> NotFetched:
         with pytest.raises(NotFetched) as caught:
             self.fetch(bucket, **said)
         return caught.value
@@ -113,6 +114,17 @@ def test_other_code_than_was_pinned_is_refused(fetching: Fetching) -> None:
     assert (refused.kind, refused.is_final) == ("code_changed", False)
     fetching.bucket.write("job.py", b"1")
     assert fetching.fetch(digest=pinned)[0].digest == pinned
+
+
+def test_what_was_found_out_just_now_is_taken_as_it_was(fetching: Fetching) -> None:
+    """Whatever has become of the source meanwhile; if it is not kept any more, that is looked at."""
+    fetching.bucket.write("job.py", b"1")
+    pinned = fetching.fetch()[0]
+    fetching.bucket.write("job.py", b"2")
+    assert fetching.fetch(digest=pinned.digest, is_fresh=True)[0] == pinned
+    for cache in ("", str(fetching.folder / "other")):
+        assert fetching.refused(digest=pinned.digest, is_fresh=True, cache=cache).kind == "code_changed"
+    assert SourceCache(fetching.cache).take_tree("0" * 64, str(fetching.folder / "nothing")) is None
 
 
 def test_where_a_reference_leads(fetching: Fetching) -> None:
@@ -370,21 +382,26 @@ def keep(cache: SourceCache, folder: Path, key: str, content: bytes) -> Fetched:
     return fetched
 
 
-def test_what_was_used_longest_ago_makes_room(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_used_longest_ago_makes_room(fetching: Fetching) -> None:
     """By number and by size; what has just come stays, whatever its size."""
     cache = SourceCache(fetching.cache, trees_max=2, size_max=10)
+    trees_folder = Path(fetching.cache, "trees")
 
-    def used(key: str, at: int) -> None:
-        os.utime(next(Path(fetching.cache, "trees").glob(f"{cache.known(key)}-*")), (at, at))
+    def kept() -> set[str]:
+        return {tree.name.partition("-")[0] for tree in trees_folder.iterdir()}
 
-    keep(cache, fetching.folder, "one", b"1")
-    keep(cache, fetching.folder, "two", b"2")
-    used("one", 2_000)
-    used("two", 1_000)
-    keep(cache, fetching.folder, "three", b"3")
-    assert [cache.known(key) is not None for key in ("one", "two", "three")] == [True, False, True]
-    keep(cache, fetching.folder, "large", b"x" * 11)
-    assert [cache.known(key) is not None for key in ("one", "three", "large")] == [False, False, True]
+    def used(fetched: Fetched, at: int) -> None:
+        os.utime(trees_folder / f"{fetched.digest}-{fetched.size}", (at, at))
+
+    one = keep(cache, fetching.folder, "one", b"1")
+    two = keep(cache, fetching.folder, "two", b"2")
+    used(one, 1_000)
+    used(two, 2_000)
+    assert cache.take("one", str(fetching.folder / "taken")) == one
+    three = keep(cache, fetching.folder, "three", b"3")
+    assert kept() == {one.digest, three.digest}
+    large = keep(cache, fetching.folder, "large", b"x" * 11)
+    assert kept() == {large.digest}
     assert cache.take("one", str(fetching.folder / "gone")) is None
     for number in range(6):
         keep(cache, fetching.folder, f"{number}", f"{number}".encode())

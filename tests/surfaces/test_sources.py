@@ -220,3 +220,106 @@ def test_a_plan_says_where_code_comes_from(developer: Developer) -> None:
     assert f"code from  commit {commit[:12]} of git@host:code" in developer.clew("plan", other).out
     (developer.folder / "clew.toml").write_text("")
     assert "no setting says where the bucket 'code' is" in developer.clew("run", program, code=2).err
+
+
+def test_a_condition_tests_by_the_same_code(developer: Developer) -> None:
+    """What was done is not judged by other code; once that is put back, it is judged, and not done again."""
+    (developer.folder / "strike").touch()
+    place = developer.folder / "code" / "v1" / "lib" / "more.py"
+    developer.put(strike=f"open('{place}', 'a').write('# other')")
+    run = developer.run(developer.program(), code=4)
+    why = developer.clew("why", run["run_id"], "--format", "json").document
+    assert (why["held"]["reason"], why["under_way"][0]["status"]) == ("code_changed", "validating")
+    place.write_text(MORE)
+    developer.clew("resume", run["run_id"])
+    assert developer.done() == ["did 1"]
+
+
+ITEMS = """
+name: items
+variables: {places: [PLACE, PLACE]}
+stages:
+  - name: Each
+    for_each: "{places}"
+    source: code/v1
+    execute: {command: shell, params: [python3, job.py, "{item}"]}
+    rollback: {command: delete_file, params: [code/none]}
+"""
+
+
+def test_items_share_their_stage_s_code(developer: Developer) -> None:
+    """It is found out once, and each item fetches it. A rollback that runs no code needs none."""
+    developer.put()
+    program = developer.write("items.yaml", ITEMS.replace("PLACE", str(developer.folder)))
+    run = developer.run(program)
+    assert developer.done() == ["did 1", "did 1"]
+    stage = developer.clew("show", run["run_id"], "Each[1]", "--format", "json").document
+    assert set(stage["code"]) == {"source"}
+    developer.put("2")
+    developer.clew("rollback", run["run_id"], "--yes")
+
+
+PYTHON = """
+from clew import Program, stage
+from clew.core.program.model import Command, FolderSource, Stage
+
+@stage(outputs=["n"], rollback="none")
+def here(): return 21
+
+fetched = Stage(
+    "Fetched", (Command("python", {"function": "lib.more:double"}),), inputs=("n",), source=FolderSource("code", "v1")
+)
+program = Program("both", stages=[here, fetched])
+"""
+
+
+def test_a_python_program_has_stages_with_sources_too(developer: Developer) -> None:
+    """Those that are no functions of its own; they run beside those that are."""
+    developer.put()
+    developer.write("both.py", PYTHON)
+    run = developer.run("both:program")
+    assert run["status"] == "completed"
+
+
+REHEARSED = """
+name: rehearsed
+stages:
+  - name: Work
+    source: SOURCE
+    execute: [{command: publish_file, params: [data/out, "x"]}, {command: python, params: {function: "lib.more:double", with: {n: 1}}}]
+    rollback: [{command: python, params: {function: "lib.more:double", with: {n: 1}}}, {command: delete_file, params: [data/out]}]
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize("kind", ["name", "url", "git"])
+def test_a_rehearsal_takes_code_from_copies(developer: Developer, kind: str) -> None:
+    """Of buckets by name or by URL; a repository on this machine is read only."""
+    developer.put(folder="code")
+    commit = commit_of(developer.folder / "code") if kind == "git" else ""
+    if kind != "git":
+        developer.put()
+    source = {
+        "name": "code/v1",
+        "url": f"file://{developer.folder}/code/v1",
+        "git": f"{{git: ./code, commit: {commit}}}",
+    }
+    program = developer.write("p.yaml", REHEARSED.replace("SOURCE", source[kind]))
+    (developer.folder / "p.rehearsal.toml").write_text('as_is = ["python"]\n')
+    document = developer.clew("rehearse", program, "--bucket", "data=file:data", "--format", "json").document
+    assert document["faults"] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("{git: https://host/code, commit: COMMIT}", "https://host/code"),
+        ("{git: git@host:code, commit: COMMIT}", "git@host:code"),
+        ("s3://code/jobs", "s3://code"),
+    ],
+)
+def test_a_rehearsal_fetches_from_nowhere_else(developer: Developer, source: str, place: str) -> None:
+    """That is told before anything is run."""
+    program = developer.write("p.yaml", REHEARSED.replace("SOURCE", source.replace("COMMIT", "0f" * 20)))
+    (developer.folder / "p.rehearsal.toml").write_text('as_is = ["python"]\n')
+    done = developer.clew("rehearse", program, "--bucket", "data=file:data", code=2)
+    assert f"stage 'Work', source, leads to '{place}', and nothing stands in for that" in done.err

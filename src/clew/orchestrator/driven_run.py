@@ -223,6 +223,7 @@ class DrivenRun:
                 self.values.pop(name, None)
                 if stage.found:
                     self.supplied.pop(name, None)
+            self.asked.discard(("fetch", stage.name))
             for of_stage in (self.items, self.fetched, self.fetch_tries):
                 of_stage.pop(stage.name, None)
             self.rounds.pop(stage.sealed.block, None)

@@ -193,6 +193,8 @@ class Gatherer:
             self._fail(run, fact.stage, "restore", fact.error, at)
 
     def _fetched(self, run: DrivenRun, fact: Fetched, at: int) -> None:
+        if fact.pass_number != run.state.pass_number:
+            return  # another may have been asked for since
         run.asked.discard(("fetch", fact.stage))
         stage = run.state.stages[fact.stage]
         if self._is_of_before(run, stage, fact) or stage.is_pinned or stage.status in _FINISHED:

@@ -225,6 +225,9 @@ class Orderer:
     def _cancel_stage(self, run: DrivenRun, action: actions.CancelStage, at: int) -> None:
         stage = run.state.stages[action.stage]
         self._waiting.forget(run, action.stage)
+        if ("fetch", action.stage) in run.asked:
+            tries, _ = run.fetch_tries.get(action.stage, NO_TRIES)
+            self._performer.end_fetch(run, stage, tries + 1)
         for unit in (stage, *stage.units):
             for work in ("start", "search", "validate", "keep", "fetch"):
                 timer = run.timers.pop((work, unit.name), None)

@@ -17,11 +17,13 @@ from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import DrivenRun
 from clew.orchestrator.facts import AttemptReported, Fact, Fetched, Kept, RollbackReported, Searched, Tested
 from clew.orchestrator.requests import (
+    SOURCE,
     StageWork,
     Surroundings,
     block_scope,
     block_test_request,
     execute_request,
+    fetch_number,
     fetch_request,
     restored_places,
     rollback_request,
@@ -93,7 +95,7 @@ class Performer:
             stage = run.state.units[order.stage]
             work = works[stage.sealed.stage.name]
             if type(order) is AttemptStarted:
-                request = execute_request(run, stage, work, self._around)
+                request = execute_request(run, stage, work, self._around, pins=SOURCE in order.code)
                 ended = self._attempt_notice(run, order, notice)
             else:
                 request = rollback_request(run, stage, work, self._around)
@@ -196,6 +198,11 @@ class Performer:
     def code_of(self, run: DrivenRun, stage: StageState) -> dict[str, str]:
         """The digests of the functions that the stage runs, by what they are for."""
         return self._code_of(stage.sealed.stage, run.origin.folder)
+
+    def end_fetch(self, run: DrivenRun, stage: StageState, number: int) -> None:
+        """Nobody wants to know any more what the stage's source is."""
+        attempt_id = f"{run.state.run_id}/{stage.name}.{fetch_number(stage, number)}"
+        self._executors[stage.sealed.stage.executor].cancel(attempt_id)
 
     # ---- conditions ----
 

@@ -123,15 +123,23 @@ def fetch_request(
 ) -> AttemptRequest:
     """The document of the `number`-th look at what the stage's source is, before the stage's first attempt."""
     scope = scope_of(run, stage, stage.sealed.reads, now=now)
-    return _filled(run, stage, work.fetch, scope, around, number=f"{stage.pass_number}.fetch.{number}")
+    return _filled(run, stage, work.fetch, scope, around, number=fetch_number(stage, number))
+
+
+def fetch_number(stage: StageState, number: int) -> str:
+    """What stands after the stage's name in the id of that look."""
+    return f"{stage.pass_number}.fetch.{number}"
 
 
 def execute_request(
-    run: DrivenRun, stage: StageState, work: StageWork, around: Surroundings
+    run: DrivenRun, stage: StageState, work: StageWork, around: Surroundings, *, pins: bool = False
 ) -> AttemptRequest:
-    """The document of the stage's attempt that has just been ordered."""
+    """The document of the stage's attempt that has just been ordered; `pins`: it is the one whose order pins the
+    code."""
     scope = scope_of(run, stage, stage.sealed.reads)
     request = _filled(run, stage, work.execute, scope, around, number=f"{stage.attempts}")
+    if pins and request.source is not None:
+        request = replace(request, source=replace(request.source, is_fresh=True))
     return replace(request, found=_found(run, stage, scope)) if stage.sealed.stage.dependencies else request
 
 

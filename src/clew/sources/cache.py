@@ -35,17 +35,22 @@ class SourceCache:
         self._size_max = size_max
         self._trees_max = trees_max
 
-    def known(self, key: str) -> str | None:
-        """The digest of what was fetched under that key, if that is still here."""
-        tree = self._tree_of(key)
-        return tree.partition("-")[0] if tree and os.path.isdir(self._in("trees", tree)) else None
-
     def take(self, key: str, target: str) -> Fetched | None:
         """Write what was fetched under that key into a folder that is made for it; None, and no folder, if it is not
         here, or not what it was."""
         tree = self._tree_of(key)
-        if tree is None:
+        return None if tree is None else self._take(tree, target)
+
+    def take_tree(self, digest: str, target: str) -> Fetched | None:
+        """As `take`, by the digest of what was fetched."""
+        try:
+            trees = os.listdir(self._in("trees")) if self._path else []
+        except OSError:
             return None
+        tree = next((one for one in trees if one.startswith(f"{digest}-")), None)
+        return None if tree is None else self._take(tree, target)
+
+    def _take(self, tree: str, target: str) -> Fetched | None:
         place = self._in("trees", tree)
         try:
             copied = copy_tree(place, target)

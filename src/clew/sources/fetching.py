@@ -79,6 +79,9 @@ def _fetch(
     environment: Mapping[str, str],
 ) -> Fetched:
     cache = SourceCache(source.cache)
+    known = cache.take_tree(source.digest, places.target) if source.is_fresh else None
+    if known is not None:
+        return known
     folder = _text(source.folder, scope)
     if source.git:
         wanted = Commit(_text(source.git, scope), _text(source.commit, scope), folder, places.base)
