@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.object_stores.listing import ListingStore
+from tests.object_stores.serving import ENVIRONMENT
 
 from clew.buckets.file import FileBucket
 from clew.buckets.memory import MemoryBucket, memory_bucket
@@ -324,4 +326,30 @@ def test_ten_thousand_stages_wait_on_a_hundred_prefixes(tmp_path, listings):
 
     status, rounds, listed = asyncio.run(story())
     assert status == "completed"
+    assert listed <= 100 * (rounds + 1)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_ten_thousand_stages_that_wait_for_a_store_ask_it_a_hundred_times_a_round(tmp_path, monkeypatch):
+    """Counted at the server: a hundred list requests a round, and then each stage has its file."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    listing = ListingStore([])
+
+    async def story(url: str) -> tuple[str, int, int]:
+        async with orchestrator(tmp_path) as opened:
+            looks = Looks()
+            run = begin(opened, program(10_000, 100, url, "10 seconds"), looks)
+            await looks.until(3, 10_000)
+            rounds, listed = max(looks.count.values()), len(listing.lists)
+            listing.keys = sorted(f"p{number}/f1" for number in range(100))
+            await opened.rested(run)
+            return run.state.status, rounds, listed
+
+    with listing.running() as store:
+        (tmp_path / "clew.toml").write_text(f'buckets = {{many = "{store.url("many")}"}}')
+        status, rounds, listed = asyncio.run(story("many"))
+    assert status == "completed"
+    # A round may have been listed whose looks are not on record yet.
     assert listed <= 100 * (rounds + 1)
