@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
+from urllib.parse import quote
+from xml.sax.saxutils import unescape
 
 import urllib3
 from tests.object_stores.serving import ObjectStore
@@ -53,6 +55,7 @@ class FaultyStore:
         self.always: dict[str, str] = {}
         self.asked: list[str] = []
         self.pages: list[Answer] = []
+        self.left_out: Answer | None = None
 
     def fault_of(self, asked: Asked) -> str | None:
         with self._changing:
@@ -99,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.path = re.sub(r"[?&]continuation-token=[^&]*", "", self.path)
         answer = self._asked_behind(body)
         if asked.kind == "GET ?list-type":
-            answer = self._page(answer, fault)
+            answer = self._page(answer, fault, body)
         if fault == "answer lost":
             return self._reset()
         if fault == "body cut":
@@ -113,10 +116,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _serve
 
-    def _page(self, answer: Answer, fault: str | None) -> Answer:
+    def _page(self, answer: Answer, fault: str | None, body: bytes) -> Answer:
         pages = self.faulty.pages
         if fault == "page again" and pages:
             return pages[-1]
+        if fault == "page ahead":
+            # The one after it, in its place; `page behind` then gives it.
+            token = re.search(rb"<NextContinuationToken>(.*?)</", answer.body)
+            assert token, "there is no page after it"
+            path = re.sub(r"&continuation-token=[^&]*", "", self.path)
+            self.path = f"{path}&continuation-token={quote(unescape(token[1].decode()), safe='')}"
+            self.faulty.left_out = answer
+            answer = self._asked_behind(body)
+        if fault == "page behind":
+            assert self.faulty.left_out is not None, "no page was left out"
+            return self.faulty.left_out
         if fault == "no token":
             without = re.sub(rb"<NextContinuationToken>.*?</NextContinuationToken>", b"", answer.body)
             answer = Answer(answer.status, {**answer.headers, "Content-Length": str(len(without))}, without)

@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         if given.get("list-type") != "2":
-            return self._send(501, {})
+            return self.do_HEAD()
         start = given.get("start-after", "")
         if start:
             start += "\0"
