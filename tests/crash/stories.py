@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,15 +131,15 @@ class ForkServer:
     """A running `fork_server`, asked. All that it plays, it plays in `folder`, one after another: a run's
     variables name that folder, so that what was left there once can be put there again."""
 
-    def __init__(self, folder: Path, *modules: str) -> None:
-        """`modules`: what the server is to import besides."""
+    def __init__(self, folder: Path, *modules: str, environment: Mapping[str, str] | None = None) -> None:
+        """`modules`: what the server is to import besides. `environment`: what it has besides the tests'."""
         self.folder = folder / "world"
         self._beginnings = folder / "beginnings"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.fork_server", *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+            env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         )
 
     def clew(
@@ -389,9 +389,12 @@ class Play:
             self.knows_attempts, self._story.pass_count,
         )  # fmt: skip
 
+    def _violations(self) -> list[str]:
+        return violations(self._evidence())
+
     def judge(self) -> list[str]:
         """All that went wrong; empty where all is well."""
-        broken = [*self.broken, *violations(self._evidence()), *self._not_restored()]
+        broken = [*self.broken, *self._violations(), *self._not_restored()]
         if (self.folder / "other was run").exists():
             broken.append("other code was run than its first attempt ran")
         wanted = {KILLED, NOTHING_DONE, UNFINISHED, *NOTHING_LEFT, PERSON_NEEDED}
