@@ -391,7 +391,7 @@ class BucketEvents(Protocol):
 
     def follow(self, listing: ListingName, since: int, told: Callable[[], None]) -> None:
         """From here on `told` is called, on the event loop, when the listing may have changed; and at once if it may
-        have since that moment, at which it was looked through."""
+        have since that moment, at which it was looked through. Of one that is followed already, only the latter."""
 
     def leave(self, listing: ListingName) -> None:
         """Follow it no longer. One that is not followed is left in peace."""

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from asyncinotify import Inotify, Mask, Watch
 
 from clew.buckets.events import FolderEvents
 from clew.buckets.file import FileBucket
@@ -141,3 +142,86 @@ def test_what_cannot_be_watched_is_no_trouble(followed):
     (followed.root / "file").write_text("x")
     followed.follow("file/in/", since=NOW)
     assert followed.hear() == {}
+
+
+# ---- what does not matter, and what must not be lost -----------------------------------------------------
+
+
+def names_of(followed: Followed, start: str) -> ListingName:
+    """Follow the names in a folder that begin so; told of under that beginning."""
+    listing = ListingName(followed.bucket.url, "in/", start)
+    followed.events.follow(listing, NOW, lambda: followed.told.update([start]))
+    return listing
+
+
+def test_only_names_that_a_listing_holds_are_told(followed):
+    """Ten thousand may wait for ten thousand files of one folder: each file is news for one of them."""
+    followed.bucket.write("in/first", b"1")
+    names_of(followed, "a")
+    names_of(followed, "b")
+    followed.bucket.write("in/a1", b"2")
+    assert followed.hear() == {"a": 1}
+    followed.bucket.write("in/a1", b"3")
+    assert followed.hear() == {"a": 1}
+    (followed.root / "in" / "b1").write_text("x")
+    assert followed.hear() == {"b": 1}
+    (followed.root / "in" / "b2").mkdir()
+    assert followed.hear() == {"b": 1}
+    followed.bucket.write_pieces("in/c", (b"4", b"5"))
+    assert followed.hear() == {}
+
+
+def test_a_whole_file_is_told_while_others_are_being_written(followed):
+    """A file that clew writes has no name before it is whole, and the system tells its end without its name."""
+    followed.bucket.write("in/first", b"1")
+    names_of(followed, "a")
+    with open(followed.root / "in" / "b", "w") as file:
+        file.write("half")
+        file.flush()
+        assert followed.hear() == {}
+        followed.bucket.write("in/a1", b"2")
+        assert followed.hear() == {"a": 1}
+
+
+def test_a_file_of_a_curious_name_is_told(followed):
+    """One that looks like the system's word for a file without a name."""
+    followed.bucket.write("in/first", b"1")
+    names_of(followed, "#")
+    (followed.root / "in" / "#12").write_text("x")
+    assert followed.hear() == {"#": 1}
+    (followed.root / "in" / "#12").write_text("y")
+    assert followed.hear() == {"#": 1}
+
+
+def test_a_symbolic_link_is_told(followed):
+    """Some publish a file by a link to it: it is there as it stays."""
+    followed.bucket.write("elsewhere/whole", b"1")
+    followed.bucket.write("in/first", b"1")
+    followed.follow("in/")
+    (followed.root / "in" / "link").symlink_to(followed.root / "elsewhere" / "whole")
+    assert followed.hear() == {"in/": 1}
+
+
+def test_who_comes_later_is_told_what_changed_since_its_own_look(followed):
+    """The listing is followed for others already, who have been told: the newcomer would wait for nothing."""
+    followed.bucket.write("in/x", b"1")
+    listing = followed.follow("in/")
+    before = time.time_ns() // 1_000_000 - 10_000
+    followed.events.follow(listing, before, lambda: followed.told.update(["newcomer"]))
+    assert followed.told == {"newcomer": 1}
+
+
+def test_a_folder_that_comes_to_be_just_before_it_is_watched_is_not_missed(followed, monkeypatch):
+    """Between finding the nearest folder that there is, and watching it."""
+    followed.bucket.write("x", b"1")
+    add_watch = Inotify.add_watch
+
+    def slowly(self: Inotify, path: str, mask: Mask) -> Watch:
+        (followed.root / "in").mkdir(exist_ok=True)
+        return add_watch(self, path, mask)
+
+    monkeypatch.setattr(Inotify, "add_watch", slowly)
+    followed.follow("in/")
+    followed.hear()
+    followed.bucket.write("in/y", b"1")
+    assert followed.hear() == {"in/": 1}

@@ -7,6 +7,8 @@ tells in vain; looks at regular times find all that there is. Linux only; elsewh
 from __future__ import annotations
 
 import os
+import re
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,16 +24,64 @@ _MASK = Mask.CLOSE_WRITE | Mask.MOVED_TO | Mask.CREATE | Mask.DELETE_SELF | Mask
 MARGIN_MILLISECONDS = 100
 """A folder's time of modification may lag so far behind the clock: that of the file system ticks slowly."""
 
+BEGUN_MAX = 1_000
+"""Files of a folder that are remembered as begun; beyond that any of them may be the one that is whole now."""
+
+WATCH_TRIES_MAX = 10
+"""How often a folder is looked for that comes and goes while it is looked for."""
+
 Told = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """A listing that is followed: whom to tell, the folder's path and that of its bucket."""
+
+    told: Told
+    path: str
+    root: str
 
 
 @dataclass(slots=True)
 class _Watched:
     """An existing folder, and the listings that are followed by it: of itself, or of folders below it that are not
-    there yet."""
+    there yet. `begun`: the names of files that have come to be, and may still be being written."""
 
     watch: Watch
-    listings: dict[ListingName, Told] = field(default_factory=dict)
+    listings: dict[ListingName, _Followed] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _News:
+    """Which names in a folder are news; all of them, where nobody knows which; or that the folder is gone."""
+
+    names: set[str] = field(default_factory=set)
+    is_all: bool = False
+    is_gone: bool = False
+
+    def note(self, event: Event, folder: str, begun: set[str]) -> None:
+        name = "" if event.name is None else str(event.name)
+        if event.mask & (Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.IGNORED):
+            self.is_gone = True
+        elif event.mask & Mask.CREATE and not event.mask & Mask.ISDIR and not _is_whole(folder, name):
+            begun.add(name)
+        elif _WITHOUT_A_NAME.fullmatch(name):
+            # It was linked here before, as one of those that seemed to be begun.
+            self.is_all |= not begun or len(begun) > BEGUN_MAX
+            self.names |= begun
+            begun.clear()
+        else:
+            begun.discard(name)
+            self.names.add(name)
+
+    def is_of(self, start: str) -> bool:
+        """Whether something is news that begins so."""
+        return self.is_all or any(name.startswith(start) for name in self.names)
+
+
+_WITHOUT_A_NAME = re.compile(r"#\d+")
+"""How the system calls a file that had no name while it was written."""
 
 
 class FolderEvents:
@@ -54,90 +104,107 @@ class FolderEvents:
 
     def follow(self, listing: ListingName, since: int, told: Told) -> None:
         """See `ports.BucketEvents`."""
-        if not listing.bucket_url.startswith("file:") or listing in self._folders:
+        if not listing.bucket_url.startswith("file:"):
             return
-        folder = self._watch(listing, told)
-        is_its_own = folder == os.path.normpath(_path_of(listing))
-        if is_its_own and _changed_at(folder) >= since - MARGIN_MILLISECONDS:
+        root = folder_of(listing.bucket_url)
+        followed = _Followed(
+            told, os.path.normpath(os.path.join(root, listing.folder)), os.path.normpath(root)
+        )
+        folder = self._folders.get(listing) or self._watch(listing, followed)
+        if folder == followed.path and _changed_at(folder) >= since - MARGIN_MILLISECONDS:
             told()
 
     def leave(self, listing: ListingName) -> None:
         """See `ports.BucketEvents`."""
         folder = self._folders.pop(listing, None)
         if folder is not None:
-            watched = self._watched[folder]
-            del watched.listings[listing]
-            if not watched.listings:
-                del self._watched[folder]
-                with suppress(OSError):  # the folder may be gone, and its watch with it
-                    self._inotify.rm_watch(watched.watch)
+            del self._watched[folder].listings[listing]
+            self._let_go(folder)
 
-    def _watch(self, listing: ListingName, told: Told) -> str:
+    def _watch(self, listing: ListingName, followed: _Followed) -> str:
         """Watch the listing's folder, or the nearest above it that there is; which one that is. Empty if none can be
         watched."""
-        folder = _nearest(_path_of(listing), folder_of(listing.bucket_url))
-        if folder and folder not in self._watched:
-            try:
-                self._watched[folder] = _Watched(self._inotify.add_watch(folder, _MASK))
-            except OSError:
-                return ""  # no more watches, or no right to: the regular looks are left
-        if folder:
-            self._watched[folder].listings[listing] = told
-            self._folders[listing] = folder
-        return folder
+        for _ in range(WATCH_TRIES_MAX):
+            folder = _nearest(followed)
+            if not folder:
+                return ""
+            if folder not in self._watched:
+                try:
+                    self._watched[folder] = _Watched(self._inotify.add_watch(folder, _MASK))
+                except FileNotFoundError:
+                    continue  # it has just gone
+                except OSError:
+                    return ""  # no more watches, or no right to: the regular looks are left
+            # What had come to be on the way before it was watched would never be told.
+            if _nearest(followed) == folder:
+                self._watched[folder].listings[listing] = followed
+                self._folders[listing] = folder
+                return folder
+            self._let_go(folder)
+        return ""
+
+    def _let_go(self, folder: str) -> None:
+        """Watch the folder no longer if nothing is followed by it."""
+        watched = self._watched[folder]
+        if not watched.listings:
+            del self._watched[folder]
+            with suppress(OSError):  # the folder may be gone, and its watch with it
+                self._inotify.rm_watch(watched.watch)
 
     # ---- telling ----
 
     def read(self) -> None:
         """Tell what has come in. Never blocks."""
-        news: dict[str, bool] = {}
+        news: dict[str, _News] = {}
         for event in self._inotify:
             if event.mask & Mask.Q_OVERFLOW:  # too much came at once, and some of it is lost
-                news |= {folder: news.get(folder, False) for folder in self._watched}
+                for folder in self._watched:
+                    news.setdefault(folder, _News()).is_all = True
                 continue
             folder = "" if event.watch is None else str(event.watch.path)
             watched = self._watched.get(folder)
-            if watched is not None and watched.watch is event.watch and _is_news(event, folder):
-                news[folder] = news.get(folder, False) or _is_end(event)
-        for folder, is_gone in news.items():
-            self._tell(folder, is_gone=is_gone)
+            if watched is not None and watched.watch is event.watch:
+                news.setdefault(folder, _News()).note(event, folder, watched.begun)
+        for folder, each in news.items():
+            self._tell(folder, each)
 
-    def _tell(self, folder: str, *, is_gone: bool) -> None:
+    def _tell(self, folder: str, news: _News) -> None:
         watched = self._watched.get(folder)
         if watched is None:
             return
-        for listing, told in list(watched.listings.items()):
-            wanted = _path_of(listing)
-            if is_gone or _nearest(wanted, folder_of(listing.bucket_url)) != folder:
+        for listing, followed in list(watched.listings.items()):
+            is_its_own = followed.path == folder
+            if not news.is_gone and not news.is_of(listing.start if is_its_own else _next(followed, folder)):
+                continue
+            if news.is_gone or _nearest(followed) != folder:
                 # A folder on the way has come to be, or is gone.
                 self.leave(listing)
-                self._watch(listing, told)
-                told()
-            elif os.path.normpath(wanted) == folder:
-                told()
+                self._watch(listing, followed)
+                followed.told()
+            elif is_its_own:
+                followed.told()
 
 
-def _path_of(listing: ListingName) -> str:
-    return os.path.join(folder_of(listing.bucket_url), listing.folder)
-
-
-def _is_news(event: Event, folder: str) -> bool:
-    if not event.mask & Mask.CREATE or event.mask & Mask.ISDIR:
-        return True
-    try:  # a file that was linked is whole; one that was created is written now, and its end will be told
-        return os.lstat(os.path.join(folder, str(event.name))).st_nlink > 1
+def _is_whole(folder: str, name: str) -> bool:
+    """Whether what came to be is there as it stays: a file that was linked is, and so is a link; one that was created
+    is written now, and its end will be told."""
+    try:
+        found = os.lstat(os.path.join(folder, name))
     except OSError:
         return False
+    return found.st_nlink > 1 or stat.S_ISLNK(found.st_mode)
 
 
-def _is_end(event: Event) -> bool:
-    return bool(event.mask & (Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.IGNORED))
+def _next(followed: _Followed, folder: str) -> str:
+    """The name in the folder that leads on to what is followed."""
+    return os.path.relpath(followed.path, folder).partition("/")[0]
 
 
-def _nearest(folder: str, root: str) -> str:
-    """The folder, or the nearest above it that there is, not beyond the one in which the root is."""
-    folder = os.path.normpath(folder)
-    outermost = os.path.dirname(os.path.normpath(root))
+def _nearest(followed: _Followed) -> str:
+    """The folder, or the nearest above it that there is, not beyond the one in which the root is; empty if there is
+    none."""
+    folder = followed.path
+    outermost = os.path.dirname(followed.root)
     while not os.path.isdir(folder):
         if folder == outermost or len(folder) <= 1:
             return ""
