@@ -7,6 +7,8 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
+from functools import partial
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -18,10 +20,12 @@ from clew.buckets.file import FileBucket
 from clew.buckets.memory import MemoryBucket, memory_bucket
 from clew.core.program.model import Retry
 from clew.core.running.entries import DependenciesFound, StageWaiting
-from clew.orchestrator import gathering
+from clew.orchestrator import gathering, waiting
 from clew.orchestrator.driven_run import DrivenRun, Origin
+from clew.orchestrator.facts import Searched
 from clew.orchestrator.orchestrator import Orchestrator
-from clew.ports import BucketError, ObjectFacts
+from clew.orchestrator.waiting import unsettled_among
+from clew.ports import BucketError, ObjectFacts, SearchAnswer
 from clew.settings import read_settings
 from clew.wiring import open_orchestrator, read_document
 from clew.wiring.programs import seal
@@ -171,7 +175,7 @@ def test_a_bucket_that_cannot_answer_is_never_something_missing(tmp_path, monkey
 # ---- what was found, and what has become of it since -----------------------------------------------------
 
 
-def seeking(bucket: str, execute: Any, delay: str = "20 milliseconds", **more: Any) -> Any:
+def seeking(bucket: str, execute: Any, delay: Any = "20 milliseconds", **more: Any) -> Any:
     """One stage that takes the greatest of the numbered files."""
     dependency = {
         "bucket": bucket,
@@ -264,7 +268,7 @@ def test_an_object_that_is_still_being_written_is_not_taken(tmp_path):
         if isinstance(entry.body, StageWaiting) and writes:
             bucket.write("in/f1", writes.pop(0))
 
-    async def story() -> tuple[str, Any, int, list[str]]:
+    async def story() -> tuple[str, Any, list[str]]:
         async with orchestrator(tmp_path) as opened:
             sealed = seeking("memory:growing", EXECUTED["in this process"], stable_for="30 milliseconds")
             run = taken(opened, sealed, write_on)
@@ -277,14 +281,13 @@ def test_an_object_that_is_still_being_written_is_not_taken(tmp_path):
             return (
                 run.state.status,
                 run.values["file"],
-                run.state.stages["take"].looks,
                 [one for one in said if one],
             )
 
-    status, value, looks, said = asyncio.run(story())
+    status, value, said = asyncio.run(story())
     assert status == "completed"
     assert value["size"] == len(b"beginning")
-    assert looks >= 3
+    assert len(said) >= 3
     assert said[0] == (
         "file: 'in/f1' may still be being written; it is taken once it has been seen unchanged for 0.03 seconds"
     )
@@ -307,6 +310,153 @@ def test_a_file_that_comes_is_seen_before_the_next_look(tmp_path):
             return run.state.status
 
     assert asyncio.run(story()) == "completed"
+
+
+# ---- looks that are not lost, and looks that are not worth an entry --------------------------------------
+
+
+LONG_AFTER_THE_SECOND = {"first": "100 milliseconds", "growth": 1_000}
+"""A delay with which the third look would be minutes away."""
+
+
+@pytest.fixture
+def after_look(monkeypatch) -> dict[int, Any]:
+    """What is done right after the so-maniest listing of a folder was made, and before anybody has seen it; by a
+    bucket's thread."""
+    done: dict[int, Any] = {}
+    listed, numbers = FileBucket.list_folder, count(1)
+
+    def list_folder(self: FileBucket, folder: str, start: str = "") -> Iterator[ObjectFacts | str]:
+        found = list(listed(self, folder, start))
+        act = done.get(next(numbers))
+        if act is not None:
+            act()
+        return iter(found)
+
+    monkeypatch.setattr(FileBucket, "list_folder", list_folder)
+    return done
+
+
+def test_what_comes_while_a_stage_looks_is_seen(tmp_path, after_look):
+    """The folder tells while the look is under way that has listed it already."""
+    (tmp_path / "clew.toml").write_text('buckets = {here = "file:data"}')
+    bucket = FileBucket(str(tmp_path / "data"))
+    bucket.write("in/other", b"")
+    os.utime(tmp_path / "data" / "in", (0, 0))  # long before the first look
+
+    async def story() -> str:
+        loop = asyncio.get_running_loop()
+
+        def come() -> None:
+            bucket.write("in/f1", b"x")
+            for _ in range(5):  # rounds of the loop, in which it hears of that
+                asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+
+        after_look[2] = come
+        async with orchestrator(tmp_path) as opened, asyncio.timeout(60):
+            sealed = seeking("here", EXECUTED["in this process"], delay=LONG_AFTER_THE_SECOND)
+            run = taken(opened, sealed, None)
+            await opened.rested(run)
+            return run.state.status
+
+    assert asyncio.run(story()) == "completed"
+
+
+def test_looks_that_a_busy_folder_brings_about_are_not_recorded(tmp_path, after_look, monkeypatch):
+    """Each would be an entry that says what the last one said, and put the next regular look off."""
+    monkeypatch.setattr(waiting, "EVENTS_APART_MILLISECONDS", 10)
+    (tmp_path / "clew.toml").write_text('buckets = {here = "file:data"}')
+    bucket = FileBucket(str(tmp_path / "data"))
+    bucket.write("in/f-first", b"")
+    for number in range(1, 10):
+        after_look[number] = partial(bucket.write, f"in/f-{number}", b"")
+    after_look[10] = partial(bucket.write, "in/f1", b"")
+
+    async def story() -> tuple[str, int]:
+        async with orchestrator(tmp_path) as opened, asyncio.timeout(60):
+            looks = Looks()
+            delay = {"first": "1 hour", "growth": 10}
+            run = taken(opened, seeking("here", EXECUTED["in this process"], delay=delay), looks)
+            await opened.rested(run)
+            return run.state.status, looks.count.total()
+
+    assert asyncio.run(story()) == ("completed", 1)
+
+
+def test_a_bucket_that_could_not_answer_puts_no_look_off(tmp_path, monkeypatch):
+    """A delay grows with each look that found nothing, not with those that came to nothing: after an outage a stage
+    would wait for days."""
+    listed = MemoryBucket.list_folder
+    troubles = [BucketError("503 Slow Down")] * 5
+
+    def list_folder(self: MemoryBucket, folder: str, start: str = "") -> Iterator[ObjectFacts | str]:
+        if troubles:
+            raise troubles.pop()
+        return listed(self, folder, start)
+
+    monkeypatch.setattr(MemoryBucket, "list_folder", list_folder)
+    monkeypatch.setattr(gathering, "BUCKET_ERRORS", Retry(delay_milliseconds=1))
+    seen: list[tuple[int, int]] = []
+
+    async def story() -> None:
+        has_looked = asyncio.Event()
+
+        def observer(entry: Any, state: Any) -> None:
+            if isinstance(entry.body, StageWaiting):
+                seen.append((entry.body.look, entry.body.look_again_at - entry.at))
+                if entry.body.look:
+                    has_looked.set()
+
+        async with orchestrator(tmp_path) as opened, asyncio.timeout(60):
+            delay = {"first": "1 hour", "growth": 10}
+            taken(opened, seeking("memory:away", EXECUTED["in this process"], delay=delay), observer)
+            await has_looked.wait()
+
+    asyncio.run(story())
+    assert len(seen) == 6
+    assert seen[-1] == (1, 3_600_000)
+
+
+def test_a_run_that_is_taken_up_looks_at_once(tmp_path):
+    """What has come while nobody drove it would be seen at the next regular look only, and nothing be told before."""
+    (tmp_path / "clew.toml").write_text('buckets = {here = "file:data"}')
+
+    async def begun() -> str:
+        async with orchestrator(tmp_path) as opened, asyncio.timeout(60):
+            looks = Looks()
+            run = taken(opened, seeking("here", EXECUTED["in this process"], delay="1 hour"), looks)
+            await looks.until(1, 1)
+            return run.state.run_id
+
+    async def gone_on(run_id: str) -> str:
+        async with orchestrator(tmp_path) as opened, asyncio.timeout(60):
+            row = opened.store.run(run_id)
+            assert row is not None
+            run = opened.take_up(run_id, row["version"], row["origin"])
+            await opened.rested(run)
+            return run.state.status
+
+    run_id = asyncio.run(begun())
+    FileBucket(str(tmp_path / "data")).write("in/f1", b"x")
+    assert asyncio.run(gone_on(run_id)) == "completed"
+
+
+def test_a_clock_that_is_put_back_does_not_keep_an_object_unsettled(tmp_path):
+    """It is taken as seen for the first time, not as seen in the future."""
+    sealed = seeking("memory:any", EXECUTED["in this process"], stable_for="1 minute")
+    run = DrivenRun(sealed, "a-run", epoch=1, origin=Origin())
+    stage = run.state.stages["take"]
+    found = {"file": {"key": "in/f1", "etag": "e", "size": 1}}
+
+    def ready_at(at: int) -> int:
+        fact = Searched("take", found, SearchAnswer("found", found), at, 1, at)
+        unsettled = unsettled_among(run, stage, fact, at)
+        return 0 if unsettled is None else unsettled[0]
+
+    day = 24 * 3_600_000
+    assert ready_at(2 * day) == 2 * day + 60_000
+    assert ready_at(day) == day + 60_000
+    assert ready_at(day + 60_000) == 0
 
 
 @pytest.mark.soak

@@ -63,6 +63,7 @@ class DrivenRun:
         "rounds",
         "row",
         "rows",
+        "said_in_vain",
         "sightings",
         "state",
         "supplied",
@@ -110,6 +111,8 @@ class DrivenRun:
         """How often in a row a bucket had no answer for a stage that looks for its data."""
         self.sightings: dict[str, dict[tuple[str, str], Any]] = {}
         """What a stage has seen that may still be being written, by dependency and key (see `waiting.Sighting`)."""
+        self.said_in_vain: dict[str, tuple[str, ...]] = {}
+        """What the last recorded look of a stage in vain said: the verdict, and of which dependencies."""
         self.look_now: set[str] = set()
         """The stages that look for their data before they are due."""
         self.rounds: dict[Any, Any] = {}

@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable
 
 from clew.core.running import actions, statuses
+from clew.core.running.consequences import inputs_missing
 from clew.core.running.decide import decide
 from clew.core.running.entries import RunTaken
 from clew.core.running.fold_back import INTERRUPTED
+from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import DrivenRun
 from clew.orchestrator.facts import Expired, Fact, RollbackReported
 from clew.orchestrator.gathering import Gatherer
@@ -82,12 +84,13 @@ class Driver:
 
     def take_up(self, run: DrivenRun) -> None:
         """Drive a run whose driver is gone, under the epoch that fences it. Its attempts are known to have
-        ended, though not how: each is an interrupted one."""
+        ended, though not how: each is an interrupted one. What it waits for may have come meanwhile."""
         run.write(RunTaken(self._name), at=self._clock.now())
         interrupted = AttemptReport(
             outcome=statuses.UNKNOWN,
             error=AttemptError(INTERRUPTED, "the orchestrator was lost while it ran"),
         )
+        run.look_now.update(name for name, stage in run.state.stages.items() if _waits_for_files(run, stage))
         for name, stage in run.state.units.items():
             if stage.in_flight:
                 self._performer.report(run, name, stage.attempts, interrupted, self.notice)
@@ -257,6 +260,12 @@ class Driver:
         self._performer.abandon(run)
         for tell in run.awaited_by:
             tell()
+
+
+def _waits_for_files(run: DrivenRun, stage: StageState) -> bool:
+    """Nobody is told any more what has changed for the stage, until it has looked."""
+    is_waiting = stage.status == statuses.WAITING and not stage.found
+    return is_waiting and bool(stage.sealed.stage.file_dependencies) and not inputs_missing(run.state, stage)
 
 
 _ONLY_BEGINS = frozenset({actions.StartAttempt, actions.StartRollback})

@@ -35,12 +35,15 @@ from clew.orchestrator.facts import (
 )
 from clew.orchestrator.payloads import PayloadKeeper, report_payload
 from clew.orchestrator.validating import CODE_REASONS, Validator
-from clew.orchestrator.waiting import Waiting, unsettled_among
+from clew.orchestrator.waiting import Waiting, is_soon, unsettled_among
 from clew.ports import AttemptReport, Chance
 
 BUCKET_ERRORS = Retry(delay_milliseconds=5_000, growth=2, maximum_delay_milliseconds=5 * MINUTE)
 """How soon a bucket that could not answer is asked again: its error says nothing about the data. As long as the run
 may wait, since stores that are down for an hour come back."""
+
+MISSING = "missing"
+"""The verdict of a search that found nothing."""
 
 KEEP_AGAIN_MILLISECONDS = 1_000
 """How long a bucket that did not give what is to be kept is left alone; each time twice as long."""
@@ -143,9 +146,7 @@ class Gatherer:
         unsettled = unsettled_among(run, stage, fact, at)
         if unsettled is not None:
             again, message = unsettled
-            payload = self._payloads.keep(run, {"unsettled": message})
-            body = StageWaiting(fact.stage, stage.looks + 1, again, fact.now)
-            run.write(body, at=at, block=block, payload=payload)
+            self._look_again(run, stage, fact, "unsettled", message, again, at)
         elif fact.found is not None:
             self._waiting.forget(run, fact.stage)
             said = {"variables": dict(fact.found), "evidence": dict(answer.evidence)}
@@ -156,13 +157,36 @@ class Gatherer:
             self._waiting.forget(run, fact.stage)
             self._fail(run, fact.stage, "ambiguous", answer.message, at, evidence=dict(answer.evidence))
         else:
-            look = stage.looks + 1
             again = at + self._bucket_error_delay(run, fact)
-            if answer.verdict == "missing":
-                again = look_again_at(stage.sealed.stage.delay, look, at=at)
+            if answer.verdict == MISSING:
+                again = look_again_at(stage.sealed.stage.delay, stage.looks + 1, at=at)
                 self._waiting.wait(run, fact.stage, answer.listed, fact.asked_at)
-            payload = self._payloads.keep(run, {answer.verdict: answer.message})
-            run.write(StageWaiting(fact.stage, look, again, fact.now), at=at, block=block, payload=payload)
+            self._look_again(run, stage, fact, answer.verdict, answer.message, again, at)
+
+    def _look_again(
+        self,
+        run: DrivenRun,
+        stage: StageState,
+        fact: Searched,
+        verdict: str,
+        message: str,
+        again: int,
+        at: int,
+    ) -> None:
+        """Write that the stage has looked in vain. A look that a folder's event brought about long before it was due
+        is not worth an entry if it says no more than the last one: then the next look stays when it was to be. Nor
+        does it count, or delays that grow would grow with each event, or with each answer that a bucket owes."""
+        said = (verdict, *fact.answer.evidence)
+        is_early = not is_soon(stage, at) if verdict == MISSING else stage.look_again_at > at
+        # Of a run that was taken up it isn't known what it said last, most often this.
+        is_as_before = run.said_in_vain.get(stage.name, said if verdict == MISSING else None) == said
+        if stage.status == statuses.WAITING and is_early and is_as_before:
+            return
+        run.said_in_vain[stage.name] = said
+        look = stage.looks + (verdict == MISSING)
+        payload = self._payloads.keep(run, {verdict: message})
+        body = StageWaiting(stage.name, look, again, fact.now)
+        run.write(body, at=at, block=stage.sealed.block, payload=payload)
 
     def _bucket_error_delay(self, run: DrivenRun, fact: Searched) -> int:
         """How long a bucket that did not answer is left alone: longer each time in a row, and never so that many
@@ -242,6 +266,8 @@ class Gatherer:
         if fact.instruction_id:
             run.obeyed.append((entry.seq, fact.instruction_id))
         _OBEY.get(instruction.verb, _nothing)(run, instruction)
+        if instruction.verb == "skip":
+            self._waiting.forget(run, instruction.stage)
 
     def _expired(self, run: DrivenRun, fact: Expired, at: int) -> None:
         if expires(run.state):

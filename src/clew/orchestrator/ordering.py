@@ -108,10 +108,10 @@ class Orderer:
                 self.look_now(other, name)
 
     def look_now(self, run: DrivenRun, stage: str) -> None:
-        """Have a stage that waits for its data look for it before it is due."""
-        if ("search", stage) not in run.asked:
-            run.look_now.add(stage)
-            self._wake(run)
+        """Have a stage that waits for its data look for it before it is due; once more, if it is looking: it may have
+        looked already at what has changed since."""
+        run.look_now.add(stage)
+        self._wake(run)
 
     def _wait_for_inputs(
         self, run: DrivenRun, stage: StageState, missing: list[InputDependency], now: int, at: int
@@ -254,6 +254,8 @@ class Orderer:
 
     def _begin_pass(self, run: DrivenRun, action: actions.BeginPass, at: int) -> None:
         again = [stage for stage in run.state.stages.values() if stage.sealed.block >= action.block]
+        for stage in again:
+            self._waiting.forget(run, stage.name)
         run.write(PassBegun(action.block), at=at, block=action.block)
         run.forget(again)
 

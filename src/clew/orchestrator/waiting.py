@@ -7,7 +7,6 @@ those that would be due soon look along.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +23,7 @@ Answered = Callable[[SearchAnswer], None]
 Listings = tuple[ListingName, ...]
 
 EVENTS_APART_MILLISECONDS = 1_000
-"""How often a bucket's events have a stage look: each look is on record, and a folder may change all the time."""
+"""How often a bucket's events have a stage look: each is a listing, and a folder may change all the time."""
 
 SOON = 2
 """Who looks along: whose next look is due within its delay divided by this. So any two that wait for the same, with
@@ -97,8 +96,8 @@ class Waiting:
         self._events = events
         self._look_now = look_now
         self._groups: dict[Listings, _Group] = {}
-        self._followed: Counter[ListingName] = Counter()
-        """In how many groups a listing is."""
+        self._groups_with: dict[ListingName, dict[Listings, _Group]] = {}
+        """The groups in which a listing is."""
 
     def wait(self, run: DrivenRun, stage: str, listings: Listings, since: int) -> None:
         """The stage has seen these listings without what it wants; `since` is before they were made."""
@@ -107,10 +106,12 @@ class Waiting:
         self.forget(run, stage)
         if listings:
             run.waits_for[stage] = listings
-            if listings not in self._groups:
-                self._groups[listings] = _Group()
-                self._follow(listings, since)
-            self._groups[listings].members[run.state.run_id, stage] = run
+            group = self._groups.get(listings) or self._begin(listings)
+            group.members[run.state.run_id, stage] = run
+            # Each who joins asks anew: of what changed before, the others have been told, or have seen it.
+            if self._events is not None:
+                for each in set(listings):
+                    self._events.follow(each, since, partial(self._changed, each))
 
     def forget(self, run: DrivenRun, stage: str) -> None:
         """The stage waits no more."""
@@ -119,8 +120,7 @@ class Waiting:
             members = self._groups[listings].members
             del members[run.state.run_id, stage]
             if not members:
-                del self._groups[listings]
-                self._leave(listings)
+                self._end(listings)
 
     def forget_run(self, run: DrivenRun) -> None:
         """Nothing of the run waits any more."""
@@ -134,31 +134,38 @@ class Waiting:
         if group is None or group.called_at == at:
             return []
         group.called_at = at
-        return [(other, name) for (_, name), other in group.members.items() if _is_soon(other, name, at)]
+        members = ((other, other.state.stages[name]) for (_, name), other in group.members.items())
+        return [
+            (other, member.name)
+            for other, member in members
+            if ("search", member.name) not in other.asked and is_soon(member, at)
+        ]
 
     # ---- what buckets tell by themselves ----
 
-    def _follow(self, listings: Listings, since: int) -> None:
-        for each in set(listings) if self._events is not None else ():
-            self._followed[each] += 1
-            if self._followed[each] == 1 and self._events is not None:
-                self._events.follow(each, since, partial(self._changed, each))
+    def _begin(self, listings: Listings) -> _Group:
+        group = self._groups[listings] = _Group()
+        for each in set(listings):
+            self._groups_with.setdefault(each, {})[listings] = group
+        return group
 
-    def _leave(self, listings: Listings) -> None:
-        for each in set(listings) if self._events is not None else ():
-            self._followed[each] -= 1
-            if not self._followed[each] and self._events is not None:
-                del self._followed[each]
-                self._events.leave(each)
+    def _end(self, listings: Listings) -> None:
+        del self._groups[listings]
+        for each in set(listings):
+            groups = self._groups_with[each]
+            del groups[listings]
+            if not groups:
+                del self._groups_with[each]
+                if self._events is not None:
+                    self._events.leave(each)
 
     def _changed(self, listing: ListingName) -> None:
         # Not while a group is made or left: those who are called may do either.
         self._tasks.soon(partial(self._call_all, listing))
 
     def _call_all(self, listing: ListingName) -> None:
-        for listings, group in list(self._groups.items()):
-            if listing in listings:
-                self._call(listings, group)
+        for listings, group in list(self._groups_with.get(listing, {}).items()):
+            self._call(listings, group)
 
     def _call(self, listings: Listings, group: _Group) -> None:
         if group.is_resting:
@@ -175,9 +182,8 @@ class Waiting:
             self._call(listings, group)
 
 
-def _is_soon(run: DrivenRun, name: str, at: int) -> bool:
-    """Whether the stage's next look is due soon, or is overdue."""
-    stage = run.state.stages[name]
+def is_soon(stage: StageState, at: int) -> bool:
+    """Whether the next look of the stage, which waits, is due soon, or is overdue."""
     if stage.status != statuses.WAITING:
         return False
     delay = stage.sealed.stage.delay.first_milliseconds
@@ -208,7 +214,7 @@ def unsettled_among(run: DrivenRun, stage: StageState, fact: Searched, at: int) 
         located = fact.found[dependency.name]
         for one in located if isinstance(located, list) else [located]:
             known = before.get((dependency.name, one["key"]))
-            if known is None or (known.etag, known.size) != (one["etag"], one["size"]):
+            if known is None or known.since > at or (known.etag, known.size) != (one["etag"], one["size"]):
                 known = Sighting(one["etag"], one["size"], at)
             seen[dependency.name, one["key"]] = known
             if fact.asked_at - known.since < stable_for:

@@ -69,7 +69,8 @@ class StageFailed(_Kind, frozen=True, tag="stage_failed"):
 
 
 class StageWaiting(_Kind, frozen=True, tag="stage_waiting"):
-    """A dependency is missing; clew looks again at `look_again_at`. The payload says how near the search came."""
+    """A dependency is missing, or nobody can tell; clew looks again at `look_again_at`. `look`: how many recorded looks
+    have found it missing. The payload says how near the search came."""
 
     stage: str
     look: int
