@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from clew.buckets.checking import ASKED_ONE_BY_ONE_MAX, check_found
@@ -56,6 +58,35 @@ def test_a_folder_is_there_as_long_as_anything_lies_in_it(bucket):
     bucket.delete("in/day/f")
     bucket.delete("in/day/g")
     assert "'in/day/' of lines is gone" in check(bucket, objects).error.message
+
+
+def test_a_folder_that_was_found_empty_may_stay_so(tmp_path):
+    """A directory that somebody has made is found; that nothing lies in it is no change."""
+    (tmp_path / "in" / "day").mkdir(parents=True)
+    bucket = FileBucket(str(tmp_path))
+    assert list(bucket.list_folder("in/")) == ["in/day/"]
+    objects = found(bucket, "in/day/")
+    assert check(bucket, objects) is None
+    (tmp_path / "in" / "day").rmdir()
+    assert "'in/day/' of lines is gone" in check(bucket, objects).error.message
+
+
+def test_of_many_objects_only_names_that_begin_like_theirs_are_listed():
+    """Not a folder of millions for the sake of some."""
+
+    class Listed(MemoryBucket):
+        starts: ClassVar[list[str]] = []
+
+        def list_folder(self, folder, start=""):
+            self.starts.append(start)
+            return super().list_folder(folder, start)
+
+    bucket = Listed()
+    for number in range(ASKED_ONE_BY_ONE_MAX + 5):
+        bucket.write(f"in/batch_{number}", b"x")
+    objects = found(bucket, *(f"in/batch_{number}" for number in range(ASKED_ONE_BY_ONE_MAX + 5)))
+    assert check(bucket, objects) is None
+    assert bucket.starts == ["batch_"]
 
 
 def test_very_many_that_have_changed_are_counted(bucket):

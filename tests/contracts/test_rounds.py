@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clew.buckets import rounds
 from clew.buckets.memory import MemoryBucket
 from clew.buckets.rounds import look_together
+from clew.core.planning.listings import Page
 from clew.core.planning.questions import Question, Reply
 from clew.core.program.model import (
     AskedDependency,
@@ -136,6 +139,24 @@ def test_together_each_comes_to_what_it_comes_to_alone(keys, prefixes, probes):
     assert max(bucket.listings.values()) == 1
     alone = [look_together([one], opening(bucket), probes=probes)[0] for one in requests]
     assert together == alone
+
+
+def test_a_listing_of_very_many_is_not_held(monkeypatch):
+    """Only what few pages hold is kept for whoever comes to the same listing later."""
+    monkeypatch.setattr(rounds, "PAGES_KEPT_MAX", 3)
+    held: list[int] = []
+
+    class Large(MemoryBucket):
+        def list_folder(self, folder: str, start: str = "") -> Iterator[ObjectFacts | str]:
+            for number in range(10_500):
+                if number == 10_400:
+                    held.append(sum(isinstance(one, Page) for one in gc.get_objects()))
+                yield ObjectFacts(f"in/f{number:05}", 1, "e", 0)
+
+    wanted = request(Element("in"), NUMBERED)
+    (answer,) = look_together([wanted], opening(Large("memory:lines")))
+    assert answer.verdict == "found"
+    assert held[0] <= 5
 
 
 # ---- questions -------------------------------------------------------------------------------------------

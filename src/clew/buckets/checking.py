@@ -7,7 +7,7 @@ journal names would be silent corruption, so that the attempt fails instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from os.path import commonpath
+from os.path import commonprefix
 
 from clew.core.running.statuses import FAILED, NOT_BEGUN
 from clew.ports import AttemptError, AttemptReport, Bucket, BucketError, FoundObject
@@ -61,14 +61,23 @@ def _by_folder(found: Iterable[FoundObject]) -> dict[tuple[str, str], list[Found
 def _etags(bucket: Bucket, folder: str, keys: Sequence[str]) -> dict[str, str]:
     """Of those of the objects and folders of one folder that are there; a folder has an empty one."""
     if len(keys) > ASKED_ONE_BY_ONE_MAX:
-        start = commonpath([key[len(folder) :] for key in keys])
+        start = commonprefix([key[len(folder) :] for key in keys])
         listed = bucket.list_folder(folder, start.removesuffix("/"))
         return dict((one, "") if isinstance(one, str) else (one.key, one.etag) for one in listed)
     etags: dict[str, str] = {}
     for key in keys:
         if key.endswith("/"):
-            if any(True for _ in bucket.list_folder(key)):
+            if _is_there(bucket, folder, key):
                 etags[key] = ""
         elif (facts := bucket.facts(key)) is not None:
             etags[key] = facts.etag
     return etags
+
+
+def _is_there(bucket: Bucket, folder: str, key: str) -> bool:
+    """Whether the folder is there: something lies in it, or it is listed though it is empty, as a directory may be, and
+    what some tools of object stores leave in the place of one."""
+    if any(True for _ in bucket.list_folder(key)):
+        return True
+    name = key[len(folder) :].removesuffix("/")
+    return any(one == key for one in bucket.list_folder(folder, name))

@@ -153,10 +153,13 @@ def _pages(this: _Round, key: _Key, first: _Looking) -> Iterable[Page]:
         return
     want = first.want
     assert isinstance(want, List), "a group wants one thing"
-    seen: list[Page] = []
+    seen: list[Page] | None = []
     for page in list_pages(this.open(want.bucket, first.request.buckets), want):
-        seen.append(page)
-        if not page.has_more and len(seen) + sum(map(len, this.pages.values())) <= PAGES_KEPT_MAX:
+        if seen is not None and len(seen) + sum(map(len, list(this.pages.values()))) < PAGES_KEPT_MAX:
+            seen.append(page)
+        else:
+            seen = None  # a listing of a million entries is not held
+        if seen is not None and not page.has_more:
             this.pages[key] = seen
         yield page
 
