@@ -53,6 +53,7 @@ def regex_segments(match, scope=None):
         ("ab+c", [("ab", "ab+c")]),
         ("ab{0,2}c", [("a", "ab{0,2}c")]),
         ("ab{2}?c", [("ab", "ab{2}?c")]),
+        ("ab(?i)*c", [("", "ab(?i)*c")]),
         (r"\d*x", [("", r"\d*x")]),
         (r"a\x{41}", [("a", r"a\x{41}")]),
         (r"a\pL", [("a", r"a\pL")]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from clew.core.program.model import Element, Json
@@ -287,7 +288,7 @@ def _split(text: str) -> list[str]:
 def _literal_start(text: str) -> tuple[str, bool]:
     """How each name that fits begins, and whether that, bound by `$`, is the whole of it."""
     tokens = list(_tokens(text))
-    if _has_alternatives(tokens):
+    if _has_alternatives(tokens) or _has_repeated_flags(tokens):
         return "", False
     if tokens[0] == ("anchor", "^"):
         del tokens[0]
@@ -309,6 +310,12 @@ def _has_alternatives(tokens: list[tuple[str, str]]) -> bool:
         if kind == "alternative" and not depth:
             return True
     return False
+
+
+def _has_repeated_flags(tokens: list[tuple[str, str]]) -> bool:
+    """A repetition behind flags is one of what is before them: `a(?i)*` may be nothing."""
+    kinds = [kind for kind, _ in tokens]
+    return ("flags", "repetition") in pairwise(kinds)
 
 
 def _may_be_absent(repetition: str) -> bool:
