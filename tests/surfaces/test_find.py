@@ -106,6 +106,10 @@ def test_a_bucket_that_cannot_be_opened_is_told_and_ends_with_2(person: Person) 
     first = document["dependencies"][0]
     assert (first["match"], first["error"]) == (None, first["why"])
     assert first["why"].startswith("no bucket 'tides' is known")
+    told = person.clew("find", "program.yaml", code=2)
+    assert "  not known: no bucket 'tides' is known" in told.out
+    assert "nothing: no bucket" not in told.out
+    assert told.err.endswith("of which nobody knows\n")
     plan = person.clew("plan", *words).document
     assert plan["blocks"][0]["stages"][0]["dependencies"][0]["now"]["why"] == first["why"]
 

@@ -61,7 +61,7 @@ def _by_folder(found: Iterable[FoundObject]) -> dict[tuple[str, str], list[Found
 def _etags(bucket: Bucket, folder: str, keys: Sequence[str]) -> dict[str, str]:
     """Of those of the objects and folders of one folder that are there; a folder has an empty one."""
     if len(keys) > ASKED_ONE_BY_ONE_MAX:
-        start = commonprefix([key[len(folder) :] for key in keys])
+        start = commonprefix([key[len(folder) :] for key in keys])  # noqa: RUF071 (names, and no paths)
         listed = bucket.list_folder(folder, start.removesuffix("/"))
         return dict((one, "") if isinstance(one, str) else (one.key, one.etag) for one in listed)
     etags: dict[str, str] = {}

@@ -68,7 +68,10 @@ def _print(dependencies: list[Mapping[str, Json]], output: Output) -> None:
         for line in match_lines(one):
             output.data(f"  {line}")
     missing = sum(one["match"] is None for one in dependencies)
-    looked = f"{counted(len(dependencies), 'file pattern')}, {missing} of them without a match"
+    unknown = sum("error" in one for one in dependencies)
+    looked = f"{counted(len(dependencies), 'file pattern')}, {missing - unknown} of them without a match"
+    if unknown:
+        looked += f", {unknown} of which nobody knows"
     output.talk(looked if dependencies else "it waits for no files")
 
 
@@ -80,7 +83,9 @@ def match_lines(found: Mapping[str, Json]) -> list[str]:
     """What a dependency matches now, for people: the URLs, what was captured, and why."""
     match, captures = found["match"], found["captures"]
     if match is None:
-        return [escaped(f"nothing: {found['why']}"), *(escaped(f"  {url}") for url in found["candidates"])]
+        # That a bucket did not answer says nothing about what is in it.
+        what = "not known" if "error" in found else "nothing"
+        return [escaped(f"{what}: {found['why']}"), *(escaped(f"  {url}") for url in found["candidates"])]
     urls, each = (match, captures) if isinstance(match, list) else ([match], [captures])
     lines = [
         escaped(url + "".join(f"  {name}={text}" for name, text in captured.items()))

@@ -35,7 +35,7 @@ def matches_now(
     ]
     known, found = dict(scope), dict[str, Document]()
     while ready := [(stage, one) for stage, one in left if references_of(one) <= known.keys()]:
-        left = [each for each in left if each not in ready]
+        left = [(stage, one) for stage, one in left if not references_of(one) <= known.keys()]
         answers = look([SearchRequest((one,), known, buckets) for _, one in ready])
         for (stage, one), answer in zip(ready, answers, strict=True):
             found[one.name] = _document(stage, one, answer)
