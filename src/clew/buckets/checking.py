@@ -7,7 +7,6 @@ journal names would be silent corruption, so that the attempt fails instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from os.path import commonprefix
 
 from clew.core.running.statuses import FAILED, NOT_BEGUN
 from clew.ports import AttemptError, AttemptReport, Bucket, BucketError, FoundObject
@@ -61,8 +60,7 @@ def _by_folder(found: Iterable[FoundObject]) -> dict[tuple[str, str], list[Found
 def _etags(bucket: Bucket, folder: str, keys: Sequence[str]) -> dict[str, str]:
     """Of those of the objects and folders of one folder that are there; a folder has an empty one."""
     if len(keys) > ASKED_ONE_BY_ONE_MAX:
-        start = commonprefix([key[len(folder) :] for key in keys])  # noqa: RUF071 (names, and no paths)
-        listed = bucket.list_folder(folder, start.removesuffix("/"))
+        listed = bucket.list_folder(folder, _common_start([key[len(folder) :] for key in keys]))
         return dict((one, "") if isinstance(one, str) else (one.key, one.etag) for one in listed)
     etags: dict[str, str] = {}
     for key in keys:
@@ -81,3 +79,12 @@ def _is_there(bucket: Bucket, folder: str, key: str) -> bool:
         return True
     name = key[len(folder) :].removesuffix("/")
     return any(one == key for one in bucket.list_folder(folder, name))
+
+
+def _common_start(names: Sequence[str]) -> str:
+    """How all these names begin; folders' names end in `/`, which is no part of a start."""
+    least, greatest = min(names), max(names)
+    length = next(
+        (at for at, pair in enumerate(zip(least, greatest, strict=False)) if pair[0] != pair[1]), len(least)
+    )
+    return least[:length].removesuffix("/")
