@@ -221,7 +221,9 @@ class _Git:
 
 
 def _limit_files() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (REPOSITORY_SIZE_MAX, REPOSITORY_SIZE_MAX))
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = REPOSITORY_SIZE_MAX if hard == resource.RLIM_INFINITY else min(hard, REPOSITORY_SIZE_MAX)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def test_addresses_from_which_code_is_fetched(address: str) -> None:
         "", "x\ny", "code", "http://host/x", "git://host/x", "ftp://host/x", "ext::sh -c x", "fd::17", "foo::/x",
         "--upload-pack=touch x", "-x:y", "host:-x", "-host:y", "https://-host/x", "https:///x", "https://host",
         "ssh://-oProxyCommand=x/y", "ssh://-x@host/y", "ssh://me:pw@host/x", "https://token@host/x",
-        "https://a@b@host/x", "file://other/x", "://x/y",
+        "https://a@b@host/x", "file://other/x", "://x/y", "secret:address",
     ],
 )  # fmt: skip
 def test_other_addresses_are_refused(address: str) -> None:

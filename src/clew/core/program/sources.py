@@ -33,6 +33,11 @@ def git_address_problem(address: str) -> tuple[str, str] | None:
         return "this is no git repository's address", _WRITE
     if address.startswith(("/", "./", "../")):
         return None
+    if address.startswith("secret:"):
+        return (
+            "the address of a git repository is no secret",
+            "git asks a credential helper, or takes an ssh key",
+        )
     if _HELPER.match(address):
         return f"'{shown}' has git run a program of its own to fetch", _WRITE
     if "://" in address:
