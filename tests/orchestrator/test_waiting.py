@@ -226,6 +226,49 @@ def test_an_object_that_changes_between_search_and_use_fails_the_stage(tmp_path,
     assert bucket.facts("out") is None
 
 
+@pytest.mark.parametrize(
+    ("items", "is_changed", "ends"),
+    [
+        ("{file}", False, ["completed", "completed"]),
+        ("{file}", True, ["completed", "failed"]),
+        (["a", {"bucket": 1, "key": 2, "etag": 3}], False, ["completed", "completed"]),
+        (["a", "b"], True, ["failed"]),
+    ],
+)
+def test_items_are_done_with_what_was_found(tmp_path, items, is_changed, ends):
+    """Each with its own file, or with all of them where it is done for other values, whatever these look like."""
+    url = f"memory:{tmp_path.name}"
+    bucket = memory_bucket(url)
+    bucket.write("in/f1", b"1")
+    bucket.write("in/f2", b"2")
+
+    def observer(entry: Any, state: Any) -> None:
+        if isinstance(entry.body, DependenciesFound) and is_changed:
+            bucket.write("in/f2", b"another")
+
+    async def story() -> list[str]:
+        async with orchestrator(tmp_path) as opened:
+            stage = {
+                "name": "take",
+                "dependencies": {
+                    "file": {
+                        "bucket": url,
+                        "prefix": [{"match": "in"}, {"match": "f", "type": "regex", "multiple": "all"}],
+                    }
+                },
+                "for_each": items,
+                "max_parallel": 1,
+                "execute": EXECUTED["in this process"],
+                "rollback": "none",
+                "retry": {"attempts": 1},
+            }
+            run = taken(opened, seal(read_document({"name": "items", "stages": [stage]})), observer)
+            await opened.rested(run)
+            return [outcome for item in run.state.stages["take"].units for outcome in item.outcomes]
+
+    assert asyncio.run(story()) == ends
+
+
 def test_the_journal_has_what_a_match_rests_on(tmp_path):
     """What was listed, how many matched, and why this one was chosen stand beside the value."""
     bucket = memory_bucket("memory:evidence")

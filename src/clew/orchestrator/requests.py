@@ -144,10 +144,12 @@ def execute_request(
 
 
 def _found(run: DrivenRun, stage: StageState, scope: Mapping[str, Json]) -> tuple[FoundObject, ...]:
-    """What the stage's dependencies have located. Of a list only what is the item's own concerns an item."""
+    """What the stage's dependencies have located. Of a list for whose values the stage is done only its own value
+    concerns an item."""
     located = [run.values.get(one.name) for one in stage.sealed.stage.file_dependencies]
     if stage.parent is not None:
-        located = [*(value for value in located if not isinstance(value, list)), scope["item"]]
+        count = len(items_of(run, stage.parent))
+        located = [_own_of(value, stage.index, count, scope["item"]) for value in located]
     each = [one for value in located for one in (value if isinstance(value, list) else [value])]
     return tuple(
         FoundObject(one["bucket"], one["key"], one["etag"] or "")
@@ -156,8 +158,16 @@ def _found(run: DrivenRun, stage: StageState, scope: Mapping[str, Json]) -> tupl
     )
 
 
+def _own_of(located: Json, index: int, count: int, item: Json) -> Json:
+    """What was located for the item, if the items are the list of what was: rendered, which makes URLs of locations."""
+    if not isinstance(located, list) or len(located) != count:
+        return located
+    own = located[index]
+    return own if item in (own, own.get("url")) else located
+
+
 LOCATED = frozenset({"bucket", "key", "etag"})
-"""The fields by which a located value is known; an item may be any value."""
+"""The fields by which a located value is known."""
 
 
 def search_request(
