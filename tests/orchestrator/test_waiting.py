@@ -18,13 +18,13 @@ from tests.object_stores.serving import ENVIRONMENT
 
 from clew.buckets.file import FileBucket
 from clew.buckets.memory import MemoryBucket, memory_bucket
-from clew.core.program.model import Retry
+from clew.core.program.model import AskedDependency, Dependency, Element, Retry, VariableDependency
 from clew.core.running.entries import DependenciesFound, StageWaiting
 from clew.orchestrator import gathering, waiting
 from clew.orchestrator.driven_run import DrivenRun, Origin
 from clew.orchestrator.facts import Searched
 from clew.orchestrator.orchestrator import Orchestrator
-from clew.orchestrator.waiting import unsettled_among
+from clew.orchestrator.waiting import round_of, unsettled_among
 from clew.ports import BucketError, ObjectFacts, SearchAnswer
 from clew.settings import read_settings
 from clew.wiring import open_orchestrator, read_document
@@ -546,3 +546,11 @@ def test_ten_thousand_stages_that_wait_for_a_store_ask_it_a_hundred_times_a_roun
     assert status == "completed"
     # A round may have been listed whose looks are not on record yet.
     assert listed <= 100 * (rounds + 1)
+
+
+def test_who_may_be_slow_has_rounds_of_their_own():
+    """A plug-in or an address that takes its time delays no look in a bucket, and none at other runs."""
+    file, total = Dependency("file", "lines", (Element("a"),)), VariableDependency("total", "adds", "sum")
+    market = AskedDependency("market", "lib:is_open", {}, 500)
+    rounds = [round_of(each) for each in ((total, file), (total,), (file, market), (market,))]
+    assert rounds == ["lines", "the store", "kind: lib:is_open", "kind: lib:is_open"]

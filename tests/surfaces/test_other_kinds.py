@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+import pytest
 from tests.surfaces.calling import Person, line_from, line_into, until_said
 
 ADDS = """
@@ -261,18 +262,19 @@ def test_a_plug_in_that_hangs_is_ended(person: Person) -> None:
     interrupted(process, person)
 
 
-def test_a_plug_in_ends_with_who_asked(person: Person) -> None:
-    """A process that was killed leaves nobody behind that goes on asking."""
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_a_plug_in_ends_with_who_asked(person: Person, ending: signal.Signals) -> None:
+    """Who is interrupted does not wait for its answer, and who is killed leaves nobody behind that goes on asking."""
     alive = person.fifo("alive")
     code = f"import signal\ndef is_open(c, p):\n  f = open({str(alive)!r}, 'w')\n  f.write('here\\n')\n  f.flush()\n"
     person.write("markets.py", code + "  signal.pause()\n")
-    text = OPENS.replace('token: "secret:token"', "a: 1")
+    text = OPENS.replace('token: "secret:token"', "a: 1").replace("20 seconds", "1 hour")
     process = person.begin("run", person.write("opens.yaml", text))
     with alive.open() as opened:
         assert opened.readline() == "here\n"
-        process.kill()
+        process.send_signal(ending)
         assert opened.read() == ""
-    person.end(process)
+    assert person.end(process).code == {signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}[ending]
 
 
 def test_a_kind_that_nobody_brings_is_a_problem_of_the_program(person: Person) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from threading import Lock
 
 import msgspec
 
@@ -20,24 +21,53 @@ ANSWER_SIZE_MAX = 1024 * 1024
 _PIECE = 64 * 1024
 
 
-def look(asked: Look) -> Looked:
-    """What the plug-in says. Blocking. Raises NotTold when it says nothing, in its time, that could be used."""
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "clew.attempt.looking"],
-            stdin=subprocess.PIPE,  # kept open: its end says that this process is gone
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # nobody has taken secrets out of it
-            env=environment_of_attempts(),
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise NotTold(f"no process could be started for '{asked.kind}': {error.strerror}") from error
-    with process:
-        try:
-            return _answer(process, asked)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)  # not buried yet, so the number is still its own
+class Looks:
+    """The looks of one orchestrator, or of a person who asks. Used from several threads."""
+
+    def __init__(self) -> None:
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._lock = Lock()
+        self._is_over = False
+
+    def look(self, asked: Look) -> Looked:
+        """What the plug-in says. Blocking. Raises NotTold when it says nothing, in its time, that could be used."""
+        with self._begun(asked) as process:
+            try:
+                return _answer(process, asked)
+            finally:
+                with self._lock:
+                    self._processes.remove(process)
+                    _kill(process)
+
+    def end(self) -> None:
+        """End those that are under way, and begin no other."""
+        with self._lock:
+            self._is_over = True
+            for process in self._processes:
+                _kill(process)
+
+    def _begun(self, asked: Look) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._is_over:
+                raise NotTold("nobody is asked any more")
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "clew.attempt.looking"],
+                    stdin=subprocess.PIPE,  # kept open: its end says that this process is gone
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,  # nobody has taken secrets out of it
+                    env=environment_of_attempts(),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise NotTold(f"no process could be started for '{asked.kind}': {error.strerror}") from error
+            self._processes.add(process)
+            return process
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """With all that it has started. It is not buried yet, so its number is still its own."""
+    os.killpg(process.pid, signal.SIGKILL)
 
 
 def _answer(process: subprocess.Popen[bytes], asked: Look) -> Looked:

@@ -13,11 +13,9 @@ from clew.buckets import open_bucket
 from clew.buckets.rounds import look_together
 from clew.commands.doubles import doubled_address
 from clew.commands.interface import CommandError
-from clew.ports import Doubles, NotTold, SearchAnswer, Searcher, SearchRequest
+from clew.ports import Doubles, Look, Looked, NotTold, SearchAnswer, Searcher, SearchRequest
 from clew.rehearsing.scratch import ScratchWorld
 from clew.wiring.asking import Asking, Surroundings
-
-NOT_RUN = "is a plug-in's, and a rehearsal runs none"
 
 
 def searcher_in(world: ScratchWorld) -> Searcher:
@@ -25,8 +23,8 @@ def searcher_in(world: ScratchWorld) -> Searcher:
     [inputs] are what it says."""
     around = Surroundings(
         settings=world.ground.settings,
+        look=_nobody,
         lead=partial(_led, doubles=world.doubles),
-        refusal=lambda kind: f"the kind '{kind}' {NOT_RUN}",
     )
 
     def search(requests: Sequence[SearchRequest]) -> Sequence[SearchAnswer]:
@@ -51,6 +49,10 @@ def searcher_in(world: ScratchWorld) -> Searcher:
 def _given(request: SearchRequest, world: ScratchWorld) -> dict[str, object]:
     inputs = world.ground.declared.inputs
     return {one.name: inputs[one.name] for one in request.dependencies if one.name in inputs}
+
+
+def _nobody(asked: Look) -> Looked:
+    raise NotTold(f"'{asked.kind}' is a plug-in, and a rehearsal runs none")
 
 
 def _led(address: str, *, doubles: Doubles) -> str:

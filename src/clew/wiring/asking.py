@@ -14,24 +14,19 @@ from clew.core.program.model import ANSWER_MILLISECONDS
 from clew.core.program.preparing import ParamsError
 from clew.operations.records import Records
 from clew.operations.results import completed_run, last_output
-from clew.ports import Finding, Look, NotTold, SearchRequest, SecretSource, StoreError
+from clew.ports import Finding, Look, Looked, NotTold, SearchRequest, SecretSource, StoreError
 from clew.settings import Settings
 from clew.wiring.records import open_records
 
 
-def no_plug_in(kind: str) -> str:
-    """Where plug-ins are asked: nothing speaks against any."""
-    return ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What answers come from. `lead`: where an address leads, see `conditions.infrastructure`. `refusal`: why a kind
-    of plug-in is not asked here; empty where it is."""
+    """What answers come from. `look` asks a plug-in, and raises NotTold as that says. `lead`: where an address leads,
+    see `conditions.infrastructure`."""
 
     settings: Settings
+    look: Callable[[Look], Looked]
     lead: Callable[[str], str] = str
-    refusal: Callable[[str], str] = no_plug_in
 
 
 class Asking:
@@ -84,13 +79,8 @@ class Asking:
                 raise NotTold(str(error)) from error
 
     def _of_plug_in(self, question: Question, request: SearchRequest) -> Reply:
-        refusal = self._around.refusal(question.kind)
-        if refusal:
-            return Reply(False, None, refusal)
-        from clew.executors.looking import look
-
         secrets = self._around.settings.secrets
-        looked = look(
+        looked = self._around.look(
             Look(
                 kind=question.kind,
                 params=question.params,

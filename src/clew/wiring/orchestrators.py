@@ -37,6 +37,7 @@ from clew.settings import Settings
 from clew.stores.lock import OrchestratorLock
 from clew.stores.sqlite import SqliteStore
 from clew.wiring.events import LoopEvents
+from clew.wiring.plug_ins import PlugIns
 from clew.wiring.programs import new_book
 from clew.wiring.records import LazyBucket, log_path, open_store, search_dependencies
 
@@ -174,11 +175,12 @@ def _assemble(
         executors = _executors(settings, tasks, functions, forks=forks)
     else:
         executors = dict.fromkeys(EXECUTORS, executor)
-    bucket = LazyBucket(settings.payloads)
+    bucket, plug_ins = LazyBucket(settings.payloads), PlugIns()
     payloads = PayloadKeeper(chance=chance, bucket=bucket)
+
     performer = Performer(
         executors=executors,
-        searcher=searcher or partial(search_dependencies, settings=settings),
+        searcher=searcher or partial(search_dependencies, settings=settings, plug_ins=plug_ins),
         keeper=BucketKeeper(settings.payloads),
         tasks=tasks,
         around=Surroundings(
@@ -200,12 +202,12 @@ def _assemble(
 
     def release() -> None:
         events.close()
+        plug_ins.end()
         lock.release()
 
     return Orchestrator(
         store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket, tasks=tasks,
-        executors=set(executors.values()), clock=clock, chance=chance, failed=tasks.failed,
-        release=release,
+        executors=set(executors.values()), clock=clock, chance=chance, failed=tasks.failed, release=release,
     )  # fmt: skip
 
 

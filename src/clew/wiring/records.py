@@ -15,6 +15,7 @@ from clew.operations.records import Records
 from clew.ports import Bucket, SearchAnswer, SearchRequest, StoreError
 from clew.settings import Settings
 from clew.stores.sqlite import SqliteStore
+from clew.wiring.plug_ins import PlugIns
 
 
 def open_store(settings: Settings, *, read_only: bool = False) -> SqliteStore:
@@ -68,10 +69,14 @@ def _safe_name(stage: str) -> str:
 
 
 def search_dependencies(
-    requests: Sequence[SearchRequest], *, settings: Settings | None = None, probes: bool = False
+    requests: Sequence[SearchRequest],
+    *,
+    settings: Settings | None = None,
+    plug_ins: PlugIns | None = None,
+    probes: bool = False,
 ) -> Sequence[SearchAnswer]:
     """See `ports.Searcher`. Without settings only files are looked for. With `probes` it also sees which part of a
-    path exists, for a person who asks."""
+    path exists, for a person who asks. `plug_ins`: those that somebody else can end."""
     from clew.buckets import open_bucket
     from clew.buckets.rounds import look_together
 
@@ -79,7 +84,8 @@ def search_dependencies(
         return look_together(requests, open_bucket, probes=probes)
     from clew.wiring.asking import Asking, Surroundings
 
-    with Asking(Surroundings(settings=settings)) as ask:
+    look = (plug_ins or PlugIns()).look
+    with Asking(Surroundings(settings=settings, look=look)) as ask:
         return look_together(requests, open_bucket, ask=ask, probes=probes)
 
 
