@@ -95,6 +95,30 @@ def test_a_value_that_no_run_has_left_is_waited_for(person: Person) -> None:
     assert resumed["variables"]["seen"] == 101
 
 
+EACH = """
+name: adds
+stages:
+  - name: Add
+    for_each: [1, 2, 3]
+    execute: {command: shell, params: [echo, "{item}"]}
+    outputs: {sum: {from: stdout}}
+    rollback: none
+"""
+
+
+def test_what_the_items_of_a_stage_gave_is_a_list(person: Person) -> None:
+    """In their order. A value that is not on record any more is trouble of the store, and not missing."""
+    person.write("adding.py", "def add(total, more): return total\n")
+    run_id = person.run(person.write("each.yaml", EACH))["run_id"]
+    reads = person.write("reads.yaml", READS)
+    assert person.run(reads)["variables"]["seen"] == ["1", "2", "3"]
+    with closing(sqlite3.connect(person.folder / ".clew" / "clew.db")) as connection, connection:
+        connection.execute("DELETE FROM payloads WHERE run_id = ?", (run_id,))
+    process = person.begin("run", reads)
+    until_said(process, f"the value of 'sum' of run {run_id} is not on record")
+    interrupted(process, person)
+
+
 LARGE = """
 name: adds
 stages:

@@ -11,7 +11,7 @@ import msgspec
 
 from clew.core.program.model import Json
 from clew.core.running import statuses
-from clew.core.running.entries import Entry, PassBegun, RunCreated
+from clew.core.running.entries import Entry, PassBegun, RunCreated, StageSkipped
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState
 from clew.core.sealing.journal import read_entry
@@ -226,10 +226,13 @@ class History:
         return sorted(written, key=lambda one: (one.seq, one.name))
 
     def written(self, name: str) -> Written | None:
-        """That name of the variables map at the end of the journal, if a stage has written it."""
+        """That name of the variables map at the end of the journal, if a stage has written it. Raises StoreError when
+        its value is not on record any more."""
         seq = self.state.written.get(name)
         if seq is None:
             return None
+        if not isinstance(self.entries[seq].body, StageSkipped) and name not in self._variables(seq):
+            raise StoreError(f"the value of '{name}' of run {self.row['run_id']} is not on record")
         return Written(name, self._value(name, seq), _stage_of(self.entries[seq]), seq)
 
     @property

@@ -12,6 +12,7 @@ from types import TracebackType
 from clew.core.planning.questions import Question, Reply
 from clew.core.program.model import ANSWER_MILLISECONDS
 from clew.core.program.preparing import ParamsError
+from clew.core.program.problems import ProgramError
 from clew.operations.records import Records
 from clew.operations.results import completed_run, last_output
 from clew.ports import Finding, Look, Looked, NotTold, SearchRequest, SecretSource, StoreError
@@ -77,6 +78,8 @@ class Asking:
                 )
             except StoreError as error:
                 raise NotTold(str(error)) from error
+            except (ProgramError, ValueError) as error:  # the store holds what clew would not have written
+                raise NotTold(f"what is on record of '{params['program']}' can't be read: {error}") from error
 
     def _of_plug_in(self, question: Question, request: SearchRequest) -> Reply:
         secrets = self._around.settings.secrets
