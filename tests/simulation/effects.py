@@ -6,8 +6,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.simulation.model import Run
-from tests.simulation.outside import Attempt, unit_of
+from tests.simulation.outside import LOOKS, Attempt, unit_of
 from tests.simulation.units import Left, Unit
+
+from clew.ports import AttemptRequest
 
 if TYPE_CHECKING:
     from tests.simulation.witness import Witness
@@ -42,7 +44,9 @@ class EffectsLog:
         """An attempt has begun outside: its order must be durable, by who drives the run, with the right map."""
         request = attempt.request
         who = f"{request.attempt_id} of {attempt.life}"
-        if request.work == "test":
+        if request.work != "fetch":
+            self._code_is_right(request, who)
+        if request.work in LOOKS:
             is_alone = not any(
                 each.request.attempt_id == request.attempt_id and each.life is attempt.life
                 for each in self._witness.outside.alive if each is not attempt
@@ -53,7 +57,7 @@ class EffectsLog:
         self._begun_ids.add(request.attempt_id)
         twins = [
             each.request.attempt_id for each in self._witness.outside.alive
-            if each is not attempt and each.request.work != "test"
+            if each is not attempt and each.request.work not in LOOKS
             and (each.request.run_id, unit_of(each.request)) == (request.run_id, unit_of(request))
         ]  # fmt: skip
         self._check(not twins, f"{who} began while {twins} had not ended")
@@ -69,6 +73,18 @@ class EffectsLog:
         if is_ordered:
             self._key_is_right(run, unit, attempt, who)
             self._map_is_right(run, unit, attempt, who)
+
+    def _code_is_right(self, request: AttemptRequest, who: str) -> None:
+        """It is told of the code that the first attempt of its pass pinned, and of no other."""
+        if request.source is None:
+            return
+        run = self._witness.runs.get(request.run_id)
+        unit = run.units.get(unit_of(request)) if run else None
+        pinned = unit.whole.pinned if unit is not None else ""
+        self._check(
+            pinned and request.source.digest == pinned,
+            f"{who} runs {request.source.digest}, pinned is {pinned}",
+        )
 
     def _key_is_right(self, run: Run, unit: Unit, attempt: Attempt, who: str) -> None:
         """One key for a stage, item and pass, and no other has it; the rollback's own beside it the same."""

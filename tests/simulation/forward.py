@@ -88,8 +88,13 @@ def _stage_skipped(told: Told) -> None:
 def _stage_failed(told: Told) -> None:
     run, unit, kind = told.run, told.unit, told.body["error_kind"]
     told.check(not run.is_going_back, "the run is going back")
-    told.check(unit.status in ("pending", "waiting") and not unit.may_have_acted, f"it is {unit.status}")
-    if kind == "deadline":
+    has_begun = unit.status not in ("pending", "waiting") and not (
+        kind == "source" and unit.items is not None
+    )
+    told.check(not has_begun and not unit.may_have_acted, f"it is {unit.status}")
+    if kind == "source":
+        told.check(unit.pretend.stage.source is not None and not unit.pinned, "its code was found before")
+    elif kind == "deadline":
         missing = [one for one in unit.pretend.inputs if one.name not in run.supplied]
         ends = [unit.now + one.deadline_milliseconds for one in missing if one.deadline_milliseconds]
         told.check(ends and run.at >= min(ends, default=0), "its inputs are there, or not due yet")
@@ -214,6 +219,7 @@ def _attempt_started(told: Told) -> None:
     told.check(is_reexecution == (unit.status == "validating"), f"reexecution of what is {unit.status}")
     is_ready(told, unit.whole)
     _has_room(told, unit)
+    _pins(told, unit.whole)
     reads = {name: run.written[name] for name in told.body.get("inputs", {}) if name in run.written}
     told.check(told.body.get("inputs", {}) == reads, f"its inputs were written by {reads}")
     unit.in_flight = unit.attempts = number
@@ -222,6 +228,17 @@ def _attempt_started(told: Told) -> None:
     unit.now = unit.now or run.at
     run.has_started = True
     run.move(unit, "started")
+
+
+def _pins(told: Told, stage: Unit) -> None:
+    """The first attempt says which code it fetches: what a look of this pass has found."""
+    digest = told.body.get("code", {}).get("source", "")
+    if stage.pretend.stage.source is None or stage.pinned:
+        told.check(not digest, f"it pins {digest}")
+        return
+    found = told.witness.outside.fetched.get(f"{told.run.run_id}/{stage.name}.{stage.pass_number}", [])
+    told.check(digest in found, f"no look found its code to be {digest}")
+    stage.pinned = digest
 
 
 def _has_room(told: Told, unit: Unit) -> None:

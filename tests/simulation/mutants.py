@@ -14,7 +14,7 @@ from clew.commands import restoring
 from clew.core.running import consequences, decide, entries, instructions, rollback, state, statuses
 from clew.core.running.rollback import plan_rollback
 from clew.core.running.stage_state import StageState
-from clew.orchestrator import driver, facts, gathering, requests
+from clew.orchestrator import driver, facts, gathering, performing, requests
 from clew.orchestrator.driven_run import DrivenRun
 from clew.orchestrator.recording import Recorder
 from clew.stores import sqlite
@@ -261,6 +261,19 @@ def putting_back_whatever_is_there_now() -> AbstractContextManager[Any]:
     return patch.object(restoring, "_restore", restore)
 
 
+def running_what_lies_there_now() -> AbstractContextManager[Any]:
+    """A rollback is not told which code its stage has run."""
+    rollback_request = requests.rollback_request
+
+    def told(*given: Any) -> Any:
+        request = rollback_request(*given)
+        return (
+            request if request.source is None else replace(request, source=replace(request.source, digest=""))
+        )
+
+    return patch.object(performing, "rollback_request", told)
+
+
 MUTANTS: Mapping[str, Callable[[], AbstractContextManager[Any]]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -286,5 +299,6 @@ MUTANTS: Mapping[str, Callable[[], AbstractContextManager[Any]]] = {
         letting_go_of_a_run_that_is_told_something,
         trying_again_what_must_not_be_overwritten,
         putting_back_whatever_is_there_now,
+        running_what_lies_there_now,
     )
 }

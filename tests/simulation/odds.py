@@ -11,6 +11,7 @@ FAULTS = (
     "crash before a record", "crash inside a record", "crash after a record", "crash while submitting",
     "crash anywhere", "crash while taking up", "orchestrator stopped", "orchestrator frozen and taken over",
     "orchestrator that only obeys", "clock forward", "clock back",
+    "source not told", "source missing", "code swapped",
     "attempt failed", "attempt timed out", "attempt unknown", "attempt not begun", "attempt cancelled",
     "attempt acted and was killed", "attempt acted and failed", "cancel ignored", "late report", "duplicate report",
     "rollback failed", "rollback timed out", "rollback unknown", "rollback not begun", "rollback twice",

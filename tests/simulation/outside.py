@@ -23,6 +23,10 @@ DEATH_MILLISECONDS_MAX = 400
 """How long an attempt may outlive its orchestrator, and go on acting."""
 
 
+LOOKS = ("test", "fetch")
+"""The kinds of work that act on nothing."""
+
+
 class Effect(NamedTuple):
     """One line of the outside log: `what` is `did` or `undid`."""
 
@@ -81,6 +85,8 @@ class Outside:
         """What each attempt told, by its id, and by the outcome: one that is heard of after all tells another."""
         self.answers: dict[tuple[str, str], list[Any]] = {}
         """What searches found, by run and dependency."""
+        self.fetched: dict[str, list[str]] = {}
+        """The digests that looks at sources gave, by stage and pass, which begin the id of each look."""
         self.run_numbers: dict[str, int] = {}
         self.begun: Callable[[Attempt], None] = lambda attempt: None
         self.acted: Callable[[Attempt], None] = lambda attempt: None
@@ -103,7 +109,12 @@ class Outside:
         attempt = Attempt(request, ended, life)
         self.alive.append(attempt)
         self.begun(attempt)
-        if request.work == "execute":
+        if request.work == "fetch":
+            self._plan_fetch(attempt)
+        elif request.source is not None and self.odds.strike("code swapped", 0.06):
+            kind = self.chance.choice(("code_changed", "code_gone"))
+            self._end_after(self._duration(attempt), attempt, _report("not_begun", kind))
+        elif request.work == "execute":
             self._plan_execution(attempt)
         elif request.work == "rollback":
             self._plan_rollback(attempt)
@@ -113,6 +124,20 @@ class Outside:
     def _duration(self, attempt: Attempt) -> int:
         pace = self.nature(attempt.request.run_id, unit_of(attempt.request)).pace
         return int(self.chance.expovariate(1 / pace))
+
+    def _plan_fetch(self, attempt: Attempt) -> None:
+        """What a source is changes all the time: each look finds another."""
+        odds, duration = self.odds, self._duration(attempt)
+        if odds.strike("source not told", 0.15):
+            outcome = self.chance.choice(("not_begun", "timed_out", "unknown"))
+            self._end_after(duration, attempt, _report(outcome, "source"))
+        elif odds.strike("source missing", 0.04):
+            self._end_after(duration, attempt, _report("failed", "source"))
+        else:
+            known = self.fetched.setdefault(attempt.request.attempt_id.partition(".fetch.")[0], [])
+            known.append(f"{attempt.request.stage} {len(known)}")
+            found = {"digest": known[-1], "file_count": 1, "size": 1}
+            self._end_after(duration, attempt, AttemptReport(outcome="completed", result=found))
 
     def _plan_execution(self, attempt: Attempt) -> None:
         request, odds = attempt.request, self.odds
@@ -257,7 +282,7 @@ class Outside:
         if self.odds.strike("late report", 0.05):
             delay = self.chance.choice((5, 500, 30_000))
         self._deliver(delay, attempt, report)
-        if attempt.request.work == "test":
+        if attempt.request.work in LOOKS:
             return
         if self.odds.strike("duplicate report", 0.05):
             self._deliver(delay + self.chance.choice((0, 5, 20_000)), attempt, report)
@@ -277,7 +302,7 @@ class Outside:
 
     def _fail_neighbours(self, attempt: Attempt, report: AttemptReport) -> None:
         """What runs beside it, for the same run, comes to the same end."""
-        for other in [each for each in self.alive if each.request.work == attempt.request.work != "test"]:
+        for other in [each for each in self.alive if each.request.work == attempt.request.work not in LOOKS]:
             if other.life is attempt.life and other.request.run_id == attempt.request.run_id:
                 self._end(other, report)
 

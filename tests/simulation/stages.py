@@ -15,6 +15,7 @@ from clew.core.program.model import (
     Delay,
     Dependency,
     Element,
+    FolderSource,
     InputDependency,
     Json,
     Output,
@@ -31,6 +32,9 @@ TRUE_WHENS = ("region == 'east'", "size > 1", "true")
 FALSE_WHENS = ("region == 'west'", "size > 99")
 WRONG_WHENS = ("region", "size + 1", "region.nothing == 1")
 """What can't be worked out to true or false."""
+
+SOURCES = 0.12
+"""How many of the stages fetch their code."""
 
 WHEN_LIMIT = 90
 """A stage whose `when` reads a number begins below it."""
@@ -132,6 +136,8 @@ def random_stage(chance: Random, number: int, drawn: Drawn) -> PretendStage:
         retry=_random_retry(chance),
         timeout_milliseconds=chance.choice((10_000, 60_000, 600_000)),
         delay=Delay(chance.choice((5_000, 60_000)), chance.choice((1, 2.0)), chance.choice((None, 120_000))),
+        # Drawn apart: what else is drawn stays what it was.
+        source=FolderSource("code") if Random(f"source/{chance.getstate()}").random() < SOURCES else None,
     )
     return PretendStage(stage, level, needs, after)
 

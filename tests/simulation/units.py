@@ -42,6 +42,8 @@ class Unit:
         self.outputs: dict[str, Any] = {}
         """What its last completed attempt gave; or, once they are gathered, its items."""
         self.outputs_seq = -1
+        self.pinned = ""
+        """The digest of the code that it fetches, as its first attempt pinned it."""
         self.kept: Any = None
         """What was kept before it began; None where nothing was."""
         self.kept_seq = self.left_seq = -1
