@@ -22,6 +22,7 @@ from typing import Any
 
 from clew.core.planning.listings import Entry, Evidence, List, Listed, Page
 from clew.core.planning.locations import located_value
+from clew.core.planning.near_misses import NearMiss
 from clew.core.planning.patterns import Fit, Pattern, PatternError, Segment, Step, prepare
 from clew.core.planning.questions import NamedDependency, Question, Reply, Told, question_of, settled
 from clew.core.program.model import Dependency, Json, SearchedDependency
@@ -83,20 +84,6 @@ class _Path:
     def finished(self) -> _Path:
         assert self.fit is not None, "a step has at least one segment"
         return replace(self, fit=None, steps=(*self.steps, self.fit))
-
-
-@dataclass(slots=True)
-class _Nearest:
-    """The deepest listing that had nothing fitting: where, what was looked for, how much was there."""
-
-    folder: str = ""
-    segment: Segment | None = None
-    seen: int = 0
-    wrong_kind: int = 0
-
-    def note(self, folder: str, segment: Segment, seen: int, wrong_kind: int) -> None:
-        if self.segment is None or (folder.count("/"), seen) > (self.folder.count("/"), self.seen):
-            self.folder, self.segment, self.seen, self.wrong_kind = folder, segment, seen, wrong_kind
 
 
 class _SeveralMatch(Exception):
@@ -194,7 +181,8 @@ def _walk(
     except _SeveralMatch:
         return Ambiguous(dependency.name, walk.evidence(walk.why_not()))
     if not found:
-        how_near = (yield from walk.how_near()) if probes else walk.what_was_seen()
+        near_miss = walk.near_miss
+        how_near = (yield from near_miss.probed()) if probes else near_miss.seen_so_far()
         return Missing(dependency.name, how_near, walk.evidence(how_near))
     return walk.located(found), walk.evidence(walk.why())
 
@@ -209,7 +197,7 @@ class _Walk:
         self.bucket = bucket
         self.bucket_url = ""
         self.pattern: Pattern = prepare(dependency.prefix, scope)
-        self.nearest = _Nearest()
+        self.near_miss = NearMiss(self.bucket, wants_folder=self.pattern.wants_folder)
         self.listings: list[Listed] = []
         self.matched = 0
         self.candidates: list[str] = []
@@ -294,65 +282,7 @@ class _Walk:
                 # Keys come in order: nothing after this one can be it.
                 has_more = False
         if not matched:
-            self.nearest.note(path.key, segment, seen, wrong_kind)
-
-    # ---- backward: what to tell people ----
-
-    def what_was_seen(self) -> str:
-        """How near the search came, as far as its own listings show."""
-        folder, segment, seen = self.nearest.folder, self._nearest_segment(), self.nearest.seen
-        if self.nearest.wrong_kind:
-            return self._wrong_kind(folder, segment)
-        if not segment.start:
-            return _none_of(str(seen), folder, segment) if seen else f"there is nothing in {_shown(folder)}"
-        if segment.regex is None or not seen:
-            return f"in {_shown(folder)} no name matches `{segment.text}`"
-        return (
-            f"in {_shown(folder)} 0 of {seen} names that begin with `{segment.start}` match `{segment.text}`"
-        )
-
-    def how_near(self) -> Generator[List, Page, str]:
-        """How near the search came, looking up from where it ended to the first folder that exists."""
-        folder, segment = self.nearest.folder, self._nearest_segment()
-        if self.nearest.wrong_kind:
-            return self._wrong_kind(folder, segment)
-        if self.nearest.seen and not segment.start:
-            return _none_of(str(self.nearest.seen), folder, segment)
-        existing = yield from self._deepest_existing(folder)
-        if existing is None:
-            return "the bucket is empty"
-        found, page = existing
-        if found != folder:
-            name = folder[len(found) :].partition("/")[0]
-            segment = Segment(name, name)
-        count = f"{len(page.entries)}{' or more' if page.has_more else ''}"
-        return _none_of(count, found, segment)
-
-    def _deepest_existing(self, folder: str) -> Generator[List, Page, tuple[str, Page] | None]:
-        """The folder, or the deepest above it in which anything lies, and the first page of that. Most often it is
-        the folder itself; else they are halved, so that a long path costs few listings."""
-        parts = folder.split("/")[:-1]
-        folders = ["".join(f"{part}/" for part in parts[:depth]) for depth in range(len(parts) + 1)]
-        found, low, high = None, 0, len(folders)
-        middle = high - 1
-        while low < high:
-            page = yield List(self.bucket, folders[middle])
-            if page.entries:
-                found, low = (folders[middle], page), middle + 1
-            else:
-                high = middle
-            middle = (low + high) // 2
-        return found
-
-    def _nearest_segment(self) -> Segment:
-        assert self.nearest.segment is not None, "a search that found nothing has listed something"
-        return self.nearest.segment
-
-    def _wrong_kind(self, folder: str, segment: Segment) -> str:
-        kind = "a folder; end the match with '/' to want one"
-        if self.pattern.wants_folder:
-            kind = "not a folder"
-        return f"in {_shown(folder)} `{segment.text}` matches, but it is {kind}"
+            self.near_miss.note(path.key, segment, seen, wrong_kind)
 
     # ---- what the match rests on ----
 
@@ -400,14 +330,6 @@ class _Walk:
 
 
 _SUPERLATIVES = {"min": "least", "max": "greatest", "newest": "newest", "oldest": "oldest"}
-
-
-def _none_of(count: str, folder: str, segment: Segment) -> str:
-    return f"{_shown(folder)} exists; 0 of {count} names match `{segment.text}`"
-
-
-def _shown(folder: str) -> str:
-    return f"`{folder.removesuffix('/')}`" if folder else "the bucket"
 
 
 # ---- choosing --------------------------------------------------------------------------------------------
