@@ -89,6 +89,7 @@ soak: setup-test
 
 bench: setup-test
 	@$(BIN)/python bench/throughput.py
+	@$(BIN)/python bench/searching.py
 
 # Pins every dependency, with hashes, for every platform. test.lock comes first and binds run.lock.
 # No index is written down: a lock says what, not from where.
