@@ -70,6 +70,7 @@ def test_a_killed_run_leaves_the_objects_that_it_should(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("story", POINTS, ids=str)
 def test_killed_anywhere_it_leaves_the_objects_that_it_should(
