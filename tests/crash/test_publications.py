@@ -10,7 +10,7 @@ from tests.crash.publications import AFTER, BACKWARD, BEFORE, FORWARD, MODULES, 
 from tests.crash.stories import UNSTEADY, ForkServer, Story, points_of, sample
 from tests.object_stores.serving import ENVIRONMENT, ObjectStore
 
-POINTS = {FORWARD: 6, BACKWARD: 9}
+POINTS = {FORWARD: 4, BACKWARD: 8}
 """How many points of each the ordinary run sweeps, of 110 and 146: each takes a second."""
 PARTS = 12
 
@@ -60,6 +60,7 @@ def test_what_is_held_against_what() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("story", POINTS, ids=str)
 def test_a_killed_run_leaves_the_objects_that_it_should(
     story: Story, publish: Publish, points: Callable[[Story], list[Point]]
