@@ -1,0 +1,94 @@
+"""`initial` and `final`: read, written, and what a repeating window holds."""
+
+from __future__ import annotations
+
+import pytest
+from tests.core.timing.asking import at
+
+from clew.core.timing.columns import CadenceError
+from clew.core.timing.windows import DateTime, OfWeek, RepeatingWindow, read_bound, read_date_time
+from clew.core.timing.zones import local_of, moment_of, naive_of, zone
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("2026-01-01 13:00", "2026-01-01 13:00"),
+        ("2026-01-01T13:00:30", "2026-01-01 13:00:30"),
+        ("2026-01-01T13:00Z", "2026-01-01T13:00:00Z"),
+        ("2026-01-01 13:00 z", "2026-01-01T13:00:00Z"),
+        ("2026-01-01T13:00:00+01:00", "2026-01-01T12:00:00Z"),
+        ("Mon 21:00", "Mon 21:00"),
+        (" tuesday 5:00", "Tue 05:00"),
+        ("21:30", "21:30"),
+    ],
+)
+def test_bounds(text: str, written: str) -> None:
+    """Date-times are local or have an offset; a weekday and a time repeat, and so does a time alone."""
+    bound = read_bound(text)
+    assert str(bound) == written
+    assert read_bound(written) == bound
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("2026-01-01", "'2026-01-01' has no time of day; write for example 2026-01-01 00:00"),
+        ("2026-02-30 00:00", "there is no '2026-02-30 00:00'"),
+        ("soon", "'soon' is no time; write a date and a time"),
+        ("Mon 24:00", "there is no time 'Mon 24:00'"),
+        ("12:60", "there is no time '12:60'"),
+        ("Mo 12:00", "there is no weekday 'Mo'; write one of Sun, Mon"),
+    ],
+)
+def test_mistakes(text: str, what: str) -> None:
+    """What is wrong, and what would be right."""
+    with pytest.raises(CadenceError) as caught:
+        read_bound(text)
+    assert str(caught.value).startswith(what)
+
+
+def instants(text: str, name: str) -> list[str]:
+    read = read_date_time(text)
+    ends = {read.first(zone(name)), read.last(zone(name))}
+    return [moment_of(instant).strftime("%H:%M") for instant in sorted(ends)]
+
+
+def test_instants_of_a_date_time() -> None:
+    """One, two where clocks show it twice, and the first after the gap where they skip it."""
+    assert instants("2026-07-01 12:00", "Europe/London") == ["11:00"]
+    assert instants("2026-10-25 01:30", "Europe/London") == ["00:30", "01:30"]
+    assert instants("2026-03-29 01:30", "Europe/London") == ["01:00"]
+    assert instants("2026-03-29 01:30Z", "Europe/London") == ["01:30"]
+    assert read_date_time("2026-03-29 01:30").shown(zone("Europe/London")) == ()
+    assert isinstance(read_date_time("2026-03-29 01:30"), DateTime)
+
+
+def minute(text: str) -> int:
+    return at(text) // 60
+
+
+@pytest.mark.parametrize(
+    ("opens", "closes", "within", "outside"),
+    [
+        ("Mon 21:00", "Tue 05:00", "05 21:00, 06 05:00", "05 20:59, 06 05:01"),
+        ("Fri 18:00", "Mon 06:00", "09 18:00, 10 12:00, 12 06:00", "08 20:00, 12 07:00"),
+        ("Mon 09:00", "Mon 17:00", "05 09:00, 05 17:00", "05 08:00, 06 10:00"),
+        ("Mon 17:00", "Mon 09:00", "05 08:00, 07 12:00, 05 17:00", "05 12:00"),
+        ("09:00", "17:00", "05 09:00, 10 17:00", "05 08:59, 05 17:01"),
+        ("21:00", "05:00", "05 21:00, 10 05:00", "05 05:01, 05 20:59"),
+    ],
+)
+def test_what_a_window_holds(opens: str, closes: str, within: str, outside: str) -> None:
+    """Over midnight, over a weekend, within a day, over all of the week but a part of a day; every day."""
+    window = RepeatingWindow(read_bound(opens), read_bound(closes))
+    assert all(window.holds(minute(f"2026-01-{text}")) for text in within.split(", "))
+    assert not any(window.holds(minute(f"2026-01-{text}")) for text in outside.split(", "))
+    assert isinstance(window.opens, OfWeek)
+
+
+def test_local_seconds() -> None:
+    """A naive time and its count lead to each other."""
+    naive = read_date_time("2026-01-01 13:00:30").naive
+    assert naive is not None
+    assert naive_of(local_of(naive)) == naive
