@@ -98,7 +98,7 @@ def test_yaml_json_and_toml_are_one_program(tmp_path: Path) -> None:
 TEN_MISTAKES = """\
 name: ten/mistakes
 timezone: Europe/Atlantis
-cadence: ["0 9 * * *"]
+cadence: ["0 25 * * *"]
 variables: {region: east}
 stages:
   - name: first
@@ -127,7 +127,7 @@ def test_different_mistakes_are_as_many_problems_each_at_its_line(tmp_path: Path
         "letters, digits, spaces, '.', '_', '-'; 100 at most",
         "p.yaml:2:1: timezone: there is no time zone 'Europe/Atlantis'; write a name of the time zone "
         "database, such as UTC or America/New_York",
-        "p.yaml:3:1: cadence: 'cadence' is not available in this version of clew; leave it out",
+        "p.yaml:3:11: cadence[0]: '25' is no hour, at character 3 of '0 25 * * *'; write 0 to 23",
         "p.yaml:7:5: stages[0].executes: there is no key 'executes' here; did you mean 'execute'?",
         "p.yaml:8:15: stages[0].execute.command: there is no command 'wiat'; did you mean 'wait'?",
         "p.yaml:13:11: stages[1].execute.params[0]: nothing produces 'regoin'; did you mean 'region'?",

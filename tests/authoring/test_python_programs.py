@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -258,3 +259,20 @@ def test_the_code_of_a_function_is_here_already() -> None:
     assert problem.startswith(
         "stages.here.source: the stage is a function of this process, whose code is here"
     )
+
+
+def test_when_a_program_of_functions_is_due() -> None:
+    """Cadence, bounds and changes of clocks are said as in a file, and make the same model; so are mistakes."""
+    charged = stage(charge)
+    found = program(
+        charged,
+        timezone="Europe/London",
+        cadence=["@hourly", ("0 9 * * *", "* * * 2 *")],
+        initial=datetime(2026, 1, 1, 13),
+        clock_change={"twice": "both"},
+    )
+    assert found.cadence == (("@hourly",), ("0 9 * * *", "* * * 2 *"))
+    assert found.initial == "2026-01-01 13:00"
+    assert found.clock_change.twice == "both"
+    with pytest.raises(ProgramError, match=r"cadence\[0\]: '25' is no hour, at character 3"):
+        program(charged, cadence=["0 25 * * *"])

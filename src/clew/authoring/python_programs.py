@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from clew.authoring.decorators import StageFunction
 from clew.authoring.functions import default_values, module_of, reference_of
 from clew.authoring.stages_of_functions import stage_model
 from clew.core.program import model
 from clew.core.program.durations import read_duration
+from clew.core.program.grammar import TIMING_KEYS
 from clew.core.program.model import Json
 from clew.core.program.problems import ProgramError
+from clew.core.program.records import Record
 from clew.core.program.shapes import Found
 from clew.core.running.json_values import NotJson, to_json
 
@@ -34,6 +37,10 @@ class FunctionProgram:
         custom_times: Mapping[str, Sequence[str]] | None = None,
         maintain_sequence: bool = False,
         validate: Sequence[model.Condition] = (),
+        cadence: str | Sequence[str | Sequence[str]] | datetime | None = None,
+        initial: str | datetime | None = None,
+        final: str | datetime | None = None,
+        clock_change: Mapping[str, str] | None = None,
     ) -> None:
         """Builds the model. An input that nothing produces becomes a variable of the request: required, unless
         its parameter has a default, which then is the program's. Raises ProgramError with every mistake in what
@@ -46,6 +53,8 @@ class FunctionProgram:
         produced |= variables.keys()
         found = Found()
         models = tuple(self._stage(each, produced, found) for each in stages)
+        times = {"cadence": cadence, "initial": initial, "final": final, "clock_change": clock_change}
+        timing = _timing({key: said for key, said in times.items() if said is not None}, timezone, found)
         if found.problems:
             raise ProgramError(found.problems)
         asked: dict[str, Json] = {name: {} for name in _unproduced(stages, produced)}
@@ -61,6 +70,7 @@ class FunctionProgram:
             variables=variables,
             requests={**asked, **(requests or {})},
             validate=tuple(validate),
+            **timing,
         )
 
     @property
@@ -84,6 +94,26 @@ class FunctionProgram:
         return replace(
             self.model, stages=tuple(replace(stage, executor=executor) for stage in self.model.stages)
         )
+
+
+def _timing(times: Mapping[str, Any], timezone: str, found: Found) -> dict[str, Any]:
+    """When it is due, as the model keeps it; with the mistakes of a file."""
+    if not times:
+        return {}
+    from clew.core.program.timing_keys import read_timing
+
+    parts = Record(TIMING_KEYS, goes_with={"clock_change": "cadence"}).read(_as_in_a_file(times), (), found)
+    return asdict(read_timing(parts, timezone, found))
+
+
+def _as_in_a_file(said: Any) -> Json:
+    if isinstance(said, datetime):
+        return said.isoformat(sep=" ")
+    if isinstance(said, Mapping):
+        return {key: _as_in_a_file(value) for key, value in said.items()}
+    if isinstance(said, Sequence) and not isinstance(said, str):
+        return [_as_in_a_file(value) for value in said]
+    return said
 
 
 def _produced(

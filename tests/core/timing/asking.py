@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from clew.core.timing.cadence import Cadence, ClockChange
+from clew.core.timing.cadence import Cadence
+from clew.core.timing.clock_change import ClockChange
 from clew.core.timing.zones import instant_of, moment_of, zone
 
 

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from tests.core.timing.oracle import DAY, MINUTE, Walk, next_of, previous_of, random_matrix
 
-from clew.core.timing.cadence import Cadence, ClockChange
+from clew.core.timing.cadence import Cadence
+from clew.core.timing.clock_change import ClockChange
 from clew.core.timing.columns import CadenceError
 from clew.core.timing.zones import instant_of, moment_of, zone
 

@@ -10,9 +10,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec.structs import asdict
+
 from clew.core.planning.patterns import prefix_problems
 from clew.core.program.demands import demand_problems
-from clew.core.program.grammar import ABOUT_KINDS, KINDS, PREFIX
+from clew.core.program.grammar import ABOUT_KINDS, KINDS, PREFIX, TIMING_KEYS
 from clew.core.program.model import (
     HOUR,
     AnyDependency,
@@ -107,6 +109,7 @@ class Building:
                 self.found.problem(
                     (*self.author_path(("validate", at)), "reexecute"), what, "leave out reexecute"
                 )
+        timing = self._timing(parts, zone)
         return Program(
             name=self._frame.name,
             stages=stages,
@@ -116,7 +119,16 @@ class Building:
             variables=self._frame.variables,
             requests=self._frame.requests,
             validate=conditions,
+            **timing,
         )
+
+    def _timing(self, parts: Parts, zone: str) -> Parts:
+        if not TIMING_KEYS.keys() & parts.keys():
+            return {}
+        # Reading cron expressions takes 10 ms to load, which only programs with a cadence need.
+        from clew.core.program.timing_keys import read_timing
+
+        return asdict(read_timing(parts, zone, self.found))
 
     # ---- stages ------------------------------------------------------------------------------------------
 

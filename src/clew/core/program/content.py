@@ -12,6 +12,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+from msgspec import to_builtins
+
 from clew.core.program.durations import written_duration
 from clew.core.program.model import (
     AnyDependency,
@@ -31,6 +33,7 @@ from clew.core.program.model import (
     Stage,
     VariableDependency,
 )
+from clew.core.timing.clock_change import USUAL
 
 VERSION_TAG = b"clew/program/v1\n"
 
@@ -62,6 +65,18 @@ def content(program: Program) -> dict[str, Any]:
         "requests": dict(program.requests),
         "validate": [_condition(one) for one in program.validate],
         "stages": [_stage(one) for one in program.stages],
+        **_timing(program),
+    }
+
+
+def _timing(program: Program) -> dict[str, Any]:
+    cadence = program.cadence
+    said = {} if program.clock_change == USUAL else {"clock_change": to_builtins(program.clock_change)}
+    return {
+        **_said("cadence", [list(row) for row in cadence] if isinstance(cadence, tuple) else cadence),
+        **_said("initial", program.initial),
+        **_said("final", program.final),
+        **said,
     }
 
 

@@ -257,6 +257,48 @@ _FOR_ALL_STAGES = {
     "environment": Key(_ENVIRONMENT),
 }
 
+_EXPRESSION = Text(
+    about="a cron expression: minute, hour, day of the month, month, day of the week; or @daily"
+)
+TIMING_KEYS = {
+    "cadence": Key(
+        BySort(
+            Text(about="a cron expression, once, or a date and a time"),
+            items=ListOf(
+                BySort(
+                    _EXPRESSION,
+                    items=ListOf(_EXPRESSION, least=1, placed=True),
+                    about="a row: due when all of its columns match",
+                ),
+                least=1,
+                placed=True,
+            ),
+            about="when it is due: rows of cron expressions, any of which suffices; only on request if not given",
+        )
+    ),
+    "initial": Key(
+        Text(about="the first time due, such as 2026-01-01 13:00; or when a window opens, such as Mon 21:00")
+    ),
+    "final": Key(
+        Text(about="the last time due, such as 2026-06-24 20:00; or when a window closes, such as Tue 05:00")
+    ),
+    "clock_change": Key(
+        Record(
+            about="what becomes of times that a change of clocks skips, or shows twice",
+            keys={
+                "gap": Key(
+                    Choice(
+                        ("next", "skip"), about="a time that clocks skip; next, after the gap, if not given"
+                    )
+                ),
+                "twice": Key(
+                    Choice(("first", "second", "both"), about="a time shown twice; first if not given")
+                ),
+            },
+        )
+    ),
+}
+
 
 _COMMAND_KEYS = {
     "command": Key(Text(about="the command's name"), required=True),
@@ -293,6 +335,7 @@ def program_record(signatures: Signatures, conditions: Signatures) -> Record:
                 required=True,
             ),
             "timezone": Key(_ZONE_NAME),
+            **TIMING_KEYS,
             "custom_times": Key(
                 MappingOf(
                     Pair(
@@ -328,10 +371,6 @@ def program_record(signatures: Signatures, conditions: Signatures) -> Record:
         },
         later=(
             *(
-                "cadence",
-                "initial",
-                "final",
-                "clock_change",
                 "backfill",
                 "on_missed",
                 "monitor",
@@ -340,6 +379,7 @@ def program_record(signatures: Signatures, conditions: Signatures) -> Record:
             *("run_order", "overlap", "retention", "notify"),
         ),
         naming=("stages", "custom_times", "variables", "requests"),
+        goes_with={"clock_change": "cadence"},
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from clew.core.timing.clock_change import USUAL, ClockChange
+
 Json = Any
 """A JSON value: None, bool, int, float, str, list of Json, dict from str to Json."""
 
@@ -250,6 +252,13 @@ class Program(Struct, frozen=True):
     requests: Mapping[str, Json] = field(default_factory=dict)
     """For each variable that a request may or must set, its JSON Schema."""
     validate: tuple[Condition, ...] = ()
+    cadence: tuple[tuple[str, ...], ...] | str | None = None
+    """Rows of columns of cron expressions; `once`; a date-time; or None, for a program that runs on request only."""
+    initial: str | None = None
+    """The first time due, a date-time in the program's time zone or of UTC; or when a repeating window opens."""
+    final: str | None = None
+    """The last time due, or when a repeating window closes."""
+    clock_change: ClockChange = USUAL
 
     def stage(self, name: str) -> Stage:
         """The stage of that name. Raises KeyError if there is none."""

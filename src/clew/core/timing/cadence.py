@@ -14,10 +14,10 @@ Instants are whole seconds as `zones.py` counts them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
 
 from msgspec import Struct
 
+from clew.core.timing.clock_change import USUAL, ClockChange
 from clew.core.timing.columns import CadenceError, Column
 from clew.core.timing.rows import FIRST_DAY, LAST_DAY, Row, is_due_every_minute
 from clew.core.timing.windows import RepeatingWindow
@@ -30,16 +30,6 @@ ROW_COUNT_MAX = 100
 # it: from two days before that time the search has it within the three days that it looks ahead.
 _NEAR = 3 * DAY
 _JUMP = 2 * DAY
-
-
-class ClockChange(Struct, frozen=True):
-    """What becomes of a fixed row's times: `gap`, that clocks skip; `twice`, that they show two times."""
-
-    gap: Literal["next", "skip"] = "next"
-    twice: Literal["first", "second", "both"] = "first"
-
-
-USUAL = ClockChange()
 
 
 class _Period(Struct, frozen=True):

@@ -42,8 +42,9 @@ _NO_MOMENT = datetime(2000, 1, 1)
 class CadenceError(ValueError):
     """A cadence is written wrong.
 
-    `row` and `column` count from 0, `position` from 1 within the expression; each is None where the mistake is
-    not of one of them. `what` is wrong; `hint` says what would be right.
+    `key` is the program's: cadence, initial, final. `row` and `column` count from 0, `position` from 1 within the
+    expression; each is None where the mistake is not of one of them. `what` is wrong; `hint` says what would be
+    right.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class CadenceError(ValueError):
         row: int | None = None,
         column: int | None = None,
         position: int | None = None,
+        key: str = "cadence",
     ) -> None:
         self.what, self.hint = what, hint
-        self.row, self.column, self.position = row, column, position
+        self.key, self.row, self.column, self.position = key, row, column, position
         super().__init__(f"{what}; {hint}" if hint else what)
 
 

@@ -88,7 +88,7 @@ class Row:
 
     def _days_around(self, at: date) -> int:
         first_weekday = (at.toordinal() - at.day + 1) % 7
-        return self.days(first_weekday, _length(at.year, at.month))
+        return self.days(first_weekday, length_of(at.year, at.month))
 
     def next(self, minute: int) -> int | None:
         """The first due minute from that one on, itself included; None where the calendar ends."""
@@ -117,7 +117,7 @@ class Row:
         year, month, from_day = at.year, at.month, at.day
         first = day - at.day + 1
         while first <= LAST_DAY:
-            length = _length(year, month)
+            length = length_of(year, month)
             if self.months >> month & 1:
                 left = self.days(first % 7, length) >> from_day
                 if left:
@@ -131,13 +131,13 @@ class Row:
         year, month, to_day = at.year, at.month, at.day
         first = day - at.day + 1
         while first >= FIRST_DAY:
-            length = _length(year, month)
+            length = length_of(year, month)
             if self.months >> month & 1:
                 left = self.days(first % 7, length) & ((2 << to_day) - 1)
                 if left:
                     return first - 2 + left.bit_length()
             year, month = (year, month - 1) if month > 1 else (year - 1, 12)
-            first, to_day = first - _length(year, month), 31
+            first, to_day = first - length_of(year, month), 31
         return None
 
 
@@ -164,7 +164,8 @@ def _minutes_of_day(rows: Iterable[Row], kind: MonthKind, day: int) -> int:
     return together
 
 
-def _length(year: int, month: int) -> int:
+def length_of(year: int, month: int) -> int:
+    """The days of a month."""
     is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     return 29 if month == 2 and is_leap else _LENGTHS[month]
 

@@ -17,7 +17,7 @@ from clew.core.timing.zones import Zone, instant_of, local_of
 
 WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 _LONG = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
-_OF_DAY = re.compile(r"(?:(?P<day>[A-Za-z]+)\s+)?(?P<hour>\d{1,2}):(?P<minute>\d\d)", re.ASCII)
+_OF_DAY = re.compile(r"(?:(?P<day>[A-Za-z]+)\s+)?(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::00)?", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[ Tt]\d\d:\d\d(?::\d\d)?(?P<offset> ?[Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 _HINT = "write a date and a time, such as 2026-01-01 13:00, or a weekday and a time, such as Mon 21:00"
 
