@@ -37,6 +37,8 @@ VERBS = {
     "logs": Verb("logs", "Print what a run's attempts wrote."),
     "why": Verb("explaining", "Say why a run stands where it stands."),
     "plan": Verb("programs", "Show what a program would do, without running anything."),
+    "next": Verb("timing", "Show when a program is due next, and why."),
+    "prev": Verb("timing", "Show when a program was due before."),
     "find": Verb("finding", "Look for what a program's dependencies match now."),
     "rehearse": Verb("rehearsing", "Prove a program's rollbacks in a scratch copy of its world."),
     "check": Verb("programs", "Find every mistake in program files."),

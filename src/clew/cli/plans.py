@@ -25,6 +25,8 @@ def print_plan(plan: Mapping[str, Json], output: Output) -> None:
         for condition in block["validate"]:
             output.data(f"  then valid if  {_work(condition, 'condition')}")
     output.data()
+    if plan["timing"] is not None:
+        _print_timing(plan["timing"], output)
     _print_way_back(plan, output)
     for is_required, words in ((True, "must"), (False, "may")):
         names = [name for name, asked in plan["requests"].items() if asked["required"] is is_required]
@@ -37,6 +39,17 @@ def print_plan(plan: Mapping[str, Json], output: Output) -> None:
         text = escaped(f"warning: {warning['path']}: {warning['what']}{hint}")
         output.data(output.styled(text, "yellow"))
     _print_changes(plan["changes"], output)
+
+
+def _print_timing(timing: Mapping[str, Json], output: Output) -> None:
+    output.data(f"due {escaped('; or '.join(timing['in_words']))}, in {escaped(timing['timezone'])}")
+    if timing["initial"] or timing["final"]:
+        output.data(f"from {timing['initial'] or 'ever'} to {timing['final'] or 'ever'}")
+    for one in timing["next"]:
+        rows = [f"row {row['row'] + 1} ({' and '.join(row['columns'])})" for row in one["rows"]]
+        by = f"  by {', '.join(rows)}" if rows else ""
+        output.data(f"  {one['time']}{by}")
+    output.talk("nothing runs by a cadence yet in this version of clew; `clew run` runs it now")
 
 
 def _print_stage(stage: Mapping[str, Json], output: Output) -> None:

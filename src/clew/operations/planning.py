@@ -38,12 +38,13 @@ def plan_document(
     secrets_in: SecretsIn,
     matches: Sequence[Mapping[str, Json]],
     last: tuple[str, Json] | None,
+    timing: Json = None,
 ) -> dict[str, Any]:
     """What `clew plan --format json` prints.
 
     `variables`: those of a request, as far as they are known. `matches`: what file dependencies would match now (see
     `operations.finding`). `last`: version and content of the program that
-    ran last under this name.
+    ran last under this name. `timing`: when it is due (see `operations.due_times`).
     """
     program = sealed.program
     scope = {**program.variables, **variables, "program_name": program.name}
@@ -55,6 +56,7 @@ def plan_document(
     return {
         "program": program.name,
         "version": sealed.version,
+        "timing": timing,
         "blocks": [
             {
                 "index": index,

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clew.wiring.orchestrators import instruct, open_local_executor, open_orchestrator, queue_run
     from clew.wiring.programs import (
+        describe_month,
         describe_plan,
+        due_times,
+        explain_time,
         find_files,
         load_program,
         program_schema,
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
     from clew.wiring.records import log_path, open_records, open_store, probe
 
 _HOME = {
+    "describe_month": "clew.wiring.programs",
     "describe_plan": "clew.wiring.programs",
+    "due_times": "clew.wiring.programs",
+    "explain_time": "clew.wiring.programs",
     "find_files": "clew.wiring.programs",
     "instruct": "clew.wiring.orchestrators",
     "load_program": "clew.wiring.programs",
@@ -39,7 +45,10 @@ _HOME = {
 }
 
 __all__ = [
+    "describe_month",
     "describe_plan",
+    "due_times",
+    "explain_time",
     "find_files",
     "instruct",
     "load_program",

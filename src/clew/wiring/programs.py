@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from clew.core.running.sealed_program import SealedProgram, seal_program
 from clew.orchestrator.programs import ProgramBook
 from clew.ports import Clock, Store
 from clew.settings import Settings
+
+COMING_COUNT = 3
+"""The times that a plan tells."""
 
 
 class LoadedProgram(NamedTuple):
@@ -82,7 +86,45 @@ def describe_plan(program: Program, variables: Mapping[str, Json], settings: Set
         conditions=CONDITIONS,
         secrets_in=find_references,
         last=_last(program.name, settings),
+        timing=_coming(program),
     )
+
+
+def _coming(program: Program) -> Json:
+    if program.cadence is None:
+        return None
+    from clew.authoring.zone_data import zone_data_release
+    from clew.operations.due_times import coming_document
+
+    return coming_document(program, _now(), COMING_COUNT, zone_data_release())
+
+
+def due_times(program: Program, moment: str | None, count: int, *, back: bool) -> Json:
+    """What `clew next` and `clew prev` show; see `operations.due_times`. Raises RequestError."""
+    from clew.operations.due_times import times_document
+
+    return times_document(program, moment=moment, now=_now(), count=count, back=back)
+
+
+def explain_time(program: Program, moment: str) -> Json:
+    """What `clew next --explain` shows; see `operations.due_times`. Raises RequestError."""
+    from clew.authoring.zone_data import zone_data_release
+    from clew.operations.due_times import explained_document
+
+    return explained_document(program, moment, zone_data_release())
+
+
+def describe_month(program: Program, month: str) -> Json:
+    """What `clew next --month` shows; see `operations.due_times`. Raises RequestError."""
+    from clew.operations.due_times import month_document
+
+    return month_document(program, month)
+
+
+def _now() -> datetime:
+    from clew.orchestrator.real_world import RealClock
+
+    return datetime.fromtimestamp(RealClock().now() / 1000, UTC)
 
 
 def find_files(program: Program, variables: Mapping[str, Json], settings: Settings) -> dict[str, Json]:

@@ -52,6 +52,19 @@ def test_a_rollback_that_needs_what_a_crashed_stage_can_t_have_written_is_warned
 IMPOSSIBLE = Rollback("impossible")
 
 
+def test_a_cadence_that_leaves_out_no_minute_is_warned_of() -> None:
+    """A program that is due every minute is warned of; one that is due every other minute is not."""
+    stages = (Stage("a", (Command("note"),), rollback=Rollback("none")),)
+    for cadence, said in (
+        ("* * * * *", ["cadence: it is due every minute; name a minute"]),
+        ("*/2 * * * *", []),
+    ):
+        program = Program("p", stages, cadence=((cadence,),))
+        planned = make_plan(program, COMMANDS, CONDITIONS)
+        warnings = [str(one) for one in plan_warnings(program, planned, COMMANDS)]
+        assert [warning.partition(",")[0] for warning in warnings] == said
+
+
 def in_row(*stages: tuple[str, Rollback]) -> list[str]:
     """The warnings of stages that come one after another."""
     names = [name for name, _ in stages]

@@ -28,6 +28,23 @@ _NAMES_SHOWN = 10
 def plan_warnings(program: Program, plan: Plan, signatures: Signatures) -> tuple[Problem, ...]:
     """The warnings of a program without problems, in the program's order of stages."""
     layout = _layout_of(program, plan)
+    return (*_too_often(program), *_of_stages(program, layout, signatures))
+
+
+def _too_often(program: Program) -> Iterator[Problem]:
+    if program.cadence is None:
+        return
+    # Reading cron expressions takes 10 ms to load, which only programs with a cadence need.
+    from clew.core.program.timing_keys import timing_of
+
+    timing = timing_of(program)
+    if timing is not None and timing.is_due_every_minute:
+        yield Problem(
+            ("cadence",), "it is due every minute", "name a minute, such as 0 * * * *, if that is not meant"
+        )
+
+
+def _of_stages(program: Program, layout: _Layout, signatures: Signatures) -> tuple[Problem, ...]:
     return tuple(
         warning
         for at, stage in enumerate(program.stages)
