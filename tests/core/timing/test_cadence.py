@@ -54,6 +54,14 @@ def test_next_is_later_and_previous_earlier() -> None:
     assert said(hourly.previous(at("2026-01-01 09:00:01"))) == "2026-01-01 09:00"
 
 
+def test_every_day_of_a_month() -> None:
+    """A month that is not the whole of a row's days ends with its own last day, also when it is come to from behind."""
+    february = cadence("0 12 * 2 *")
+    assert said(february.previous(at("2026-04-10 00:00"))) == "2026-02-28 12:00"
+    assert said(february.previous(at("2024-04-10 00:00"))) == "2024-02-29 12:00"
+    assert said(february.next(at("2026-02-28 12:00"))) == "2027-02-01 12:00"
+
+
 def test_far_away() -> None:
     """29 February on a Monday comes every 28 years, and after 40 where a century skips its leap year."""
     rare = cadence(["0 0 29 2 *", "* * * * 1"], name="America/New_York")

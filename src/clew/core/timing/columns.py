@@ -7,7 +7,7 @@ whole numbers used as bits, so that columns intersect by one `&`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cached_property
 
@@ -34,6 +34,11 @@ _WORDS = {
     4: "SUN MON TUE WED THU FRI SAT",
 }
 _DAY, _MONTH, _WEEKDAY = 2, 3, 4
+_DAYS, _WEEKDAYS = frozenset(range(1, 32)), frozenset(range(8))
+_EVERY_MINUTE = (1 << 60) - 1
+_EVERY_HOUR = sum(1 << 60 * hour for hour in range(24))
+EVERY_MONTH = 0b1111111111110
+EVERY_DAY = (1 << 32) - 2
 _RANGE_WITH_STEP = re.compile(r"(?P<low>\w+)-(?P<high>\w+)/0*[1-9]\d*", re.ASCII)
 # cronsim asks for a moment to count from. Here it only reads; what is due when is worked out by sets.
 _NO_MOMENT = datetime(2000, 1, 1)
@@ -78,7 +83,9 @@ class Column:
             read = self._read_apart(text, fields)
         self._refuse_lax(text)
         self._read = read
-        self.months = sum(1 << month for month in read.months)
+        self.months = EVERY_MONTH if len(read.months) == 12 else _bits(read.months)
+        self._every_day = read.days >= _DAYS
+        self._every_weekday = read.weekdays >= _WEEKDAYS
 
     def _read_apart(self, text: str, fields: list[str]) -> CronSim:
         """cronsim refuses 30 February too, which is no mistake in a field: it is read with the months apart."""
@@ -104,16 +111,21 @@ class Column:
 
     @cached_property
     def minutes(self) -> int:
-        of_an_hour = sum(1 << minute for minute in self._read.minutes)
-        return sum(of_an_hour << (60 * hour) for hour in self._read.hours)
+        minutes, hours = self._read.minutes, self._read.hours
+        # No minute of an hour reaches into the next, so a product puts them into each hour.
+        of_an_hour = _EVERY_MINUTE if len(minutes) == 60 else _bits(minutes)
+        return of_an_hour * (_EVERY_HOUR if len(hours) == 24 else _bits(60 * hour for hour in hours))
 
     def days(self, first_weekday: int, length: int) -> int:
         """Bit d for each matching day d of a month of that length that begins on that weekday (Sunday is 0)."""
         by_number = self._days_by_number(first_weekday, length)
         by_weekday = self._days_by_weekday(first_weekday, length)
-        return by_number & by_weekday if self._read.day_and else by_number | by_weekday
+        either = by_number & by_weekday if self._read.day_and else by_number | by_weekday
+        return either & ((2 << length) - 2)
 
     def _days_by_number(self, first_weekday: int, length: int) -> int:
+        if self._every_day:
+            return EVERY_DAY
         found = 0
         for day in self._read.days:
             if day == CronSim.LAST:
@@ -126,6 +138,8 @@ class Column:
         return found
 
     def _days_by_weekday(self, first_weekday: int, length: int) -> int:
+        if self._every_weekday:
+            return EVERY_DAY
         found = 0
         for item in self._read.weekdays:
             weekday, which = item if isinstance(item, tuple) else (item, None)
@@ -134,7 +148,7 @@ class Column:
                 days = days[-1:]
             elif which is not None:
                 days = days[which - 1 : which]
-            found |= sum(1 << day for day in days)
+            found |= _bits(days)
         return found
 
     def in_words(self) -> str:
@@ -154,7 +168,7 @@ def _fields(text: str) -> tuple[str, list[str]]:
         raise CadenceError(
             f"an expression of {len(text)} characters", f"at most {EXPRESSION_SIZE_MAX} are allowed"
         )
-    for at, letter in enumerate(text):
+    for at, letter in () if text.isascii() and text.isprintable() else enumerate(text):
         if not (letter.isascii() and (letter.isprintable() or letter.isspace())):
             raise CadenceError(
                 f"{letter!r} can't be in a cron expression",
@@ -171,7 +185,10 @@ def _fields(text: str) -> tuple[str, list[str]]:
         return name, _NAMES[name].split()
     if len(fields) != 5:
         raise _wrong_count(text, fields)
-    return " ".join(fields), [_without_empty_steps(at, field) for at, field in enumerate(fields)]
+    written = " ".join(fields)
+    if "/" in text:
+        fields = [_without_empty_steps(at, field) for at, field in enumerate(fields)]
+    return written, fields
 
 
 def _without_empty_steps(at: int, field: str) -> str:
@@ -272,6 +289,13 @@ def _around(at: int, low: str, high: str) -> str:
     if at in _WORDS and not (low.isdigit() and high.isdigit()):
         return f"{low}-DEC,JAN-{high}"
     return f"{low}-{most},{least}-{high}"
+
+
+def _bits(numbers: Iterable[int]) -> int:
+    found = 0
+    for number in numbers:
+        found |= 1 << number
+    return found
 
 
 def _is_end(at: int, text: str) -> bool:

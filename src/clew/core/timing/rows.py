@@ -13,10 +13,9 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import cached_property
 
-from clew.core.timing.columns import DAY_MINUTES, Column
+from clew.core.timing.columns import DAY_MINUTES, EVERY_DAY, EVERY_MONTH, Column
 
 EVERY_MINUTE = (1 << DAY_MINUTES) - 1
-EVERY_DAY = (1 << 32) - 2
 # Clear of the calendar's ends, so that no time zone's offset leads beyond them.
 FIRST_DAY = date(10, 1, 1).toordinal()
 LAST_DAY = date(9990, 12, 31).toordinal()
@@ -53,7 +52,7 @@ class Row:
         self.columns = tuple(columns)
         self.is_elapsed = all(column.is_elapsed for column in columns)
         self.weekdays = weekdays
-        self.months = 0b1111111111110
+        self.months = EVERY_MONTH
         for column in columns:
             minutes &= column.minutes
             self.months &= column.months
