@@ -80,11 +80,28 @@ class Expression:
         return False
 
 
+class Row:
+    """Expressions that must all match: the times of a day that they have in common, and which days."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        columns = [Expression(text) for text in texts]
+        self.is_elapsed = all(one.is_elapsed for one in columns)
+        hours = set.intersection(*(one.hours for one in columns))
+        minutes = set.intersection(*(one.minutes for one in columns))
+        self.times = {(hour, minute) for hour in hours for minute in minutes}
+
+        @cache
+        def on_day(day: date) -> bool:
+            return all(one.on_day(day) for one in columns)
+
+        self.on_day = on_day
+
+
 class Walk:
     """What clocks of a zone show from MARGIN before `start` to MARGIN after `end`, at every minute of UTC."""
 
     def __init__(self, zone: str, start: datetime, end: datetime) -> None:
-        self.start, self.end = start, end
+        self.zone, self.start, self.end = zone, start, end
         info = ZoneInfo(zone)
         self.steps: list[tuple[datetime, datetime, tuple[int, int]]] = []
         self.skipped: list[tuple[datetime, datetime]] = []
@@ -106,31 +123,26 @@ class Walk:
         """The due instants from `start` to `end`, in order."""
         found: set[datetime] = set()
         for row in matrix:
-            found |= self._due_of_row([Expression(text) for text in row], gap, twice)
+            found |= self._due_of_row(Row(row), gap, twice)
         return sorted(at for at in found if self.start <= at <= self.end)
 
-    def _due_of_row(self, row: list[Expression], gap: str, twice: str) -> set[datetime]:
-        is_elapsed = all(one.is_elapsed for one in row)
-        hours = set.intersection(*(one.hours for one in row))
-        minutes = set.intersection(*(one.minutes for one in row))
-        times = {(hour, minute) for hour in hours for minute in minutes}
-
-        @cache
-        def on_day(day: date) -> bool:
-            return all(one.on_day(day) for one in row)
-
+    def _due_of_row(self, row: Row, gap: str, twice: str) -> set[datetime]:
         due: set[datetime] = set()
         for at, local, clock in self.steps:
-            if clock in times and on_day(local.date()):
+            if clock in row.times and row.on_day(local.date()):
                 shown = self.instants[local]
                 wanted = (
-                    shown if is_elapsed or twice == "both" else shown[:1] if twice == "first" else shown[-1:]
+                    shown
+                    if row.is_elapsed or twice == "both"
+                    else shown[:1]
+                    if twice == "first"
+                    else shown[-1:]
                 )
                 if at in wanted:
                     due.add(at)
-        if not is_elapsed and gap == "next":
+        if not row.is_elapsed and gap == "next":
             for at, local in self.skipped:
-                if (local.hour, local.minute) in times and on_day(local.date()):
+                if (local.hour, local.minute) in row.times and row.on_day(local.date()):
                     due.add(at)
         return due
 
