@@ -52,7 +52,7 @@ def test_items_wait_for_one_look() -> None:
 
 @pytest.mark.parametrize("outcome", ["not_begun", "timed_out", "unknown"])
 def test_what_can_t_be_told_is_waited_for(outcome: str) -> None:
-    """Longer each time; on record is what was said."""
+    """Longer each time, and it is on record; it is no look that found something missing."""
 
     async def story() -> tuple[list[StageWaiting], list[str]]:
         hand = RunByHand(sealed(stage("a", source=SOURCE)))
@@ -66,7 +66,7 @@ def test_what_can_t_be_told_is_waited_for(outcome: str) -> None:
         return waiting, hand.executor.begun
 
     waiting, begun = asyncio.run(story())
-    assert [body.look for body in waiting] == [1]
+    assert [body.look for body in waiting] == [0]
     assert begun == ["a.1.fetch.1"]
 
 

@@ -236,7 +236,7 @@ class Gatherer:
             again = at + retry_delay_milliseconds(BUCKET_ERRORS, tries + 1, self._chance.permille())
             run.fetch_tries[fact.stage] = tries + 1, again
             if stage.status != statuses.STARTED:  # else its items have been made
-                body = StageWaiting(fact.stage, stage.looks + 1, again, fact.now)
+                body = StageWaiting(fact.stage, stage.looks, again, fact.now)
                 payload = self._payloads.keep(run, {"error": message})
                 run.write(body, at=at, block=stage.sealed.block, payload=payload)
 
