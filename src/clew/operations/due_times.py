@@ -12,7 +12,7 @@ from clew.core.program.timing_keys import timing_of
 from clew.core.timing.columns import CadenceError
 from clew.core.timing.explaining import Explanation, explain
 from clew.core.timing.timing import Timing
-from clew.core.timing.windows import read_date_time
+from clew.core.timing.windows import YEAR_MAX, YEAR_MIN, read_date_time
 from clew.core.timing.zones import Zone, instant_of, local_of, moment_of, naive_of, zone
 from clew.operations.requests import RequestError
 
@@ -189,7 +189,7 @@ def _first_of_month(text: str) -> date:
         first = date.fromisoformat(f"{text}-01")
     except ValueError as error:
         raise RequestError(f"'{text}' is no month; {_MONTH_HINT}") from error
-    if not 1900 <= first.year <= 9000:
+    if not YEAR_MIN <= first.year <= YEAR_MAX:
         raise RequestError(f"'{text}' is too far away; {_MONTH_HINT}")
     return first
 

@@ -35,6 +35,11 @@ def test_bounds(text: str, written: str) -> None:
     [
         ("2026-01-01", "'2026-01-01' has no time of day; write for example 2026-01-01 00:00"),
         ("2026-02-30 00:00", "there is no '2026-02-30 00:00'"),
+        (
+            "0001-01-01 00:00+23:00",
+            "'0001-01-01 00:00+23:00' is too far away; write a year from 1900 to 9000",
+        ),
+        ("9001-01-01 00:00", "'9001-01-01 00:00' is too far away"),
         ("soon", "'soon' is no time; write a date and a time"),
         ("Mon 24:00", "there is no time 'Mon 24:00'"),
         ("12:60", "there is no time '12:60'"),

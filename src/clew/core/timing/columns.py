@@ -206,7 +206,9 @@ def _without_empty_steps(at: int, field: str) -> str:
 def _value(at: int, text: str) -> str:
     """A name of a month or a weekday as its number; what is no name as it is, without zeros before it."""
     words = _WORDS.get(at, "").split()
-    return str(words.index(text.upper()) + (at == _MONTH)) if text.upper() in words else text.lstrip("0")
+    return (
+        str(words.index(text.upper()) + (at == _MONTH)) if text.upper() in words else text.lstrip("0") or "0"
+    )
 
 
 def _hint_for_name(name: str) -> str:

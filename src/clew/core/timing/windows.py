@@ -15,6 +15,9 @@ from msgspec import Struct
 from clew.core.timing.columns import DAY_MINUTES, CadenceError
 from clew.core.timing.zones import Zone, instant_of, local_of
 
+# Far from the ends of the calendar, where an offset would lead beyond them.
+YEAR_MIN, YEAR_MAX = 1900, 9000
+
 WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 _LONG = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 _OF_DAY = re.compile(r"(?:(?P<day>[A-Za-z]+)\s+)?(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::00)?", re.ASCII)
@@ -122,6 +125,8 @@ def read_date_time(text: str, hint: str = _HINT) -> DateTime:
         moment = datetime.fromisoformat(text.strip().upper().replace(" Z", "Z"))
     except ValueError as error:
         raise CadenceError(f"there is no '{text}': {error}", hint) from error
+    if not YEAR_MIN <= moment.year <= YEAR_MAX:
+        raise CadenceError(f"'{text}' is too far away", f"write a year from {YEAR_MIN} to {YEAR_MAX}")
     return DateTime(naive=moment) if moment.tzinfo is None else DateTime(moment=moment.astimezone(UTC))
 
 
