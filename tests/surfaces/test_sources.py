@@ -202,7 +202,7 @@ def test_a_bucket_that_does_not_answer_is_waited_for(developer: Developer) -> No
     [listed] = developer.clew("runs", "--format", "json").document
     assert listed["status"] == "waiting"
     why = developer.clew("why", "--probe", listed["run_id"]).out
-    assert "look 1: source: file://" in why and "its code, which is fetched when it begins" in why
+    assert "\n  source: file://" in why and "its code, which is fetched when it begins" in why
 
 
 def test_a_plan_says_where_code_comes_from(developer: Developer) -> None:

@@ -158,7 +158,8 @@ def _print_waiting(told: Mapping[str, Json], output: Output) -> None:
             for one in waiting["inputs"]:
                 _print_input(told["run_id"], one, output)
             continue
-        output.data(f"  look {waiting['look']}: {escaped(waiting['message'])}")
+        look = f"look {waiting['look']}: " if waiting["look"] else ""
+        output.data(f"  {look}{escaped(waiting['message'])}")
         if "now" in waiting:
             output.data(f"  now: {waiting['now']['verdict']}  {escaped(waiting['now']['message'])}".rstrip())
         output.data(f"  looks again at {moment_text(waiting['look_again_at'])}")

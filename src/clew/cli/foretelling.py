@@ -115,9 +115,22 @@ def ask(foreseen: Mapping[str, Json], output: Output) -> None:
             "--yes does it, --dry-run shows it only"
         )
     try:
-        is_meant = click.confirm(f"{verb} run {run}?", err=True)
+        is_meant = _confirmed(f"{verb} run {run}? [y/N]: ")
     except (click.Abort, KeyboardInterrupt):
         output.talk("\nnothing was done")
         raise
     if not is_meant:
         raise RequestError("nothing was done")
+
+
+def _confirmed(question: str) -> bool:
+    """Whether a person at the terminal says yes; the end of what they type is no. Not by click, whose question goes
+    through `input`: that clears a Ctrl-C which comes while it flushes, and takes the next line for an answer."""
+    while True:
+        click.echo(question, nl=False, err=True)
+        answer = sys.stdin.readline().strip().lower()
+        if answer in ("y", "yes"):
+            return True
+        if answer in ("", "n", "no"):
+            return False
+        click.echo("Answer y or n.", err=True)
