@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.crash.conftest import Passed, Players
 from tests.crash.faults import Fault
-from tests.crash.stories import STORIES, Story, points_of, sample
+from tests.crash.stories import STORIES, UNSTEADY, Story, points_of, sample
 
 POINTS = 8
 """Of each story and each way to fail: 64 in all."""
@@ -31,4 +31,5 @@ def test_a_failing_disk_ends_the_orchestrator(
     for point in sample(points, POINTS):
         ended = play(story, Fault(point, kind, is_lasting))
         assert ended.judge() == [], f"{story}: {kind} at {point}"
-        assert ended.struck() is not None, f"{point} was not hit"
+        # The data that a stage is to wait for may be there at its first look: then nothing waits.
+        assert point.transaction in UNSTEADY or ended.struck() is not None, f"{point} was not hit"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from tests.crash.conftest import Passed, PassedBy, Players, Tellers
 from tests.crash.faults import Fault
-from tests.crash.stories import STORIES, Story, points_of, sample
+from tests.crash.stories import STORIES, UNSTEADY, Story, points_of, sample
 from tests.crash.tellings import DRIVER, ROLES, TELLER, TELLINGS, Telling, points_by
 
 PARTS = 24
@@ -27,7 +27,7 @@ def test_a_run_killed_anywhere_goes_on(story: Story, part: int, play: Players, p
     for point in points_of(passed(story), all_writes=True)[part::PARTS]:
         killed = play(story, Fault(point))
         assert killed.judge() == [], f"{story} killed at {point}"
-        assert killed.struck() is not None, f"{point} was not hit"
+        assert point.transaction in UNSTEADY or killed.struck() is not None, f"{point} was not hit"
 
 
 @pytest.mark.parametrize("part", range(PARTS))
