@@ -89,6 +89,8 @@ soak: setup-test
 
 bench: setup-test
 	@$(BIN)/python bench/throughput.py
+	@$(BIN)/python bench/recovery.py
+	@$(BIN)/python bench/cadence.py
 	@$(BIN)/python bench/searching.py
 
 # Pins every dependency, with hashes, for every platform. test.lock comes first and binds run.lock.

@@ -135,10 +135,11 @@ def test_nothing_is_recorded(person: Person) -> None:
     assert not (person.folder / ".clew").exists()
 
 
-def test_a_variable_that_the_program_does_not_take_is_a_wrong_call(person: Person) -> None:
-    """As for `run` and `plan`."""
-    told = person.clew("find", "program.yaml", "--var", "yaer=1999", code=2)
-    assert "tides takes no variable 'yaer'" in told.err
+@pytest.mark.parametrize("verb", ["find", "plan", "run"])
+def test_a_variable_that_the_program_does_not_take_is_a_wrong_call(person: Person, verb: str) -> None:
+    """It is told alike wherever variables are given, with the nearest name."""
+    told = person.clew(verb, "program.yaml", "--bucket", "tides=file:data", "--var", "yaer=1999", code=2)
+    assert "tides: it takes no variable 'yaer'; did you mean 'year'?" in told.err
 
 
 def test_a_run_shows_afterwards_on_what_its_choice_rests(person: Person) -> None:

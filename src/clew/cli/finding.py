@@ -19,7 +19,7 @@ from clew.cli.options import (
     variables_of,
 )
 from clew.cli.output import Output, counted, escaped
-from clew.operations.requests import RequestError
+from clew.operations.requests import refuse_unknown
 
 Json = Any
 
@@ -51,9 +51,7 @@ def find(
     from clew.wiring import find_files, load_program
 
     found = load_program(program, folder=os.getcwd()).program
-    for name in given:
-        if name not in found.variables and name not in found.requests:
-            raise RequestError(f"{found.name} takes no variable '{name}'")
+    refuse_unknown(found, given)
     document = find_files(found, given, settings)
     if format_ == "json":
         output.document(document)

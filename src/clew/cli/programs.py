@@ -19,7 +19,7 @@ from clew.cli.options import (
 )
 from clew.cli.output import Output, counted, escaped
 from clew.core.program.problems import Problem, ProgramError, written
-from clew.operations.requests import RequestError
+from clew.operations.requests import refuse_unknown
 
 
 @click.command()
@@ -49,9 +49,7 @@ def plan(
     from clew.wiring import describe_plan, load_program
 
     found = load_program(program, folder=os.getcwd()).program
-    for name in given:
-        if name not in found.variables and name not in found.requests:
-            raise RequestError(f"{found.name} takes no variable '{name}'")
+    refuse_unknown(found, given)
     document = describe_plan(found, given, settings)
     if format_ == "json":
         output.document(document)

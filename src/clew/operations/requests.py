@@ -56,6 +56,15 @@ def check_request(
     return values
 
 
+def refuse_unknown(program: Program, names: Iterable[str]) -> None:
+    """Refuse the names of variables that the program does not take, where values may still be missing. Raises
+    RequestError with all of them."""
+    takes = {*program.variables, *program.requests}
+    problems = [_not_taken(name, takes) for name in names if name not in takes]
+    if problems:
+        raise RequestError("\n".join(f"{program.name}: {problem}" for problem in problems))
+
+
 def _not_taken(name: str, takes: set[str]) -> str:
     hint = nearest(name, takes) or (f"it takes {', '.join(sorted(takes))}" if takes else "it takes none")
     return f"it takes no variable '{name}'; {hint}"
