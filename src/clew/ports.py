@@ -483,7 +483,8 @@ class RunHead(NamedTuple):
 
 
 class NewRun(NamedTuple):
-    """What is fixed of a run when it is created. `stages`: position, name and block of each."""
+    """What is fixed of a run when it is created. `stages`: position, name and block of each. `backfill`: what has it
+    made up for (see `RunCreated`); `follows`: the run of the generation before."""
 
     program: str
     version: str
@@ -494,6 +495,8 @@ class NewRun(NamedTuple):
     generation: int
     origin: str
     stages: Sequence[tuple[int, str, int]]
+    backfill: str = ""
+    follows: str = ""
 
 
 class RunRecord(NamedTuple):

@@ -168,6 +168,8 @@ def stage(
     retry: Retries = None,
     timeout: str | None = None,
     delay: str | Mapping[str, Any] | None = None,
+    backfill: str | None = None,
+    monitor: str | Mapping[str, str] | None = None,
     rollback: Rollbacks = None,
     source: Any = None,
     executor: str = "local",
@@ -187,6 +189,8 @@ def stage(
     retry: Retries = None,
     timeout: str | None = None,
     delay: str | Mapping[str, Any] | None = None,
+    backfill: str | None = None,
+    monitor: str | Mapping[str, str] | None = None,
     rollback: Rollbacks = None,
     source: Any = None,
     executor: str = "local",
@@ -198,13 +202,15 @@ def stage(
     `dependencies`: by name the data that it waits for, as in a file, with the `delay` between two looks.
     `for_each`: a `{reference}` to a list, or a list; the function is called for each of its values, which it
     may take as `item`, and its place as `index`. `retry`: a mapping as in a file, or the number of attempts.
-    `timeout`: of one attempt, as people write it. `rollback="none"` says that it leaves nothing to undo,
+    `timeout`: of one attempt, as people write it. `backfill` and `monitor`: how long it may wait for its data, and
+    until when it is to be done, where that is not what the program says. `rollback="none"` says that it leaves nothing to undo,
     `"impossible"` that it is a point of no return; a mapping says what a file's can. `source` is for stages whose
     code is fetched; that of a function is here already, so that saying one is a mistake.
     """
     said = {
         "name": name, "outputs": outputs, "after": after, "when": when, "dependencies": dependencies,
         "for_each": for_each, "max_parallel": max_parallel, "retry": retry, "timeout": timeout, "delay": delay,
+        "backfill": backfill, "monitor": monitor,
         "rollback": rollback, "source": source, "executor": executor,
     }  # fmt: skip
 

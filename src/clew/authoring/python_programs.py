@@ -15,11 +15,11 @@ from clew.authoring.functions import default_values, module_of, reference_of
 from clew.authoring.stages_of_functions import stage_model
 from clew.core.program import model
 from clew.core.program.durations import read_duration
-from clew.core.program.grammar import TIMING_KEYS
+from clew.core.program.grammar import PACE_GOES_WITH, PACE_KEYS, TIMING_KEYS
 from clew.core.program.model import Json
 from clew.core.program.problems import ProgramError
-from clew.core.program.records import Record
-from clew.core.program.shapes import Found
+from clew.core.program.records import Key, Record
+from clew.core.program.shapes import Anything, Found
 from clew.core.running.json_values import NotJson, to_json
 
 
@@ -41,6 +41,12 @@ class FunctionProgram:
         initial: str | datetime | None = None,
         final: str | datetime | None = None,
         clock_change: Mapping[str, str] | None = None,
+        backfill: str | None = None,
+        on_missed: str | None = None,
+        monitor: str | Mapping[str, str] | None = None,
+        max_active_runs: int | None = None,
+        run_order: str | None = None,
+        overlap: str | None = None,
     ) -> None:
         """Builds the model. An input that nothing produces becomes a variable of the request: required, unless
         its parameter has a default, which then is the program's. Raises ProgramError with every mistake in what
@@ -54,7 +60,12 @@ class FunctionProgram:
         found = Found()
         models = tuple(self._stage(each, produced, found) for each in stages)
         times = {"cadence": cadence, "initial": initial, "final": final, "clock_change": clock_change}
+        pace = {
+            "backfill": backfill, "on_missed": on_missed, "monitor": monitor, "max_active_runs": max_active_runs,
+            "run_order": run_order, "overlap": overlap,
+        }  # fmt: skip
         timing = _timing({key: said for key, said in times.items() if said is not None}, timezone, found)
+        paced = _pace({key: said for key, said in pace.items() if said is not None}, cadence is not None, found)
         if found.problems:
             raise ProgramError(found.problems)
         asked: dict[str, Json] = {name: {} for name in _unproduced(stages, produced)}
@@ -71,6 +82,7 @@ class FunctionProgram:
             requests={**asked, **(requests or {})},
             validate=tuple(validate),
             **timing,
+            **paced,
         )
 
     @property
@@ -104,6 +116,18 @@ def _timing(times: Mapping[str, Any], timezone: str, found: Found) -> dict[str, 
 
     parts = Record(TIMING_KEYS, goes_with={"clock_change": "cadence"}).read(_as_in_a_file(times), (), found)
     return asdict(read_timing(parts, timezone, found))
+
+
+def _pace(pace: Mapping[str, Any], has_cadence: bool, found: Found) -> dict[str, Any]:
+    """How its runs follow each other, as the model keeps it; with the mistakes of a file."""
+    if not (pace or has_cadence):
+        return {}
+    from clew.core.program.pace_keys import read_pace
+
+    cadence = {"cadence": None} if has_cadence else {}
+    keys = {**PACE_KEYS, "cadence": Key(Anything())}
+    parts = Record(keys, goes_with=PACE_GOES_WITH).read({**pace, **cadence}, (), found)
+    return read_pace(parts, found)
 
 
 def _as_in_a_file(said: Any) -> Json:

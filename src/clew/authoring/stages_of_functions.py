@@ -16,7 +16,7 @@ from clew.core.program.shapes import Found
 from clew.core.program.variables import ROLLBACK_NAMES
 from clew.core.running.json_values import NotJson, to_json
 
-_AS_IN_FILES = ("dependencies", "delay", "rollback")
+_AS_IN_FILES = ("dependencies", "delay", "rollback", "backfill", "monitor")
 _WORDS = ("none", "impossible")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,18 @@ QUEUE_TRIES_MAX = 5
 try is a later millisecond, so a second collision is already unlikely."""
 
 
+class Due(NamedTuple):
+    """For which time a run is made, if not for the moment at which it is requested. `generation`: 0 for the next one;
+    `zones`: the release of the time zone data by which the time was found; `backfill` and `follows`: see
+    `RunCreated`."""
+
+    run_time: int
+    generation: int = 0
+    zones: str = ""
+    backfill: str = ""
+    follows: str = ""
+
+
 class RunMaker:
     """Makes fresh runs of sealed programs."""
 
@@ -38,26 +50,36 @@ class RunMaker:
         self._generations: dict[tuple[str, int], int] = {}
 
     def make(
-        self, sealed: SealedProgram, variables: Mapping[str, Json], *, requested_by: str, origin: Origin
+        self,
+        sealed: SealedProgram,
+        variables: Mapping[str, Json],
+        *,
+        requested_by: str,
+        origin: Origin,
+        due: Due | None = None,
     ) -> DrivenRun:
-        """A fresh run with its first entry written, durable with the next record of it.
+        """A fresh run with its first entry written, durable with the next record of it: for a due time, or for this
+        moment. Where the program's runs need places, it is queued until one is given to it.
 
         `variables` are the program's with the request's, checked already.
         """
         program = self._programs.register(sealed)
         at = self._clock.now()
-        generation = self._next_generation(program.program.name, at)
+        wanted = due or Due(_moment_of_request(at))
+        run_time, name = wanted.run_time, program.program.name
+        generation = wanted.generation or self._next_generation(name, run_time)
         run = DrivenRun(program, self._run_id(at), epoch=FIRST_EPOCH, origin=origin)
-        run_name = _run_name(at, generation)
+        run_name = _run_name(run_time, generation)
         run.created = NewRun(
-            program.program.name, program.version, run_name, at, at, requested_by, generation,
-            msgspec.json.encode(origin).decode(),
-            program.places,
+            name, program.version, run_name, run_time, at, requested_by, generation,
+            msgspec.json.encode(origin).decode(), program.places, wanted.backfill, wanted.follows,
         )  # fmt: skip
         run.values = dict(variables)
         body = RunCreated(
-            program.program.name, program.version, program.plan_hash, run_name, at, generation, requested_by
-        )
+            name, program.version, program.plan_hash, run_name, run_time, generation, requested_by,
+            queued=program.program.has_places, due=due is not None, zones=wanted.zones, backfill=wanted.backfill,
+            follows=wanted.follows,
+        )  # fmt: skip
         said = {"variables": run.values} if run.values else None
         run.write(body, at=at, payload=self._payloads.keep(run, said))
         return run
@@ -89,6 +111,11 @@ class RunMaker:
     def _run_id(self, at: int) -> str:
         """28 hex digits that sort by time: 48 bits of milliseconds, 64 of chance."""
         return (at.to_bytes(6, "big") + self._chance.token(8)).hex()
+
+
+def _moment_of_request(at: int) -> int:
+    """The scheduled time of a request: never a whole second, which is a cadence's."""
+    return at if at % 1000 else at + 1
 
 
 def _run_name(at: int, generation: int) -> str:

@@ -125,7 +125,7 @@ class SqliteStore:
         for record in records:
             created = record.created
             assert created is not None
-            runs.append((record.run_id, *created[:8], record.epoch))
+            runs.append((record.run_id, *created[:8], created.backfill, created.follows, record.epoch))
             stages.extend((record.run_id, *stage) for stage in created.stages)
         try:
             self._executemany(self._sql["insert_run"], runs)

@@ -31,6 +31,7 @@ from clew.core.program.model import (
     Rollback,
     Stage,
 )
+from clew.core.program.pace_keys import read_limits, read_pace
 from clew.core.program.params import by_name, name_reference, params_problems, positions_of, possible_names
 from clew.core.program.problems import Path, nearest
 from clew.core.program.shapes import UNREADABLE, Found
@@ -120,6 +121,7 @@ class Building:
             requests=self._frame.requests,
             validate=conditions,
             **timing,
+            **read_pace(parts, self.found),
         )
 
     def _timing(self, parts: Parts, zone: str) -> Parts:
@@ -173,6 +175,7 @@ class Building:
             executor=parts.get("executor", defaults.get("executor", "local")),
             environment={**defaults.get("environment", {}), **parts.get("environment", {})},
             source=self._source(parts.get("source"), (*path, "source")),
+            **read_limits(parts),
         )
 
     def _items(self, placed: Placed, path: Path) -> tuple[str, ...]:

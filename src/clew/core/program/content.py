@@ -25,6 +25,7 @@ from clew.core.program.model import (
     Dependency,
     GitSource,
     InputDependency,
+    Limits,
     Output,
     Program,
     ProgramDependency,
@@ -33,6 +34,7 @@ from clew.core.program.model import (
     Stage,
     VariableDependency,
 )
+from clew.core.program.pace_keys import default_active_runs
 from clew.core.timing.clock_change import USUAL
 
 VERSION_TAG = b"clew/program/v1\n"
@@ -66,6 +68,7 @@ def content(program: Program) -> dict[str, Any]:
         "validate": [_condition(one) for one in program.validate],
         "stages": [_stage(one) for one in program.stages],
         **_timing(program),
+        **_pace(program),
     }
 
 
@@ -78,6 +81,27 @@ def _timing(program: Program) -> dict[str, Any]:
         **_said("final", program.final),
         **said,
     }
+
+
+def _pace(program: Program) -> dict[str, Any]:
+    usual = default_active_runs(program.run_order, program.cadence is not None)
+    most = program.max_active_runs
+    return {
+        **_limits(program.backfill_milliseconds, program.limits),
+        **({} if program.on_missed == "record" else {"on_missed": program.on_missed}),
+        **({} if most == usual else {"max_active_runs": most}),
+        **({} if program.run_order == "any" else {"run_order": program.run_order}),
+        **({} if program.overlap == "queue" else {"overlap": program.overlap}),
+    }
+
+
+def _limits(backfill_milliseconds: int | None, limits: Limits) -> dict[str, Any]:
+    said = {
+        **_said_duration("run", limits.run_milliseconds),
+        **_said_duration("execution", limits.execution_milliseconds),
+        **_said_duration("validation", limits.validation_milliseconds),
+    }
+    return {**_said_duration("backfill", backfill_milliseconds), **({"monitor": said} if said else {})}
 
 
 def _stage(stage: Stage) -> dict[str, Any]:
@@ -99,6 +123,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "executor": stage.executor,
         "environment": dict(stage.environment),
         **_said("source", _source(stage.source)),
+        **_limits(stage.backfill_milliseconds, stage.limits),
     }
 
 

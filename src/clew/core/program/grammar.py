@@ -299,6 +299,58 @@ TIMING_KEYS = {
     ),
 }
 
+# More runs of one program at the same time than one machine holds attempts.
+_ACTIVE_RUNS_MAX = 10_000
+LIMIT_KEYS = {
+    "backfill": Key(
+        Duration(
+            about="how far back missed times count, and how long data is waited for, from the scheduled time",
+            least=1,
+            looks_back=True,
+        )
+    ),
+    "monitor": Key(
+        BySort(
+            Duration(about="how long an unfinished run is driven", least=1),
+            mapping=Record(
+                about="how long an unfinished run, the execution of a stage and its validation are driven",
+                keys={
+                    "run": Key(Duration(about="the run, from its launch", least=1)),
+                    "execution": Key(Duration(about="a stage's attempts, from the first one's start", least=1)),
+                    "validation": Key(Duration(about="a stage's validation, from when it executed", least=1)),
+                },
+                one_of=("run", "execution", "validation"),
+            ),
+            about="when what is unfinished is stopped and rolled back; never if not given",
+        )
+    ),
+}
+PACE_KEYS = {
+    **LIMIT_KEYS,
+    "on_missed": Key(
+        Choice(
+            ("record", "backfill"),
+            about="what becomes of times that were missed: a record, which is what happens if not given, or a run",
+        )
+    ),
+    "max_active_runs": Key(
+        Whole(1, _ACTIVE_RUNS_MAX, about="how many runs at the same time; 1 with a cadence, else no limit")
+    ),
+    "run_order": Key(
+        Choice(
+            ("any", "scheduled"),
+            about="scheduled: each run starts when the one before it has settled; any if not given",
+        )
+    ),
+    "overlap": Key(
+        Choice(
+            ("queue", "skip", "cancel"),
+            about="what is done with a due run while there is no place for it; queue if not given",
+        )
+    ),
+}
+PACE_GOES_WITH = {"on_missed": "cadence", "overlap": "cadence"}
+
 
 _COMMAND_KEYS = {
     "command": Key(Text(about="the command's name"), required=True),
@@ -336,6 +388,7 @@ def program_record(signatures: Signatures, conditions: Signatures) -> Record:
             ),
             "timezone": Key(_ZONE_NAME),
             **TIMING_KEYS,
+            **PACE_KEYS,
             "custom_times": Key(
                 MappingOf(
                     Pair(
@@ -369,17 +422,9 @@ def program_record(signatures: Signatures, conditions: Signatures) -> Record:
             ),
             **_FOR_ALL_STAGES,
         },
-        later=(
-            *(
-                "backfill",
-                "on_missed",
-                "monitor",
-                "max_active_runs",
-            ),
-            *("run_order", "overlap", "retention", "notify"),
-        ),
+        later=("retention", "notify"),
         naming=("stages", "custom_times", "variables", "requests"),
-        goes_with={"clock_change": "cadence"},
+        goes_with={"clock_change": "cadence", **PACE_GOES_WITH},
     )
 
 
@@ -413,9 +458,10 @@ def _stage(signatures: Signatures, condition: Defined) -> Record:
             "validate": Key(OneOrMore(condition, least=0, about="what must hold when it has executed")),
             "rollback": Key(rollback_shape(signatures)),
             "source": Key(SOURCE),
+            **LIMIT_KEYS,
             **_FOR_ALL_STAGES,
         },
-        later=("heartbeat", "backfill", "monitor", "resources", "pool", "type"),
+        later=("heartbeat", "resources", "pool", "type"),
         naming=("dependencies", "outputs"),
         goes_with={"max_parallel": "for_each"},
     )

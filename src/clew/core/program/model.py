@@ -76,6 +76,22 @@ class Element(Struct, frozen=True):
     multiple: str | None = None
 
 
+class Limits(Struct, frozen=True):
+    """How long something unfinished is still driven; None is without limit. What a program calls its `monitor`.
+
+    `run_milliseconds`: from the later of the run's scheduled time and its launch; said of a stage, until when it is to
+    be done. `execution_milliseconds`: a stage's attempts, from the first one's start. `validation_milliseconds`: the
+    validation of what an attempt has executed, from then on.
+    """
+
+    run_milliseconds: int | None = None
+    execution_milliseconds: int | None = None
+    validation_milliseconds: int | None = None
+
+
+NO_LIMITS = Limits()
+
+
 class Dependency(Struct, frozen=True):
     """Data a stage needs from a bucket, located by a sequence of elements; its name is a variable.
 
@@ -215,6 +231,10 @@ class Stage(Struct, frozen=True):
     executor: str = "local"
     environment: Mapping[str, str] = field(default_factory=dict)
     source: AnySource | None = None
+    backfill_milliseconds: int | None = None
+    """How long it may wait for its data, where that is not the program's."""
+    limits: Limits = NO_LIMITS
+    """Those of its own; the program's hold where it has none."""
 
     @property
     def file_dependencies(self) -> tuple[Dependency, ...]:
@@ -259,6 +279,23 @@ class Program(Struct, frozen=True):
     final: str | None = None
     """The last time due, or when a repeating window closes."""
     clock_change: ClockChange = USUAL
+    backfill_milliseconds: int | None = None
+    """How far back missed times count, and how long a run may wait for its data, from its scheduled time; None: no time
+    that was missed is run, and a run waits as long as it is driven."""
+    on_missed: str = "record"
+    """`backfill`: a time that was missed is run all the same, later and behind the current ones."""
+    limits: Limits = NO_LIMITS
+    max_active_runs: int | None = None
+    """How many of its runs may be under way at the same time; None for no limit."""
+    run_order: str = "any"
+    """`scheduled`: each run starts only when the one before it, by scheduled time, has settled."""
+    overlap: str = "queue"
+    """What is done with a due run that has no place: `queue`, `skip`, or `cancel` what is in its way."""
+
+    @property
+    def has_places(self) -> bool:
+        """Whether a run of it needs a place before it starts."""
+        return self.max_active_runs is not None
 
     def stage(self, name: str) -> Stage:
         """The stage of that name. Raises KeyError if there is none."""

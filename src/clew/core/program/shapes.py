@@ -139,10 +139,11 @@ class Flag(Struct, frozen=True):
 
 
 class Duration(Struct, frozen=True):
-    """A duration, in milliseconds once read; `least` of them or more."""
+    """A duration, in milliseconds once read; `least` of them or more. Where it `looks_back`, a sign says nothing."""
 
     about: str = ""
     least: int | None = 0
+    looks_back: bool = False
 
     def read(self, value: Json, path: Path, found: Found) -> Any:
         try:
@@ -150,6 +151,8 @@ class Duration(Struct, frozen=True):
         except ValueError as error:
             what, _, hint = str(error).partition("; ")
             return found.problem(path, what, hint)
+        if self.looks_back:
+            milliseconds = abs(milliseconds)
         if self.least is not None and milliseconds < self.least:
             return found.problem(
                 path, f"{said(value)} is too short", f"at least {written_duration(self.least)}"

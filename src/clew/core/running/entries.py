@@ -24,7 +24,11 @@ class _Kind(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", g
 
 class RunCreated(_Kind, frozen=True, tag="run_created"):
     """The run exists. The payload holds the variables: the program's and the request's. `plan` is the hash of
-    the plan's last block; the first entry's `prev` is that hash too, which ties the two chains together."""
+    the plan's last block; the first entry's `prev` is that hash too, which ties the two chains together.
+
+    `queued`: it begins when a place is given to it. `due`: it stands for a due time, and `zones` is the release of the
+    time zone data by which that was found. `backfill`: what has it made up for, a backfill's id or MISSED_TIME.
+    `follows`: the run of the generation before, for the same time."""
 
     program: str
     version: str
@@ -33,6 +37,24 @@ class RunCreated(_Kind, frozen=True, tag="run_created"):
     run_time: int
     generation: int
     requested_by: str
+    queued: bool = False
+    due: bool = False
+    zones: str = ""
+    backfill: str = ""
+    follows: str = ""
+
+
+class PlaceGiven(_Kind, frozen=True, tag="place_given"):
+    """The run has a place among those of its program that are under way: it is launched, or goes on after it has
+    waited for data, which takes no place."""
+
+
+class WindowClosed(_Kind, frozen=True, tag="window_closed"):
+    """The program's window has closed: no further stage begins until it opens."""
+
+
+class WindowOpened(_Kind, frozen=True, tag="window_opened"):
+    """The program's window is open again."""
 
 
 class RunTaken(_Kind, frozen=True, tag="run_taken"):
@@ -297,7 +319,11 @@ class RunStopped(_Kind, frozen=True, tag="run_stopped"):
 
 
 class RunExpired(_Kind, frozen=True, tag="run_expired"):
-    """The run was driven for as long as it may be, and was not done."""
+    """The run was driven for as long as it may be, and was not done: `limit` says which time was up, one of LIMITS;
+    `stage` which one's, where it is not the whole run's."""
+
+    limit: str = "run"
+    stage: str = ""
 
 
 class RollbackRequested(_Kind, frozen=True, tag="rollback_requested"):
@@ -314,10 +340,11 @@ class RewindRequested(_Kind, frozen=True, tag="rewind_requested"):
 
 
 class RunSettled(_Kind, frozen=True, tag="run_settled"):
-    """The run has come to rest."""
+    """The run has come to rest. `reason`: why it never began, one of REST_REASONS."""
 
     status: str
     residue: tuple[ResidueItem, ...] = ()
+    reason: str = ""
 
 
 Body = (
@@ -325,7 +352,8 @@ Body = (
     | AttemptStarted | AttemptEnded | ValidationEnded | BlockValidated | StageCancelled | RollbackPlanned
     | RollbackStarted | RollbackEnded | RunHeld | RunReleased | RunSettled | ItemsMade | ItemsGathered
     | InputSupplied | ObjectsKept | ReportRefused | StageRetried | RollbackSkipped | PassBegun | RunPaused
-    | RunUnpaused | RunCancelled | RunStopped | RunExpired | RollbackRequested | RewindRequested
+    | RunUnpaused | RunCancelled | RunStopped | RunExpired | RollbackRequested | RewindRequested | PlaceGiven
+    | WindowClosed | WindowOpened
 )  # fmt: skip
 
 HOLD_REASONS = (
@@ -334,6 +362,16 @@ HOLD_REASONS = (
 """Why a person is needed: the code is not what it was, or gone; a rollback failed for good; the run is to go back
 beyond what can't be undone; it would go forward again on top of what nothing undoes; somebody else has changed what a
 rollback would put back."""
+
+LIMITS = ("run", "execution", "validation")
+"""Whose time can be up: the run's, that of a stage's attempts, or of its validation."""
+
+MISSED_TIME = "missed"
+"""As a run's `backfill`: it makes up for a time that was missed."""
+
+REST_REASONS = ("window_left", "program_paused", "overlap", "overtaken")
+"""Why a run was never begun: its time left the backfill window (`missed`); or it was passed over (`skipped`) since the
+program was paused, since there was no place for it, or since one that was due later stood for it too."""
 
 ENTRY_KINDS: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in get_args(Body))
 

@@ -28,9 +28,10 @@ class RunState:
     `dropped`: positions of stages whose items' rows are to go first."""
 
     __slots__ = (
-        "active_stages", "block", "block_done_at", "block_failed", "block_validated", "cause", "created_at",
-        "dropped", "ended_at", "ending", "epoch", "error_seq", "failed_stage", "generation", "has_started", "held",
-        "held_stage", "is_crossing_accepted", "is_paused", "open_stages", "pass_number", "program", "refused",
+        "active_stages", "backfill", "block", "block_done_at", "block_failed", "block_validated", "cause",
+        "created_at", "dropped", "ended_at", "ending", "epoch", "error_seq", "failed_stage", "follows",
+        "generation", "has_place", "has_started", "held", "held_stage", "is_crossing_accepted", "is_due",
+        "is_paused", "is_window_closed", "launched_at", "open_stages", "pass_number", "program", "refused",
         "requested_by", "residue", "returns", "rewind_to", "run_id", "run_name", "run_time", "seq",
         "skipped_stages", "stages", "status", "supplied", "touched", "undo", "undo_forward", "undo_next",
         "undo_position", "undo_to", "units", "waiting_stages", "written",
@@ -42,7 +43,14 @@ class RunState:
         self.units: dict[str, StageState] = dict(self.stages)
         """The stages and their items, by name: whatever an entry can be about."""
         self.run_id = self.run_name = self.requested_by = ""
-        self.run_time = self.created_at = self.ended_at = self.generation = 0
+        self.run_time = self.created_at = self.launched_at = self.ended_at = self.generation = 0
+        """Launched: when it was first given a place; 0 while it waits for that."""
+        self.is_due = False
+        """It stands for a due time."""
+        self.backfill = self.follows = ""
+        """What has it made up for, and the run of the generation before."""
+        self.has_place = True
+        """It may go forward: it is among those of its program that are under way."""
         self.status = statuses.QUEUED
         self.cause = ""
         self.epoch = 0
@@ -68,7 +76,8 @@ class RunState:
         """What ends the way forward, one of ENDINGS; empty while nothing does."""
         self.rewind_to = ""
         """The stage to whose block a person wants to go back."""
-        self.is_paused = False
+        self.is_paused = self.is_window_closed = False
+        """No further stage begins: a person says so; or the program's window is closed."""
         self.held = self.held_stage = ""
         """Why a person is needed, and about which stage; empty while none is."""
         self.is_crossing_accepted = False
@@ -212,6 +221,22 @@ def _run_created(state: RunState, entry: Entry, body: kinds.RunCreated) -> None:
     state.run_name, state.run_time = body.run_name, body.run_time
     state.generation, state.requested_by = body.generation, body.requested_by
     state.created_at = entry.at
+    state.is_due, state.backfill, state.follows = body.due, body.backfill, body.follows
+    state.has_place = not body.queued
+    state.launched_at = 0 if body.queued else entry.at
+
+
+def _place_given(state: RunState, entry: Entry, body: kinds.PlaceGiven) -> None:
+    state.has_place = True
+    state.launched_at = state.launched_at or entry.at
+
+
+def _window_closed(state: RunState, entry: Entry, body: kinds.WindowClosed) -> None:
+    state.is_window_closed = True
+
+
+def _window_opened(state: RunState, entry: Entry, body: kinds.WindowOpened) -> None:
+    state.is_window_closed = False
 
 
 def _run_taken(state: RunState, entry: Entry, body: kinds.RunTaken) -> None:
@@ -394,6 +419,9 @@ def _run_settled(state: RunState, entry: Entry, body: kinds.RunSettled) -> None:
 _APPLY: dict[type, Callable[[RunState, Entry, Any], None]] = {
     kinds.RunCreated: _run_created,
     kinds.RunTaken: _run_taken,
+    kinds.PlaceGiven: _place_given,
+    kinds.WindowClosed: _window_closed,
+    kinds.WindowOpened: _window_opened,
     kinds.WhenTested: _when_tested,
     kinds.StageSkipped: _stage_skipped,
     kinds.StageFailed: _stage_failed,

@@ -23,8 +23,8 @@ SELECT version FROM runs WHERE program = ? ORDER BY launched_at DESC, run_id DES
 -- name: insert_run
 -- A run comes to be, with its first entries, in one transaction.
 INSERT INTO runs (run_id, program, version, run_name, run_time, launched_at, requested_by, generation, origin,
-  status, epoch, entry_count, head)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, 0, '');
+  backfill, follows, status, epoch, entry_count, head)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, 0, '');
 
 -- name: select_existing
 -- The run in whose place another was to be created; not one that this transaction itself has just begun.
@@ -116,14 +116,14 @@ WHERE status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped') 
 -- name: select_run
 -- One run's row.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin
+  residue, epoch, entry_count, head, origin, backfill, follows
 FROM runs WHERE run_id = ?;
 
 -- name: select_last_run
 -- A program's run that is latest by scheduled time, then by launch: of all, or of those for one time, or in one status,
 -- and never the one that asks.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin
+  residue, epoch, entry_count, head, origin, backfill, follows
 FROM runs
 WHERE program = :program AND (:run_time IS NULL OR run_time = :run_time) AND (:status IS NULL OR status = :status)
   AND run_id <> :besides
@@ -136,7 +136,7 @@ SELECT run_id FROM runs WHERE run_id LIKE ? ESCAPE '\' OR run_name = ? ORDER BY 
 -- name: select_runs
 -- Runs, newest first, before a cursor.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin
+  residue, epoch, entry_count, head, origin, backfill, follows
 FROM runs
 WHERE (:program IS NULL OR program = :program) AND (:status IS NULL OR status = :status)
   AND (:before IS NULL OR launched_at < :before)
