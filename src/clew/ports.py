@@ -42,6 +42,14 @@ class Timer(Protocol):
     def cancel(self) -> None: ...
 
 
+class Alarm(Protocol):
+    """Wakes by the wall clock, for due times and for what a program says lasts so long."""
+
+    def at(self, moment: int, callback: Callable[[], None]) -> Timer:
+        """Call back, once, when the wall clock shows that moment (see `Clock`) or a later one: also when it is set to
+        such a one, or the machine was asleep when it came."""
+
+
 class Tasks(Protocol):
     """Whatever runs concurrently is started here, so that a simulation owns every interleaving."""
 
@@ -484,7 +492,7 @@ class RunHead(NamedTuple):
 
 class NewRun(NamedTuple):
     """What is fixed of a run when it is created. `stages`: position, name and block of each. `backfill`: what has it
-    made up for (see `RunCreated`); `follows`: the run of the generation before."""
+    made up for (see `RunCreated`); `follows`: the run of the generation before; `is_due`: it stands for a due time."""
 
     program: str
     version: str
@@ -497,6 +505,7 @@ class NewRun(NamedTuple):
     stages: Sequence[tuple[int, str, int]]
     backfill: str = ""
     follows: str = ""
+    is_due: bool = False
 
 
 class RunRecord(NamedTuple):
@@ -520,6 +529,8 @@ class RunRecord(NamedTuple):
     """The positions of stages all of whose items' rows go, before those of `items` come."""
     obeyed: Sequence[tuple[int, str]] = ()
     """Instructions that these entries say: the entry's seq, and the instruction's id."""
+    launched_at: int | None = None
+    """When the run was launched, if these entries say so."""
 
 
 class InstructionRow(NamedTuple):
@@ -529,6 +540,77 @@ class InstructionRow(NamedTuple):
     answer: str | None
     why: str
     seq: int | None
+
+
+class QueuedRow(NamedTuple):
+    """A run that is queued until it has a place; `is_due`, `backfill`: see `RunCreated`."""
+
+    run_id: str
+    version: str
+    origin: str
+    run_time: int
+    generation: int
+    is_due: bool
+    backfill: str
+
+
+class ScheduleRow(NamedTuple):
+    """When a program is due, as far as that is settled: see the table `schedules`. Moments in milliseconds since
+    1970."""
+
+    program: str
+    version: str
+    live_since: int
+    settled_until: int
+    source: str
+    origin: str
+    zones: str
+    retired_at: int | None
+
+
+class PauseRow(NamedTuple):
+    """A program was paused from `paused_at` on, by somebody; `unpaused_at` is None while it lasts."""
+
+    paused_at: int
+    paused_by: str
+    paused_why: str
+    unpaused_at: int | None
+
+
+class Schedules(Protocol):
+    """What a store knows of when programs are due. Blocking; one transaction a call; any call may raise StoreError."""
+
+    def all(self) -> list[ScheduleRow]:
+        """Of every program that is live, or was."""
+
+    def of(self, program: str) -> ScheduleRow | None:
+        """Of one program."""
+
+    def go_live(
+        self, program: str, version: str, *, at: int, source: str, origin: str, zones: str
+    ) -> ScheduleRow:
+        """This version of the program is live. The first time, and after it was retired, nothing before `at` is due."""
+
+    def retire(self, program: str, at: int) -> None:
+        """The program is not live any more."""
+
+    def settle(
+        self, program: str, *, settled_until: int, until: int, records: Sequence[RunRecord] = ()
+    ) -> bool:
+        """Settle the due times from `settled_until`, if nobody has meanwhile, to `until`: record their runs, of which
+        none is there twice. False where nothing was done."""
+
+    def pause(self, program: str, *, at: int, by: str, why: str) -> bool:
+        """Pause the program; False when it is paused already."""
+
+    def unpause(self, program: str, *, at: int, by: str, why: str) -> bool:
+        """Let the program go on; False when it is not paused."""
+
+    def pauses(self, program: str, after: int) -> list[PauseRow]:
+        """When it was paused, as far as that lasted beyond a moment, the last one first."""
+
+    def pause_count(self) -> tuple[int, int]:
+        """How many pauses there were, and how many are over: another answer says that something has changed."""
 
 
 class Store(Protocol):
@@ -541,6 +623,10 @@ class Store(Protocol):
     @property
     def flush_count(self) -> int:
         """How many transactions of runs were flushed."""
+
+    @property
+    def schedules(self) -> Schedules:
+        """When programs are due."""
 
     def record(self, records: Sequence[RunRecord]) -> list[str]:
         """Write the records of many runs, durably, with one flush, each whole. Returns the ids of runs that
@@ -588,6 +674,10 @@ class Store(Protocol):
 
     def unsettled(self) -> list[tuple[str, str, int, str]]:
         """The runs that are not at rest: id, version, epoch, status."""
+
+    def queued(self, program: str, limit: int) -> list[QueuedRow]:
+        """The first runs of the program that are queued, by scheduled time: so many that make up for nothing, and so
+        many that do."""
 
     def last_generation(self, program: str, run_time: int) -> int:
         """The last generation of a program's runs at that scheduled time; 0 for none."""

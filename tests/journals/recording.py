@@ -23,7 +23,17 @@ from clew.conditions import SIGNATURES as CONDITIONS
 from clew.core.program.content import content
 from clew.core.program.parse import parse
 from clew.core.running.decide import decide
-from clew.core.running.entries import ObjectsKept, RunTaken
+from clew.core.running.entries import (
+    MISSED_TIME,
+    DependenciesFound,
+    ObjectsKept,
+    PlaceGiven,
+    RunExpired,
+    RunTaken,
+    StageWaiting,
+    WindowClosed,
+    WindowOpened,
+)
 from clew.core.running.fold_back import CHANGED_SINCE
 from clew.core.running.sealed_program import SealedProgram, seal_program
 from clew.core.running.state import RunState
@@ -153,6 +163,24 @@ RATES = {
 """What stages overwrite is put back: the pretend world has no such objects."""
 
 
+NIGHTLY = {
+    "name": "nightly",
+    "cadence": ["30 22 * * *"],
+    "initial": "21:00",
+    "final": "05:00",
+    "backfill": "2 hours",
+    "on_missed": "backfill",
+    "monitor": {"run": "6 hours", "execution": "1 hour"},
+    "stages": [
+        {"name": "take", "execute": {"command": "wait", "params": ["1 second"]},
+         "dependencies": {"rates": {"bucket": "lines", "prefix": [{"match": "rates.csv"}]}}},
+        {"name": "give", "after": ["take"], "execute": {"command": "shell", "params": ["true"]},
+         "rollback": {"command": "shell", "params": ["true"]}},
+    ],
+}  # fmt: skip
+"""It is run by a cadence: its runs wait for a place and for its window, and their time is up in the end."""
+
+
 def _told() -> Iterator[Recorded]:
     """Runs that are told entry by entry."""
     story = Story(program=seal_program(parse(RATES, SIGNATURES, CONDITIONS), SIGNATURES, CONDITIONS))
@@ -166,10 +194,32 @@ def _told() -> Iterator[Recorded]:
         "publish", CHANGED_SINCE
     ).follow()
     story.tell("skip", "publish").follow()
+    yield _recorded(story)
+    yield _recorded(_on_time())
+
+
+def _on_time() -> Story:
+    """A run for a due time that waits for its turn, for data and for its window, twice."""
+    created = {"due": True, "zones": "2026a", "backfill": MISSED_TIME, "follows": "run-0", "generation": 2}
+    story = Story(
+        program=seal_program(parse(NIGHTLY, SIGNATURES, CONDITIONS), SIGNATURES, CONDITIONS), created=created
+    )
+    story.say(PlaceGiven()).follow()
+    story.say(StageWaiting("take", 1, 301_000, story.at)).say(
+        DependenciesFound("take", story.stage("take").now_at)
+    )
+    story.say(PlaceGiven()).start("take").say(WindowClosed()).end("take", "completed", "completed").follow()
+    story.say(WindowOpened()).start("give").say(WindowClosed(), WindowOpened()).say(
+        RunExpired("execution", "give")
+    )
+    return story.end("give", "cancelled", "cancelled").follow().undo("give").follow()
+
+
+def _recorded(story: Story) -> Recorded:
     program, run_id = story.program, story.head.run
     chain = [[block.index, block.content.decode(), block.hash] for block in program.chain]
     meaning = meaning_of(program, run_id, story.stored)
-    yield Recorded(run_id, content(program.program), program.version, chain, meaning, story.stored)
+    return Recorded(run_id, content(program.program), program.version, chain, meaning, story.stored)
 
 
 def _simulated() -> Iterator[Recorded]:

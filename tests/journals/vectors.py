@@ -63,6 +63,9 @@ BODIES: tuple[Body, ...] = (
     kinds.RunExpired(),
     kinds.RollbackRequested("somebody"),
     kinds.RewindRequested("hotel", "somebody"),
+    kinds.PlaceGiven(),
+    kinds.WindowClosed(),
+    kinds.WindowOpened(),
 )
 """One body of every kind, with every field given."""
 

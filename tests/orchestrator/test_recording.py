@@ -12,6 +12,7 @@ from tests.core.running.story import COMMANDS, CONDITIONS, sealed, stage
 
 from clew.buckets.memory import MemoryBucket
 from clew.core.running.entries import RunTaken
+from clew.orchestrator.alarm import WallClockAlarm
 from clew.orchestrator.creating import RunMaker
 from clew.orchestrator.driven_run import DrivenRun, Origin
 from clew.orchestrator.driver import Driver
@@ -275,11 +276,13 @@ def assembled(
         test_pure=lambda condition, scope: pytest.fail("nothing is tested here"),
         is_pure=lambda name: False,
     )
+    alarm = WallClockAlarm(asyncio.get_running_loop(), clock, guarded=tasks.guarded)
     driver = Driver(
         store=store,
         clock=clock,
         chance=chance,
         tasks=tasks,
+        alarm=alarm,
         performer=performer,
         payloads=payloads,
         name="test",
@@ -287,7 +290,7 @@ def assembled(
     programs = ProgramBook(store=store, clock=clock, signatures=COMMANDS, conditions=CONDITIONS, read=_unread)
     return Orchestrator(
         store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=None, executors=[executor],
-        clock=clock, chance=chance, tasks=tasks, failed=tasks.failed, release=lambda: None,
+        clock=clock, chance=chance, tasks=tasks, alarm=alarm, failed=tasks.failed, release=lambda: None,
     )  # fmt: skip
 
 

@@ -256,7 +256,8 @@ def _settled_status(run: Run, residue: Mapping[Left, bool]) -> str:
         return "not done"
     if residue:
         return "failed"
-    is_late = any(stage.error_kind == "deadline" for stage in run.stages.values())
+    is_late = any(stage.error_kind in ("deadline", "missing") for stage in run.stages.values())
+    is_late = is_late or run.ending == "expired"
     return "missed" if is_late and not run.has_started else "rolled_back"
 
 

@@ -10,7 +10,16 @@ from tests.simulation.odds import Odds
 from tests.simulation.timeline import Crash, Life
 
 from clew.core.running.instructions import Instruction
-from clew.ports import CommitUnknown, InstructionRow, PayloadRow, RunRecord, StoreBusy, StoreError
+from clew.ports import (
+    CommitUnknown,
+    InstructionRow,
+    PayloadRow,
+    QueuedRow,
+    RunRecord,
+    Schedules,
+    StoreBusy,
+    StoreError,
+)
 from clew.stores.sqlite import SqliteStore
 
 
@@ -75,7 +84,9 @@ class FaultyStore:
         record = next(record for record in records if record.created is not None)
         assert record.created is not None
         self._store._execute(
-            "INSERT OR IGNORE INTO runs SELECT ?, ?, ?, ?, ?, ?, NULL, 'skipped', '', 'other', ?, '[]', 1, 0, '', '{}' "
+            "INSERT OR IGNORE INTO runs (run_id, program, version, run_name, run_time, launched_at, status, "
+            "requested_by, generation, epoch, entry_count, head, origin) "
+            "SELECT ?, ?, ?, ?, ?, ?, 'skipped', 'other', ?, 1, 0, '', '{}' "
             "WHERE NOT EXISTS (SELECT 1 FROM runs WHERE run_id = ?)",
             (
                 f"other-{record.run_id}",
@@ -178,6 +189,14 @@ class FaultyStore:
 
     def last_generation(self, program: str, run_time: int) -> int:
         return self._store.last_generation(program, run_time)
+
+    def queued(self, program: str, limit: int) -> list[QueuedRow]:
+        self._be_busy()
+        return self._store.queued(program, limit)
+
+    @property
+    def schedules(self) -> Schedules:
+        return self._store.schedules
 
     def journal(self, run_id: str, after: int = -1) -> list[tuple[str, str]]:
         self._be_busy()

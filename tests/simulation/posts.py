@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
@@ -36,10 +37,62 @@ class PretendClock:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self.offset = 0
+        self._offset = 0
+        self.alarms: list[PretendAlarm] = []
+
+    @property
+    def offset(self) -> int:
+        """By how much it is wrong."""
+        return self._offset
+
+    @offset.setter
+    def offset(self, offset: int) -> None:
+        self._offset = offset
+        for alarm in self.alarms:
+            alarm.clock_was_set()
 
     def now(self) -> int:
         return BEGINNING + self._timeline.now + self.offset
+
+
+class PretendAlarm:
+    """Wakes one life by the wall clock, whatever that does meanwhile."""
+
+    def __init__(self, clock: PretendClock, life: Life) -> None:
+        self._clock = clock
+        self._life = life
+        self._awaited: list[_Awaited] = []
+        clock.alarms.append(self)
+
+    def at(self, moment: int, callback: Callable[[], None]) -> _Awaited:
+        awaited = _Awaited(moment, callback)
+        self._awaited.append(awaited)
+        self._wait_for(awaited)
+        return awaited
+
+    def clock_was_set(self) -> None:
+        for awaited in list(self._awaited):
+            self._wait_for(awaited)
+
+    def _wait_for(self, awaited: _Awaited) -> None:
+        if self._life.is_gone:
+            return
+
+        def ring() -> None:
+            if awaited in self._awaited and awaited.moment <= self._clock.now():
+                self._awaited.remove(awaited)
+                if not awaited.is_cancelled:
+                    awaited.callback()
+
+        self._life.call_later(max(awaited.moment - self._clock.now(), 0) / 1000, ring)
+
+
+class _Awaited:
+    def __init__(self, moment: int, callback: Callable[[], None]) -> None:
+        self.moment, self.callback, self.is_cancelled = moment, callback, False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
 
 
 class PretendChance:
@@ -89,8 +142,9 @@ def assemble(world: World, life: Life) -> Post:
         test_pure=lambda condition, scope: test_pure(condition.name, condition.params, scope),
         is_pure=lambda name: CONDITIONS[name].is_pure,
     )
+    alarm = PretendAlarm(world.clock, life)
     driver = Driver(
-        store=store, clock=world.clock, chance=chance, tasks=tasks, performer=performer, payloads=payloads,
+        store=store, clock=world.clock, chance=chance, tasks=tasks, alarm=alarm, performer=performer, payloads=payloads,
         name=life.name,
     )  # fmt: skip
     programs = ProgramBook(
@@ -99,6 +153,7 @@ def assemble(world: World, life: Life) -> Post:
     )  # fmt: skip
     orchestrator = Orchestrator(
         store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket,
-        executors=[executor], tasks=tasks, clock=world.clock, chance=chance, failed=tasks.failed, release=lambda: None,
+        executors=[executor], tasks=tasks, clock=world.clock, chance=chance, alarm=alarm,
+        failed=tasks.failed, release=lambda: None,
     )  # fmt: skip
     return Post(life, orchestrator, tasks)

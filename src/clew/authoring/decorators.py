@@ -203,8 +203,8 @@ def stage(
     `for_each`: a `{reference}` to a list, or a list; the function is called for each of its values, which it
     may take as `item`, and its place as `index`. `retry`: a mapping as in a file, or the number of attempts.
     `timeout`: of one attempt, as people write it. `backfill` and `monitor`: how long it may wait for its data, and
-    until when it is to be done, where that is not what the program says. `rollback="none"` says that it leaves nothing to undo,
-    `"impossible"` that it is a point of no return; a mapping says what a file's can. `source` is for stages whose
+    until when it is to be done, where that is not what the program says. `rollback="none"` says that it leaves
+    nothing to undo, `"impossible"` that it is a point of no return; a mapping says what a file's can. `source` is for stages whose
     code is fetched; that of a function is here already, so that saying one is a mistake.
     """
     said = {

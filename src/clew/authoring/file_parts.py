@@ -21,9 +21,7 @@ def read_parts(said: Mapping[str, Any], path: Path, found: Found) -> dict[str, A
     What commands there are, and what they take, is checked when the program is read as a whole.
     """
     readers = {"dependencies": _dependencies, "delay": _delay, "rollback": _rollback}
-    read = {
-        key: readers[key](value, (*path, key), found) for key, value in said.items() if key in readers
-    }
+    read = {key: readers[key](value, (*path, key), found) for key, value in said.items() if key in readers}
     limits = Record(LIMIT_KEYS).read({key: said[key] for key in LIMIT_KEYS if key in said}, path, found)
     return {**{key: value for key, value in read.items() if value is not UNREADABLE}, **read_limits(limits)}
 

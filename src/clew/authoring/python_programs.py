@@ -65,7 +65,9 @@ class FunctionProgram:
             "run_order": run_order, "overlap": overlap,
         }  # fmt: skip
         timing = _timing({key: said for key, said in times.items() if said is not None}, timezone, found)
-        paced = _pace({key: said for key, said in pace.items() if said is not None}, cadence is not None, found)
+        paced = _pace(
+            {key: said for key, said in pace.items() if said is not None}, cadence is not None, found
+        )
         if found.problems:
             raise ProgramError(found.problems)
         asked: dict[str, Json] = {name: {} for name in _unproduced(stages, produced)}

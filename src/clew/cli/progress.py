@@ -129,7 +129,7 @@ class Picture(Progress):
         out = self._output
         head = (
             f"{out.status(state.status, stream=self._stream)}  {escaped(state.program.program.name)}  "
-            f"{_how_far(state)}  {took_text(now - state.created_at)}"
+            f"{_how_far(state)}  {took_text(now - (state.launched_at or state.created_at))}"
         )
         chosen = _chosen(state, room - 1)
         lines = [line for stage in chosen for line in self._stage_lines(state, stage, now)]

@@ -35,7 +35,8 @@ def sentence(entry: Entry, program: SealedProgram, said: Said) -> tuple[str, str
 
 def _created(body: kinds.RunCreated, program: SealedProgram, said: Said) -> str:
     stages = counted(len(program.stages), "stage")
-    return f"created: {stages} in {counted(len(program.blocks), 'block')}"
+    queued = ", queued until there is a place for it" if body.queued else ""
+    return f"created: {stages} in {counted(len(program.blocks), 'block')}{queued}"
 
 
 def _attempt_started(body: kinds.AttemptStarted, program: SealedProgram, said: Said) -> str:
@@ -170,9 +171,24 @@ def _run_held(body: kinds.RunHeld, program: SealedProgram, said: Said) -> str:
     return f"the run is held for a person: {_HELD.get(body.reason, body.reason)}"
 
 
+def _expired(body: kinds.RunExpired, program: SealedProgram, said: Said) -> str:
+    whose = {"execution": "to execute", "validation": "to be valid"}.get(body.limit, "")
+    return f"its time {whose} is up: the run goes no further" if whose else "its time is up"
+
+
+REST_REASONS = {
+    "window_left": "its time is further back than the backfill window",
+    "program_paused": "the program was paused",
+    "overlap": "another run of the program was under way",
+    "overtaken": "a later one was due before it could begin",
+}
+"""Why a run was never begun, for people."""
+
+
 def _settled(body: kinds.RunSettled, program: SealedProgram, said: Said) -> str:
     residue = _listed(dict.fromkeys(item.stage for item in body.residue))
-    return f"the run is {body.status}{f', leaving behind what {residue} did' if residue else ''}"
+    why = f": {REST_REASONS[body.reason]}" if body.reason else ""
+    return f"the run is {body.status}{f', leaving behind what {residue} did' if residue else ''}{why}"
 
 
 _SENTENCES: dict[type, Callable[[Any, SealedProgram, Said], str]] = {
@@ -197,7 +213,10 @@ _SENTENCES: dict[type, Callable[[Any, SealedProgram, Said], str]] = {
     kinds.RunUnpaused: lambda body, program, said: _by(body, "begin again", said),
     kinds.RunCancelled: lambda body, program, said: _by(body, "end it and undo it", said),
     kinds.RunStopped: lambda body, program, said: _by(body, "end it and undo nothing", said),
-    kinds.RunExpired: lambda body, program, said: "its time is up",
+    kinds.RunExpired: _expired,
+    kinds.PlaceGiven: lambda body, program, said: "it has a place among its program's runs, and goes on",
+    kinds.WindowClosed: lambda body, program, said: "its program's window is closed: nothing further begins",
+    kinds.WindowOpened: lambda body, program, said: "its program's window is open again",
     kinds.RollbackRequested: lambda body, program, said: _by(body, "undo what it did", said),
     kinds.RewindRequested: lambda body, program, said: _by(body, "go back to here", said),
     kinds.RollbackSkipped: lambda body, program, said: _by(body, "go on without its rollback", said),

@@ -376,7 +376,7 @@ def _created_columns(state: RunState, evidence: Evidence) -> dict[str, Any]:
         "version": created.version,
         "run_name": created.run_name,
         "run_time": created.run_time,
-        "launched_at": state.created_at,
+        "launched_at": state.launched_at or state.created_at,
         "requested_by": created.requested_by,
         "generation": created.generation,
     }

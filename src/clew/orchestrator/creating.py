@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from clew.core.running.entries import RunCreated
+from clew.core.running import statuses
+from clew.core.running.entries import MISSED_TIME, RunCreated
 from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.driven_run import DrivenRun, Origin
 from clew.orchestrator.payloads import PayloadKeeper
@@ -73,16 +74,29 @@ class RunMaker:
         run.created = NewRun(
             name, program.version, run_name, run_time, at, requested_by, generation,
             msgspec.json.encode(origin).decode(), program.places, wanted.backfill, wanted.follows,
+            due is not None,
         )  # fmt: skip
         run.values = dict(variables)
         body = RunCreated(
             name, program.version, program.plan_hash, run_name, run_time, generation, requested_by,
-            queued=program.program.has_places, due=due is not None, zones=wanted.zones, backfill=wanted.backfill,
+            queued=program.has_places, due=due is not None, zones=wanted.zones, backfill=wanted.backfill,
             follows=wanted.follows,
         )  # fmt: skip
         said = {"variables": run.values} if run.values else None
         run.write(body, at=at, payload=self._payloads.keep(run, said))
         return run
+
+    def make_up_for(self, run: DrivenRun) -> DrivenRun | None:
+        """The run that makes up for a due time that this one has missed, durable with the next record of it; None where
+        nothing does."""
+        state, program = run.state, run.state.program.program
+        is_missed = state.status == statuses.MISSED and state.is_due and not state.backfill
+        if not is_missed or program.on_missed != "backfill":
+            return None
+        due = Due(state.run_time, state.generation + 1, backfill=MISSED_TIME, follows=state.run_id)
+        return self.make(
+            state.program, program.variables, requested_by=state.requested_by, origin=run.origin, due=due
+        )
 
     def queue(
         self, sealed: SealedProgram, variables: Mapping[str, Json], *, requested_by: str, origin: Origin

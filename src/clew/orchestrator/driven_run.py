@@ -47,6 +47,7 @@ class DrivenRun:
         "fetch_tries",
         "fetched",
         "head",
+        "is_launch_recorded",
         "is_ready",
         "items",
         "keep_tries",
@@ -128,6 +129,8 @@ class DrivenRun:
         self.refused: list[tuple[str, str]] = []
         """The instructions that the run can't obey, id and why; told once these entries are durable."""
         self.written_at = 0
+        self.is_launch_recorded = not program.has_places
+        """The tracker's row says when it was launched: one that needs no place is when it is made."""
         self.row: RunRow | None = None
         """The run's row of the tracker as it was last written."""
         self.error: Exception | None = None
@@ -194,7 +197,14 @@ class DrivenRun:
             items,
             sorted(state.dropped) if state.dropped else (),
             self.obeyed,
+            self._launch(),
         )
+
+    def _launch(self) -> int | None:
+        """When the run was launched, if that is not on record."""
+        if self.is_launch_recorded or not self.state.launched_at:
+            return None
+        return self.state.launched_at
 
     def _changed_row(self) -> RunRow | None:
         """The run's row of the tracker, if it is another than the one that was written last."""
@@ -217,6 +227,8 @@ class DrivenRun:
             self.obeyed = []
         self.state.touched.clear()
         self.state.dropped.clear()
+        if not self.is_launch_recorded:
+            self.is_launch_recorded = bool(self.state.launched_at)
         return entries
 
     def forget(self, stages: Iterable[StageState]) -> None:
@@ -244,6 +256,7 @@ class DrivenRun:
             self.written_at = entry.at
         self.state.touched.clear()
         self.state.dropped.clear()
+        self.is_launch_recorded = bool(self.state.launched_at)
         self.head = Head(self.state.run_id, self.state.seq + 1, journal[-1][1])
         self.values = dict(payloads.get(0, {}).get("variables", {}))
         for name, stage in self.state.units.items():

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from clew.core.running import actions, statuses
 from clew.core.running.consequences import inputs_missing
 from clew.core.running.decide import decide
-from clew.core.running.entries import RunTaken
+from clew.core.running.entries import RunExpired, RunTaken, WindowClosed, WindowOpened
 from clew.core.running.fold_back import INTERRUPTED
+from clew.core.running.limits import next_limit
 from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import DrivenRun
 from clew.orchestrator.facts import Expired, Fact, RollbackReported
@@ -25,6 +26,7 @@ from clew.orchestrator.recording import AGAIN_MILLISECONDS, Recorder
 from clew.orchestrator.validating import Validator
 from clew.orchestrator.waiting import Waiting
 from clew.ports import (
+    Alarm,
     AttemptError,
     AttemptReport,
     BucketEvents,
@@ -35,6 +37,12 @@ from clew.ports import (
     StoreBusy,
     Tasks,
 )
+
+Told = Callable[[DrivenRun], None]
+"""Is told of a run."""
+
+MakeUpFor = Callable[[DrivenRun], DrivenRun | None]
+"""Makes the run that makes up for one that was missed."""
 
 RUNS_PER_TURN_MAX = 1_000
 """How many runs share one flush: their entries make a transaction of a few megabytes at most."""
@@ -50,6 +58,7 @@ class Driver:
         clock: Clock,
         chance: Chance,
         tasks: Tasks,
+        alarm: Alarm,
         performer: Performer,
         payloads: PayloadKeeper,
         name: str,
@@ -59,6 +68,7 @@ class Driver:
         self._recorder = Recorder(store, self._recorded)
         self._clock = clock
         self._tasks = tasks
+        self._alarm = alarm
         self._performer = performer
         validator = Validator(performer, chance, payloads)
         self._waiting = Waiting(tasks=tasks, events=events, look_now=self._look_now)
@@ -74,12 +84,21 @@ class Driver:
         self._turn_is_due = False
         self._is_stopped = False
         self.runs: dict[str, DrivenRun] = {}
+        self._came: Told = _tell_nobody
+        self._changed: Told = _tell_nobody
+        self._make_up_for: MakeUpFor = _make_up_for_nothing
+
+    def tell(self, *, came: Told, changed: Told, make_up_for: MakeUpFor) -> None:
+        """Tell of runs of programs with places from here on: when one is driven here, and when something that happened
+        to it is on record, or it is not driven any more. What makes up for one is recorded together with it."""
+        self._came, self._changed, self._make_up_for = came, changed, make_up_for
 
     # ---- what comes in ----
 
     def add(self, run: DrivenRun) -> None:
         """Drive this run from here on: a fresh one with its first entry written, or one that was restored."""
         self.runs[run.state.run_id] = run
+        self._came(run)
         self._wake(run)
 
     def take_up(self, run: DrivenRun) -> None:
@@ -179,9 +198,17 @@ class Driver:
             if run.error is not None:
                 continue
             self._gather(run, at)
+            keeps_time = run.state.program.keeps_time
+            if keeps_time:
+                self._keep_time(run, at)
             self._decide(run, at)
+            if keeps_time:
+                self._sleep(run, at)
             if run.entries:
                 turned.append(run)
+                if run.state.status == statuses.MISSED:
+                    again = self._make_up_for(run)
+                    turned += [] if again is None else [again]
             else:
                 self._answer(run)
                 self._let_go(run)
@@ -193,6 +220,34 @@ class Driver:
             run.facts = []
             for fact in facts:
                 self._gatherer.take(run, fact, at)
+
+    def _keep_time(self, run: DrivenRun, at: int) -> None:
+        """Write what time has brought about: the program's window has opened or closed, or a time is up."""
+        state, window = run.state, run.state.program.window
+        if not state.launched_at or state.is_settled:
+            return
+        if window is not None and window.is_open(at) == state.is_window_closed:
+            run.write(WindowOpened() if state.is_window_closed else WindowClosed(), at=at)
+        limit = next_limit(state)
+        if limit is not None and limit.at <= at:
+            run.write(RunExpired(limit.kind, limit.stage), at=at)
+
+    def _sleep(self, run: DrivenRun, at: int) -> None:
+        """Have the run's next turn come when time brings about something else, whatever happens until then."""
+        state, window = run.state, run.state.program.window
+        moments: list[int] = []
+        if state.launched_at and not state.is_settled:
+            limit = next_limit(state)
+            edge = None if window is None else window.next_edge(at)
+            if limit is not None:
+                moments.append(limit.at)
+            if edge is not None:
+                moments.append(edge)
+        known = run.timers.pop("time", None)
+        if known is not None:
+            known.cancel()
+        if moments:
+            run.timers["time"] = self._alarm.at(min(moments), lambda: self._wake(run))
 
     def _decide(self, run: DrivenRun, at: int) -> None:
         """Decide and write until nothing new follows without the world."""
@@ -229,6 +284,8 @@ class Driver:
         state = run.state
         if state.is_settled or state.held or state.is_paused:
             self._rest(run)
+        if state.program.has_places:
+            self._changed(run)
 
     def _answer(self, run: DrivenRun) -> None:
         """Refuse what the run can't obey, now that what keeps it from that is on record."""
@@ -253,13 +310,22 @@ class Driver:
         """The run is another orchestrator's now, or was refused: what it waited for here is for nobody."""
         run.error = error
         run.outbox, run.refused = [], []
-        del self.runs[run.state.run_id]
+        self.runs.pop(run.state.run_id, None)
         self._waiting.forget_run(run)
         for timer in run.timers.values():
             timer.cancel()
         self._performer.abandon(run)
+        self._changed(run)
         for tell in run.awaited_by:
             tell()
+
+
+def _make_up_for_nothing(run: DrivenRun) -> None:
+    """What is missed stays missed."""
+
+
+def _tell_nobody(run: DrivenRun) -> None:
+    """Nobody wants to know."""
 
 
 def _waits_for_files(run: DrivenRun, stage: StageState) -> bool:

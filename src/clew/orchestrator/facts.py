@@ -83,4 +83,18 @@ class Expired(NamedTuple):
     """The run has been driven for as long as it may be."""
 
 
-Fact = AttemptReported | RollbackReported | Searched | Kept | Fetched | Tested | Instructed | Expired
+class PlaceOffered(NamedTuple):
+    """There is a place for the run among those of its program that are under way."""
+
+
+class PassedOver(NamedTuple):
+    """The run, which is queued, is never begun: it is to be settled in that status, for that reason."""
+
+    status: str
+    reason: str
+
+
+Fact = (
+    AttemptReported | RollbackReported | Searched | Kept | Fetched | Tested | Instructed | Expired | PlaceOffered
+    | PassedOver
+)  # fmt: skip

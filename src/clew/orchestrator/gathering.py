@@ -11,13 +11,16 @@ from clew.core.running.consequences import attempt_ended, expires, look_again_at
 from clew.core.running.entries import (
     DependenciesFound,
     ObjectsKept,
+    PlaceGiven,
     ReportRefused,
     RunExpired,
     RunHeld,
+    RunSettled,
     StageFailed,
     StageWaiting,
 )
 from clew.core.running.instructions import Instruction, body_of, payload_of, refusal
+from clew.core.running.limits import waits_until
 from clew.core.running.retry import retry_delay_milliseconds
 from clew.core.running.rollback import is_going_back
 from clew.core.running.stage_state import StageState
@@ -29,6 +32,8 @@ from clew.orchestrator.facts import (
     Fetched,
     Instructed,
     Kept,
+    PassedOver,
+    PlaceOffered,
     RollbackReported,
     Searched,
     Tested,
@@ -176,6 +181,12 @@ class Gatherer:
         """Write that the stage has looked in vain. A look that a folder's event brought about long before it was due
         is not worth an entry if it says no more than the last one: then the next look stays when it was to be. Nor
         does it count, or delays that grow would grow with each event, or with each answer that a bucket owes."""
+        end = waits_until(run.state, stage)
+        if end is not None and end <= at:
+            self._waiting.forget(run, stage.name)
+            self._fail(run, stage.name, "missing", f"its data did not come in time: {message}", at)
+            return
+        again = again if end is None else min(again, end)
         said = (verdict, *fact.answer.evidence)
         is_early = not is_soon(stage, at) if verdict == MISSING else stage.look_again_at > at
         # Of a run that was taken up it isn't known what it said last, most often this.
@@ -269,6 +280,18 @@ class Gatherer:
         if instruction.verb == "skip":
             self._waiting.forget(run, instruction.stage)
 
+    # ---- places ----
+
+    def _place_offered(self, run: DrivenRun, fact: PlaceOffered, at: int) -> None:
+        state = run.state
+        if not (state.has_place or state.is_settled or state.ending or state.undo is not None):
+            run.write(PlaceGiven(), at=at)
+
+    def _passed_over(self, run: DrivenRun, fact: PassedOver, at: int) -> None:
+        state = run.state
+        if not (state.launched_at or state.is_settled or state.ending):
+            run.write(RunSettled(fact.status, reason=fact.reason), at=at)
+
     def _expired(self, run: DrivenRun, fact: Expired, at: int) -> None:
         if expires(run.state):
             run.write(RunExpired(), at=at)
@@ -302,4 +325,6 @@ _TAKE: dict[type, Callable[[Gatherer, DrivenRun, Any, int], None]] = {
     Tested: Gatherer._tested,
     Instructed: Gatherer._instructed,
     Expired: Gatherer._expired,
+    PlaceOffered: Gatherer._place_offered,
+    PassedOver: Gatherer._passed_over,
 }

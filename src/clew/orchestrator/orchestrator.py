@@ -16,8 +16,10 @@ from clew.orchestrator.driven_run import DrivenRun, Observer, Origin
 from clew.orchestrator.driver import Driver
 from clew.orchestrator.facts import Instructed
 from clew.orchestrator.payloads import PayloadKeeper
+from clew.orchestrator.places import Places
 from clew.orchestrator.programs import ProgramBook
 from clew.ports import (
+    Alarm,
     Bucket,
     BucketError,
     Chance,
@@ -57,6 +59,7 @@ class Orchestrator:
         clock: Clock,
         chance: Chance,
         tasks: Tasks,
+        alarm: Alarm,
         failed: asyncio.Future[None],
         release: Callable[[], None],
     ) -> None:
@@ -66,7 +69,12 @@ class Orchestrator:
         self._payload_bucket = payload_bucket
         self._executors = tuple(executors)
         self._tasks = tasks
-        self._maker = RunMaker(store=store, programs=programs, payloads=payloads, clock=clock, chance=chance)
+        self.maker = RunMaker(store=store, programs=programs, payloads=payloads, clock=clock, chance=chance)
+        self.places = Places(
+            store=store, clock=clock, alarm=alarm, tasks=tasks, program_of=programs.of_version,
+            take_up=lambda row: self.take_up(row.run_id, row.version, row.origin), notice=driver.notice,
+        )  # fmt: skip
+        driver.tell(came=self.places.came, changed=self.places.changed, make_up_for=self.maker.make_up_for)
         self._failed = failed
         self._release = release
         self._in_hand: set[str] = set()
@@ -90,10 +98,21 @@ class Orchestrator:
 
         `variables` are the program's with the request's, checked already.
         """
-        run = self._maker.make(sealed, variables, requested_by=requested_by, origin=origin)
+        run = self.maker.make(sealed, variables, requested_by=requested_by, origin=origin)
         run.observer = observer
+        if sealed.has_places:
+            self._find_place(run)
         self.driver.add(run)
         return run
+
+    def _find_place(self, run: DrivenRun) -> None:
+        """Give the fresh run a place at once, if there is one: then it is created and launched by one flush."""
+        program = run.state.program.program.name
+        self.places.came(run)
+        try:
+            self.places.see_to(program)
+        except (StoreBusy, CommitUnknown):
+            self.places.look(program)
 
     # ---- taking up again ----
 
@@ -245,6 +264,7 @@ class Orchestrator:
     async def close(self) -> None:
         """Stop now. What was in flight is ended and left to whoever takes the runs up."""
         self._is_closed = True
+        self.places.stop()
         self.driver.stop()
         for executor in self._executors:
             await executor.close()

@@ -22,6 +22,7 @@ from clew.core.running.entries import (
     StageWaiting,
     WhenTested,
 )
+from clew.core.running.limits import waits_until
 from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import NO_TRIES, DrivenRun, defaults_of
 from clew.orchestrator.payloads import PayloadKeeper
@@ -119,6 +120,8 @@ class Orderer:
         """Nothing is looked for until somebody supplies them; there is a time when that is too late."""
         names = ", ".join(f"'{one.name}'" for one in missing)
         due_at = inputs_due_at(missing, now=now)
+        end = waits_until(run.state, stage)
+        due_at = due_at if end is None else min(due_at, end)
         if due_at <= at:
             self._fail(run, stage, "deadline", f"nobody supplied {names} in time", at)
             return

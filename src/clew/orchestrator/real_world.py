@@ -38,15 +38,16 @@ class LoopTasks:
         return task
 
     def soon(self, callback: Callable[[], None]) -> None:
-        self._loop.call_soon(self._guarded, callback)
+        self._loop.call_soon(self.guarded, callback)
 
     def later(self, milliseconds: int, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        return self._loop.call_later(milliseconds / 1000, self._guarded, callback)
+        return self._loop.call_later(milliseconds / 1000, self.guarded, callback)
 
     async def outside(self, function: Callable[[], Any]) -> Any:
         return await self._loop.run_in_executor(None, function)
 
-    def _guarded(self, callback: Callable[[], None]) -> None:
+    def guarded(self, callback: Callable[[], None]) -> None:
+        """Call back; an error that escapes is kept, and ends the orchestrator."""
         try:
             callback()
         except Exception as error:

@@ -346,7 +346,7 @@ def _built_in(name: str, state: RunState, stage: StageState | None, now: int = 0
         case "run_time":
             return written_moment(state.run_time, zone)
         case "launch_time":
-            return written_moment(state.created_at, zone)
+            return written_moment(state.launched_at, zone)
         case "now":
             return written_moment(_now_of(stage, now), zone)
     if stage is not None:

@@ -19,6 +19,7 @@ from clew.ports import (
     FlushFailed,
     InstructionRow,
     PayloadRow,
+    QueuedRow,
     RunExists,
     RunHead,
     RunRecord,
@@ -26,6 +27,7 @@ from clew.ports import (
     StoreError,
 )
 from clew.stores.queries import load_migrations, load_queries
+from clew.stores.sqlite_schedules import SqliteSchedules
 
 BUSY_MILLISECONDS = 10_000
 """How long a write waits for another process' transaction: many times the longest one clew makes."""
@@ -70,6 +72,7 @@ class SqliteStore:
             raise StoreError(f"{path}: can't be opened as a store: {error.strerror}") from error
         self._execute = self._connection.cursor().execute
         self._executemany = self._connection.cursor().executemany
+        self.schedules = SqliteSchedules(self._rows, self._transaction, self._insert_fresh)
 
     def close(self) -> None:
         self._connection.close()
@@ -105,12 +108,20 @@ class SqliteStore:
         if stages:
             executemany(sql["update_stage"], stages)
         for each in records:
-            if each.dropped or each.items or each.obeyed:
+            if each.dropped or each.items or each.obeyed or each.launched_at:
                 self._insert_rare(each)
         payloads = [(each.run_id, *payload) for each in records for payload in each.payloads]
         if payloads:
             executemany(sql["insert_payload"], payloads)
         return fenced
+
+    def _insert_fresh(self, records: Sequence[RunRecord]) -> None:
+        """Fresh runs, without those that are there already."""
+        existing = self._existing(records)
+        fresh = [record for record in records if record.run_id not in existing]
+        if fresh:
+            self._insert(fresh)
+            self.flush_count += 1
 
     def _insert_rare(self, record: RunRecord) -> None:
         """What most turns of most runs have none of."""
@@ -118,6 +129,8 @@ class SqliteStore:
         self._executemany(sql["delete_items"], [(run_id, position) for position in record.dropped])
         self._executemany(sql["put_item"], [(run_id, *row) for row in record.items])
         self._executemany(sql["obey_instruction"], record.obeyed)
+        if record.launched_at:
+            self._execute(sql["launch_run"], (record.launched_at, run_id))
 
     def _create(self, records: Sequence[RunRecord]) -> None:
         runs: list[Any] = []
@@ -125,7 +138,7 @@ class SqliteStore:
         for record in records:
             created = record.created
             assert created is not None
-            runs.append((record.run_id, *created[:8], created.backfill, created.follows, record.epoch))
+            runs.append((record.run_id, *created[:8], *created[9:], record.epoch))
             stages.extend((record.run_id, *stage) for stage in created.stages)
         try:
             self._executemany(self._sql["insert_run"], runs)
@@ -206,6 +219,10 @@ class SqliteStore:
 
     def unsettled(self) -> list[tuple[str, str, int, str]]:
         return self._rows("select_unsettled")
+
+    def queued(self, program: str, limit: int) -> list[QueuedRow]:
+        rows = self._rows("select_queued", (program, limit))
+        return [QueuedRow(*row) for row in rows]
 
     def last_generation(self, program: str, run_time: int) -> int:
         return self._rows("select_generation", (program, run_time))[0][0] or 0

@@ -15,6 +15,7 @@ from clew.conditions import SIGNATURES as CONDITIONS
 from clew.core.program.model import Condition, Json, Stage
 from clew.core.running.instructions import Instruction
 from clew.core.running.sealed_program import SealedProgram
+from clew.orchestrator.alarm import WallClockAlarm
 from clew.orchestrator.creating import RunMaker
 from clew.orchestrator.driven_run import Origin
 from clew.orchestrator.driver import Driver
@@ -194,20 +195,23 @@ def _assemble(
         test_pure=test_pure,
         is_pure=lambda name: name in CONDITIONS and CONDITIONS[name].is_pure,
     )
+    alarm = WallClockAlarm(asyncio.get_running_loop(), clock, guarded=tasks.guarded)
     driver = Driver(
-        store=store, clock=clock, chance=chance, tasks=tasks, performer=performer, payloads=payloads,
+        store=store, clock=clock, chance=chance, tasks=tasks, alarm=alarm, performer=performer, payloads=payloads,
         name=f"{os.uname().nodename}:{os.getpid()}", events=events,
     )  # fmt: skip
     programs = new_book(store, clock)
 
     def release() -> None:
+        alarm.close()
         events.close()
         plug_ins.end()
         lock.release()
 
     return Orchestrator(
         store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket, tasks=tasks,
-        executors=set(executors.values()), clock=clock, chance=chance, failed=tasks.failed, release=release,
+        executors=set(executors.values()), clock=clock, chance=chance, alarm=alarm, failed=tasks.failed,
+        release=release,
     )  # fmt: skip
 
 

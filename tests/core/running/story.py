@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from clew.core.program.model import (
@@ -32,6 +33,7 @@ from clew.core.running.entries import (
     ItemsMade,
     ObjectsKept,
     PassBegun,
+    PlaceGiven,
     RollbackEnded,
     RollbackStarted,
     RunCreated,
@@ -39,6 +41,7 @@ from clew.core.running.entries import (
     StageCancelled,
     StageSkipped,
     WhenTested,
+    WindowOpened,
 )
 from clew.core.running.instructions import Instruction, body_of, refusal
 from clew.core.running.sealed_program import SealedProgram, seal_program
@@ -87,7 +90,13 @@ class Story:
     """A run that is told entry by entry; `at` is the moment of the next one. Its program has the stages given, or is
     given itself."""
 
-    def __init__(self, *stages: Stage, program: SealedProgram | None = None, **given: Any) -> None:
+    def __init__(
+        self,
+        *stages: Stage,
+        program: SealedProgram | None = None,
+        created: Mapping[str, Any] = MappingProxyType({}),
+        **given: Any,
+    ) -> None:
         self.program = program or sealed(*stages, **given)
         self.state = RunState(self.program)
         self.head = Head("run-1", 0, self.program.plan_hash)
@@ -95,7 +104,22 @@ class Story:
         self.stored: list[StoredEntry] = []
         self.epoch = 1
         self.at = 1_000
-        self.say(RunCreated("story", self.program.version, self.program.plan_hash, "a", 1_000, 1, "test"))
+        queued, generation = self.program.has_places, created.get("generation", 1)
+        run_time = created.get("run_time", 1_000)
+        more = {key: value for key, value in created.items() if key not in ("generation", "run_time")}
+        self.say(
+            RunCreated(
+                "story",
+                self.program.version,
+                self.program.plan_hash,
+                "a",
+                run_time,
+                generation,
+                "test",
+                queued=queued,
+                **more,
+            )
+        )
 
     def say(self, *bodies: Body) -> Story:
         for body in bodies:
@@ -197,6 +221,10 @@ class Story:
             self.tell("resume")
         if state.is_paused:
             self.tell("unpause")
+        if state.is_window_closed:
+            self.say(WindowOpened())
+        if not (state.has_place or state.is_settled or state.ending or state.undo is not None):
+            self.say(PlaceGiven())
         due = self.due()
         assert due or state.is_settled, "nothing is due, and nothing is awaited"
         if due:

@@ -93,7 +93,7 @@ STATES: Mapping[str, Callable[[], Story]] = {
 
 TABLE = """
                                          cancel stop pause unpause resume retry skip supply rollback rewind expire
-queued                                   R      F    C     .       .      .     .    C      .        C      R
+queued                                   R      F    C     .       .      .     .    C      .        C      M
 waiting                                  R      F    C     .       .      .     .    C      .        C      R
 running                                  R      F    C     .       .      .     .    C      .        C      R
 retry due                                R      F    C     .       .      .     .    C      .        C      R
@@ -123,11 +123,11 @@ failed                                   .      .    .     .       .      .     
 rolled_back                              .      .    .     .       .      .     .    .      .        C      .
 missed                                   .      .    .     .       .      .     .    .      .        C      .
 """
-"""`.`: it is refused, and nothing changes. A letter: it is obeyed, and the run ends as completed, rolled back or
-failed, once all goes well. What is retried or skipped is the stage that the run waits for; what it is rewound to is
+"""`.`: it is refused, and nothing changes. A letter: it is obeyed, and the run ends as completed, rolled back, failed
+or missed, once all goes well. What is retried or skipped is the stage that the run waits for; what it is rewound to is
 `b`, or what comes first where nothing is done."""
 
-ENDS = {"C": "completed", "R": "rolled_back", "F": "failed"}
+ENDS = {"C": "completed", "R": "rolled_back", "F": "failed", "M": "missed"}
 VERBS, *ROWS = (line for line in TABLE.splitlines() if line)
 CELLS = [
     (row[:41].strip(), verb, row[41:].split()[at]) for row in ROWS for at, verb in enumerate(VERBS.split())

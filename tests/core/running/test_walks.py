@@ -41,7 +41,7 @@ def test_walks_go_everywhere() -> None:
     """A few hundred of them meet every kind of entry, every way to hold a run, and every end that a run can come to by
     itself."""
     said: set[str] = set()
-    for seed in range(300):
+    for seed in range(500):
         walk = Walk(Random(seed)).walk()
         said |= {type(entry.body).__struct_config__.tag for entry in walk.entries}
         said |= {entry.body.reason for entry in walk.entries if isinstance(entry.body, kinds.RunHeld)}

@@ -131,6 +131,8 @@ class Reckoning:
         self.held = self.lacks_code = ""
         self.is_crossing_accepted = False
         self.is_settled = False
+        self.is_launched = not self.program.has_places
+        self.is_closed = False
         self.is_taken_back = False
         """It had settled, and does not go forward again yet."""
 
@@ -140,8 +142,16 @@ class Reckoning:
 
     def take(self, entry: Entry) -> None:
         match entry.body:
+            case kinds.PlaceGiven():
+                self.is_launched = True
+            case kinds.WindowClosed():
+                self.is_closed = True
+            case kinds.WindowOpened():
+                self.is_closed = False
             case kinds.AttemptStarted(stage=name, attempt=number):
                 self._is_new(name, number, rollback=False)
+                assert self.is_launched
+                assert not self.is_closed or self.deed(name).outcomes or self.deed(name).sealed.stage.for_each
                 self._needs_are_there(self.deed(name).sealed)
                 self.deed(name).is_in_flight = True
             case kinds.AttemptEnded(stage=name, outcome=outcome):
@@ -251,7 +261,10 @@ class Walk(Story):
         stages = program(random)
         conditions = (LOOK,) if random.random() < 0.2 else ()
         self.reckoning: Reckoning | None = None
-        super().__init__(*stages, validate=conditions)
+        places: dict[str, Any] = {}
+        if random.random() < 0.3:
+            places = {"max_active_runs": 1, "run_order": random.choice(["any", "scheduled"])}
+        super().__init__(*stages, validate=conditions, **places)
         self.reckoning = Reckoning(self)
 
     def say(self, *bodies: Body) -> Story:
@@ -299,10 +312,24 @@ class Walk(Story):
             choices += self._instructions()
         if self.random.random() < 0.02 and not self.state.is_settled:
             choices += [self._be_taken_up, self._expire, self._hear_too_late]
+        choices += self._others_and_time()
         if not choices:
             return False
         self.random.choice(choices)()
         return True
+
+    def _others_and_time(self) -> list[Callable[[], Any]]:
+        """A place is given, or the program's window opens or closes."""
+        state, choices = self.state, list[Callable[[], Any]]()
+        if state.is_settled:
+            return choices
+        if not (state.has_place or state.ending or state.undo is not None):
+            choices.append(lambda: self.say(kinds.PlaceGiven()))
+        if state.is_window_closed:
+            choices.append(lambda: self.say(kinds.WindowOpened()))
+        elif state.launched_at and self._happens(0.02):
+            choices.append(lambda: self.say(kinds.WindowClosed()))
+        return choices
 
     def _carry_out(self, due: Sequence[Any]) -> None:
         """Carry out some of the actions, in their order, as a driver does in one turn."""

@@ -6,8 +6,15 @@ import pytest
 from tests.core.timing.asking import at
 
 from clew.core.timing.columns import CadenceError
-from clew.core.timing.windows import DateTime, OfWeek, RepeatingWindow, read_bound, read_date_time
-from clew.core.timing.zones import local_of, moment_of, naive_of, zone
+from clew.core.timing.windows import (
+    DateTime,
+    OfWeek,
+    ProgramWindow,
+    RepeatingWindow,
+    read_bound,
+    read_date_time,
+)
+from clew.core.timing.zones import instant_at, local_of, milliseconds_at, moment_of, naive_of, zone
 
 
 @pytest.mark.parametrize(
@@ -97,3 +104,41 @@ def test_local_seconds() -> None:
     naive = read_date_time("2026-01-01 13:00:30").naive
     assert naive is not None
     assert naive_of(local_of(naive)) == naive
+
+
+@pytest.mark.parametrize("name", ["UTC", "Europe/London", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo",
+                                  "Pacific/Apia"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("opens", "closes"),
+    [("Mon 21:00", "Tue 05:00"), ("02:30", "01:15"), ("01:00", "01:59"), ("Fri 00:00", "Thu 23:59"),
+     ("Sun 01:30", "Sun 02:10"), ("Sat 23:00", "Fri 04:00")],
+)  # fmt: skip
+def test_a_window_opens_and_closes_where_a_walker_sees_it(name: str, opens: str, closes: str) -> None:
+    """Minute by minute through the weeks in which clocks change, and one in which a day is left out."""
+    bounds = read_bound(opens), read_bound(closes)
+    assert isinstance(bounds[0], OfWeek) and isinstance(bounds[1], OfWeek)
+    window = ProgramWindow(RepeatingWindow(*bounds), zone(name))
+    for begin in ("2026-03-01 00:00", "2026-10-01 00:00", "2011-12-20 00:00"):
+        start = milliseconds_at(at(begin))
+        walked, is_open = [], window.is_open(start)
+        for moment in range(start, start + 36 * 86_400_000, 60_000):
+            if window.is_open(moment) != is_open:
+                walked.append(moment)
+                is_open = not is_open
+        found, edge = list[int](), window.next_edge(start)
+        while edge is not None and edge < start + 36 * 86_400_000:
+            found.append(edge)
+            edge = window.next_edge(edge)
+        assert found == walked
+
+
+def test_a_window_that_holds_every_minute_has_no_edge() -> None:
+    """It never closes."""
+    whole = ProgramWindow(RepeatingWindow(OfWeek(0), OfWeek(24 * 60 - 1)), zone("UTC"))
+    assert whole.next_edge(milliseconds_at(at("2026-01-01 00:00"))) is None
+
+
+def test_moments_and_instants() -> None:
+    """Seconds of an instant are whole, and rounded down."""
+    assert milliseconds_at(at("1970-01-01 00:00")) == 0
+    assert instant_at(1_999) == at("1970-01-01 00:00") + 1 == instant_at(1_000)

@@ -316,7 +316,9 @@ LIMIT_KEYS = {
                 about="how long an unfinished run, the execution of a stage and its validation are driven",
                 keys={
                     "run": Key(Duration(about="the run, from its launch", least=1)),
-                    "execution": Key(Duration(about="a stage's attempts, from the first one's start", least=1)),
+                    "execution": Key(
+                        Duration(about="a stage's attempts, from the first one's start", least=1)
+                    ),
                     "validation": Key(Duration(about="a stage's validation, from when it executed", least=1)),
                 },
                 one_of=("run", "execution", "validation"),

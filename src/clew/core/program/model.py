@@ -292,11 +292,6 @@ class Program(Struct, frozen=True):
     overlap: str = "queue"
     """What is done with a due run that has no place: `queue`, `skip`, or `cancel` what is in its way."""
 
-    @property
-    def has_places(self) -> bool:
-        """Whether a run of it needs a place before it starts."""
-        return self.max_active_runs is not None
-
     def stage(self, name: str) -> Stage:
         """The stage of that name. Raises KeyError if there is none."""
         for stage in self.stages:

@@ -14,7 +14,7 @@ from clew.core.timing.cadence import row_of
 from clew.core.timing.clock_change import USUAL, ClockChange
 from clew.core.timing.columns import CadenceError, Column, is_expression
 from clew.core.timing.timing import Timing, bounds_of, read_single
-from clew.core.timing.windows import DateTime, read_bound
+from clew.core.timing.windows import DateTime, ProgramWindow, read_bound
 from clew.core.timing.zones import zone
 
 Parts = Mapping[str, Any]
@@ -56,6 +56,15 @@ def timing_of(program: Program) -> Timing | None:
         final=program.final,
         clock_change=program.clock_change,
     )
+
+
+def window_of(program: Program) -> ProgramWindow | None:
+    """The repeating window in which the stages of a program without problems begin; None if it has none."""
+    if program.initial is None:
+        return None
+    its = zone(program.timezone)
+    window, _, _ = bounds_of(its, program.initial, program.final)
+    return None if window is None else ProgramWindow(window, its)
 
 
 def _check_together(keys: TimingKeys, zone_name: str, found: Found) -> None:

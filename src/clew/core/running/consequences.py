@@ -119,7 +119,7 @@ def rollback_ended(
 def expires(state: RunState) -> bool:
     """Whether it changes anything that the run's time is up: not while it stands still, and not when it goes back for
     good anyway."""
-    is_driven = not (state.is_settled or state.held or state.is_paused)
+    is_driven = not (state.is_settled or state.held or state.is_paused or state.is_window_closed)
     goes_forward_again = state.undo is None or state.undo_forward
     return is_driven and goes_forward_again and state.ending in ("", FAILURE, REWIND)
 

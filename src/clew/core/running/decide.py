@@ -44,7 +44,25 @@ def decide(state: RunState) -> list[Action]:
         return next_rollbacks(state)
     if state.ending:
         return _turn_back(state)
+    if not state.has_place:
+        return _without_place(state)
     return _go_forward(state)
+
+
+def wants_place(state: RunState) -> bool:
+    """Whether the run, which has been launched, would go on if it had a place."""
+    if state.has_place or not state.launched_at or state.held or state.is_settled:
+        return False
+    if state.undo is not None or state.ending:
+        return False
+    return any(type(action) is not SearchDependencies for action in _go_forward(state))
+
+
+def _without_place(state: RunState) -> list[Action]:
+    """A run that waits for data goes on looking for it; one that was never launched does nothing."""
+    if not state.launched_at:
+        return []
+    return [action for action in _go_forward(state) if type(action) is SearchDependencies]
 
 
 def stands_still(state: RunState) -> bool:
@@ -61,13 +79,14 @@ def _go_forward(state: RunState) -> list[Action]:
     if not state.open_stages:
         return [ValidateBlock(state.block)]
     actions: list[Action] = []
+    halted = state.is_paused or state.is_window_closed
     for sealed in program.blocks[state.block - 1]:
         stage = state.stages[sealed.stage.name]
         if stage.in_flight or stage.status in _DONE:
             continue
         if stage.items is not None:
             actions.extend(_next_of_items(state, stage))
-        elif not state.is_paused or stage.status not in _NOT_BEGUN:
+        elif not halted or stage.status not in _NOT_BEGUN:
             actions.append(_next_of_stage(state, sealed, stage))
     return actions
 
@@ -102,7 +121,7 @@ def _next_of_items(state: RunState, stage: StageState) -> list[Action]:
     if not stage.items_left:
         return [GatherItems(stage.name)]
     actions = [_next_of_item(item) for item in stage.open_items if not item.in_flight]
-    if not state.is_paused:
+    if not (state.is_paused or state.is_window_closed):
         room = (stage.sealed.stage.max_parallel or len(stage.items)) - stage.open_count
         actions.extend(_next_of_item(item) for item in islice(stage.items_not_begun(), max(room, 0)))
     return actions

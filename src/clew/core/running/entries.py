@@ -83,8 +83,8 @@ class StageSkipped(_Kind, frozen=True, tag="stage_skipped"):
 
 class StageFailed(_Kind, frozen=True, tag="stage_failed"):
     """The stage failed for good before an attempt of it began: its `when` can't be worked out (`expression`),
-    its dependencies can't be told apart (`ambiguous`), nobody supplied an input in time (`deadline`), or what it
-    is to be done for is no list (`for_each`). The payload holds the error."""
+    its dependencies can't be told apart (`ambiguous`), nobody supplied an input in time (`deadline`), its data did
+    not come in time (`missing`), or what it is to be done for is no list (`for_each`). The payload holds the error."""
 
     stage: str
     error_kind: str

@@ -10,7 +10,7 @@ from clew.core.running.actions import Action, BeginPass, Hold, PlanRollback, Set
 from clew.core.running.entries import ResidueItem, RollbackPlanned, RunSettled, UndoBlock, UndoStage
 from clew.core.running.fold_back import CHANGED_SINCE, left_by, residue_of
 from clew.core.running.stage_state import StageState
-from clew.core.running.state import FAILURE, REWIND, ROLLBACK, STOPPED, RunState
+from clew.core.running.state import EXPIRED, FAILURE, REWIND, ROLLBACK, STOPPED, RunState
 
 __all__ = [
     "WayBack",
@@ -197,8 +197,14 @@ def _is_crossed(state: RunState, item: ResidueItem) -> bool:
 def _settled_status(state: RunState, residue: tuple[ResidueItem, ...]) -> str:
     if residue:
         return statuses.FAILED
-    waited_in_vain = any(stage.error_kind == "deadline" for stage in state.stages.values())
-    return statuses.MISSED if waited_in_vain and not state.has_started else statuses.ROLLED_BACK
+    if state.has_started:
+        return statuses.ROLLED_BACK
+    waited_in_vain = any(stage.error_kind in WAITED_IN_VAIN for stage in state.stages.values())
+    return statuses.MISSED if waited_in_vain or state.ending == EXPIRED else statuses.ROLLED_BACK
+
+
+WAITED_IN_VAIN = ("deadline", "missing")
+"""The kinds of error of a stage for which what it waited for did not come in time: an input, or data."""
 
 
 def stopped(state: RunState) -> list[Action]:

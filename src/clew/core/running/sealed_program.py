@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import count
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from clew.core.planning.plan import AFTER, PlannedStage, make_plan, stage_reads
 from clew.core.program.content import content, version
-from clew.core.program.model import Condition, Program, Stage
+from clew.core.program.model import NO_LIMITS, Condition, Program, Stage
 from clew.core.program.params import signature_of
 from clew.core.program.signatures import Signatures
 from clew.core.sealing.chain import SealedBlock, seal
+
+if TYPE_CHECKING:
+    from clew.core.timing.windows import ProgramWindow
 
 
 class SealedStage(Struct, frozen=True):
@@ -54,6 +58,25 @@ class SealedProgram(Struct, frozen=True):
     stages: Mapping[str, SealedStage]
     places: tuple[tuple[int, str, int], ...]
     """Position, name and block of each stage, for the tracker."""
+    has_limits: bool = False
+    """Whether there is a time that can be up."""
+    window: ProgramWindow | None = None
+    """Outside of which no stage begins."""
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether time alone changes a run of it: a time is up, or its window opens or closes."""
+        return self.has_limits or self.window is not None
+
+    @property
+    def has_places(self) -> bool:
+        """Whether its runs need a place to be under way."""
+        return self.program.max_active_runs is not None
+
+    @property
+    def frees_places(self) -> bool:
+        """Whether a run that only waits for data leaves its place to another."""
+        return self.program.max_active_runs is not None and self.program.run_order == "any"
 
     @property
     def plan_hash(self) -> str:
@@ -96,7 +119,20 @@ def seal_program(program: Program, signatures: Signatures, conditions: Signature
         tuple(tuple(program.validate[at] for at in block.conditions) for block in plan.blocks),
         {sealed.name: sealed for block in blocks for sealed in block},
         tuple((sealed.position, sealed.name, sealed.block) for block in blocks for sealed in block),
+        has_limits=any(
+            limits != NO_LIMITS for limits in (program.limits, *(one.limits for one in program.stages))
+        ),
+        window=_window_of(program),
     )
+
+
+def _window_of(program: Program) -> ProgramWindow | None:
+    if program.initial is None:
+        return None
+    # 10 ms to load, which only programs that say when they begin need.
+    from clew.core.program.timing_keys import window_of
+
+    return window_of(program)
 
 
 def _sealed_stage(

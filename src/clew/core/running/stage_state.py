@@ -44,6 +44,8 @@ class StageState:
     now_at = 0
     """The stage's `now`: when it first looked for its data or began, the same for all its attempts."""
     started_at = 0
+    started_still = executed_still = 0
+    """How long the run had stood still when it started, and when it had executed."""
     ended_at = 0
     written_seq = -1
     """The entry whose payload holds the outputs that count; -1 while there is none."""

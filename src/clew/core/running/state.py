@@ -33,8 +33,8 @@ class RunState:
         "generation", "has_place", "has_started", "held", "held_stage", "is_crossing_accepted", "is_due",
         "is_paused", "is_window_closed", "launched_at", "open_stages", "pass_number", "program", "refused",
         "requested_by", "residue", "returns", "rewind_to", "run_id", "run_name", "run_time", "seq",
-        "skipped_stages", "stages", "status", "supplied", "touched", "undo", "undo_forward", "undo_next",
-        "undo_position", "undo_to", "units", "waiting_stages", "written",
+        "skipped_stages", "stages", "status", "still_since", "stood_still", "supplied", "touched", "undo",
+        "undo_forward", "undo_next", "undo_position", "undo_to", "units", "waiting_stages", "written",
     )  # fmt: skip
 
     def __init__(self, program: SealedProgram) -> None:
@@ -78,6 +78,8 @@ class RunState:
         """The stage to whose block a person wants to go back."""
         self.is_paused = self.is_window_closed = False
         """No further stage begins: a person says so; or the program's window is closed."""
+        self.stood_still = self.still_since = 0
+        """How long the run has stood still so far, and since when it does now; 0 while it does not."""
         self.held = self.held_stage = ""
         """Why a person is needed, and about which stage; empty while none is."""
         self.is_crossing_accepted = False
@@ -105,6 +107,10 @@ class RunState:
         """The run's status as long as it goes forward."""
         if self.is_paused:
             return statuses.PAUSED
+        if not self.launched_at:
+            return statuses.QUEUED
+        if self.is_window_closed:
+            return statuses.PAUSED
         return statuses.WAITING if self.waiting_stages and not self.active_stages else statuses.RUNNING
 
     def block_stages(self) -> Iterator[StageState]:
@@ -122,6 +128,16 @@ class RunState:
         self.seq = entry.seq
         self.epoch = entry.epoch
         _APPLY[type(entry.body)](self, entry, entry.body)
+        if self.still_since or self.held or self.is_paused or self.is_window_closed:
+            self._count_stillness(entry.at)
+
+    def _count_stillness(self, at: int) -> None:
+        stands_still = bool(self.held or self.is_paused or self.is_window_closed)
+        if stands_still and not self.still_since:
+            self.still_since = at
+        elif self.still_since and not stands_still:
+            self.stood_still += at - self.still_since
+            self.still_since = 0
 
     def move(self, stage: StageState, status: str, at: int) -> None:
         """Give a stage its new status, and keep the counts of the block that is under way."""
@@ -146,6 +162,8 @@ class RunState:
                 self.close_blocks()
         if self.status in _GOES_FORWARD:
             self.status = self.forward_status
+            if self.status == statuses.WAITING and self.program.frees_places:
+                self.has_place = False
 
     def close_blocks(self) -> None:
         """Go on to the next block when this one is done and valid."""
@@ -233,10 +251,18 @@ def _place_given(state: RunState, entry: Entry, body: kinds.PlaceGiven) -> None:
 
 def _window_closed(state: RunState, entry: Entry, body: kinds.WindowClosed) -> None:
     state.is_window_closed = True
+    _follow_window(state)
 
 
 def _window_opened(state: RunState, entry: Entry, body: kinds.WindowOpened) -> None:
     state.is_window_closed = False
+    _follow_window(state)
+
+
+def _follow_window(state: RunState) -> None:
+    """Of a run that goes back, or is held, only what comes after is another matter."""
+    if state.status in _GOES_FORWARD:
+        state.status = state.forward_status
 
 
 def _run_taken(state: RunState, entry: Entry, body: kinds.RunTaken) -> None:
@@ -288,7 +314,7 @@ def _dependencies_found(state: RunState, entry: Entry, body: kinds.DependenciesF
 def _items_made(state: RunState, entry: Entry, body: kinds.ItemsMade) -> None:
     stage = state.stages[body.stage]
     stage.now_at = stage.now_at or body.now
-    stage.started_at = stage.started_at or entry.at
+    _note_start(state, stage, entry.at)
     stage.make_items(body.count)
     for item in stage.units:
         item.attempts = item.attempts_before = stage.attempts_before
@@ -322,7 +348,7 @@ def _attempt_started(state: RunState, entry: Entry, body: kinds.AttemptStarted) 
     stage.in_flight = stage.may_have_acted = state.has_started = True
     stage.inputs = body.inputs
     if not stage.started_at:
-        stage.started_at = entry.at
+        _note_start(state, stage, entry.at)
         stage.now_at = stage.now_at or entry.at
     if stage.parent is not None:
         stage.parent.open_item(stage)
@@ -332,6 +358,10 @@ def _attempt_started(state: RunState, entry: Entry, body: kinds.AttemptStarted) 
     if not pinned.is_pinned:
         pinned.is_pinned, pinned.code = True, body.code
     state.move(stage, statuses.STARTED, entry.at)
+
+
+def _note_start(state: RunState, stage: StageState, at: int) -> None:
+    stage.started_at, stage.started_still = at, state.stood_still
 
 
 def _attempt_ended(state: RunState, entry: Entry, body: kinds.AttemptEnded) -> None:
@@ -344,7 +374,8 @@ def _attempt_ended(state: RunState, entry: Entry, body: kinds.AttemptEnded) -> N
     if stage.kept_seq >= 0 and body.outcome != statuses.NOT_BEGUN:
         stage.left_seq = entry.seq
     if body.outcome == statuses.COMPLETED:
-        stage.executed_at = stage.executed_at or entry.at
+        if not stage.executed_at:
+            stage.executed_at, stage.executed_still = entry.at, state.stood_still
         stage.written_seq = entry.seq
     elif body.outcome == statuses.NOT_BEGUN:
         stage.may_have_acted = any(outcome != statuses.NOT_BEGUN for outcome in stage.outcomes)

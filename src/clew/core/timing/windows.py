@@ -8,12 +8,13 @@ the time that the cadence names is.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from clew.core.timing.columns import DAY_MINUTES, CadenceError
-from clew.core.timing.zones import Zone, instant_of, local_of
+from clew.core.timing.zones import DAY, Zone, instant_at, instant_of, local_of, milliseconds_at
 
 # Far from the ends of the calendar, where an offset would lead beyond them.
 YEAR_MIN, YEAR_MAX = 1900, 9000
@@ -104,6 +105,39 @@ class RepeatingWindow(Struct, frozen=True):
         """Whether that local minute (see `rows.py`) is within it."""
         day, of_day = divmod(minute, DAY_MINUTES)
         return any(days >> day % 7 & 1 and minutes >> of_day & 1 for days, minutes in self.parts)
+
+
+class ProgramWindow(Struct, frozen=True):
+    """A repeating window in a time zone: open or closed at each moment, in milliseconds since 1970."""
+
+    window: RepeatingWindow
+    zone: Zone
+
+    def is_open(self, moment: int) -> bool:
+        """Whether stages may begin at that moment."""
+        return self._holds(instant_at(moment))
+
+    def next_edge(self, after: int) -> int | None:
+        """When it opens or closes next; None if it never does."""
+        at = instant_at(after)
+        is_open = self._holds(at)
+        edges = sorted({edge for edge in self._candidates(at) if edge > at})
+        found = next((edge for edge in edges if self._holds(edge) != is_open), None)
+        return None if found is None else milliseconds_at(found)
+
+    def _holds(self, at: int) -> bool:
+        return self.window.holds((at + self.zone.offset(at)) // 60)
+
+    def _candidates(self, at: int) -> Iterator[int]:
+        """The instants of a week and a day at which it may open or close: where local time comes to a bound of it, or
+        jumps."""
+        last = at + 8 * DAY
+        for change in self.zone.changes(at, last):
+            yield change.at
+        today = (at + self.zone.offset(at)) // DAY
+        for day in range(today - 1, today + 9):
+            for minute in (self.window.opens.minute, self.window.closes.minute + 1):
+                yield from self.zone.instants(day * DAY + minute * 60)
 
 
 def read_bound(text: str) -> Bound:

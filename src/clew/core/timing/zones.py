@@ -137,6 +137,19 @@ def moment_of(instant: int) -> datetime:
     return _FIRST + timedelta(seconds=instant - DAY)
 
 
+_EPOCH = instant_of(datetime(1970, 1, 1, tzinfo=UTC))
+
+
+def instant_at(milliseconds: int) -> int:
+    """The instant, rounded down, of a moment in milliseconds since 1970."""
+    return milliseconds // 1000 + _EPOCH
+
+
+def milliseconds_at(instant: int) -> int:
+    """The instant in milliseconds since 1970."""
+    return (instant - _EPOCH) * 1000
+
+
 def local_of(naive: datetime) -> int:
     """A naive local time as local seconds, rounded down."""
     return naive.toordinal() * DAY + naive.hour * 3600 + naive.minute * 60 + naive.second

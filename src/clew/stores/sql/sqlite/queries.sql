@@ -23,8 +23,8 @@ SELECT version FROM runs WHERE program = ? ORDER BY launched_at DESC, run_id DES
 -- name: insert_run
 -- A run comes to be, with its first entries, in one transaction.
 INSERT INTO runs (run_id, program, version, run_name, run_time, launched_at, requested_by, generation, origin,
-  backfill, follows, status, epoch, entry_count, head)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, 0, '');
+  backfill, follows, is_due, status, epoch, entry_count, head)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, 0, '');
 
 -- name: select_existing
 -- The run in whose place another was to be created; not one that this transaction itself has just begun.
@@ -45,6 +45,10 @@ UPDATE runs SET entry_count = ?, head = ? WHERE run_id = ? AND epoch = ? AND ent
 -- name: update_run
 -- The run's row follows what its entries say, where that changed.
 UPDATE runs SET status = ?, cause = ?, ended_at = ?, residue = ? WHERE run_id = ?;
+
+-- name: launch_run
+-- A run that was queued has begun. By itself, since it names an indexed column.
+UPDATE runs SET launched_at = ? WHERE run_id = ?;
 
 -- name: update_stage
 -- A stage's row follows what its entries say.
@@ -113,17 +117,30 @@ SELECT max(generation) FROM runs WHERE program = ? AND run_time = ?;
 SELECT run_id, version, epoch, status FROM runs
 WHERE status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped') ORDER BY launched_at, run_id;
 
+-- name: select_queued
+-- The first of a program's queue: those that make up for nothing, and those that do.
+SELECT * FROM (
+  SELECT run_id, version, origin, run_time, generation, is_due, backfill FROM runs
+  WHERE program = ?1 AND (backfill <> '') = 0 AND status = 'queued'
+    AND status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped')
+  ORDER BY run_time, generation LIMIT ?2)
+UNION ALL SELECT * FROM (
+  SELECT run_id, version, origin, run_time, generation, is_due, backfill FROM runs
+  WHERE program = ?1 AND (backfill <> '') = 1 AND status = 'queued'
+    AND status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped')
+  ORDER BY run_time, generation LIMIT ?2);
+
 -- name: select_run
 -- One run's row.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin, backfill, follows
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due
 FROM runs WHERE run_id = ?;
 
 -- name: select_last_run
 -- A program's run that is latest by scheduled time, then by launch: of all, or of those for one time, or in one status,
 -- and never the one that asks.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin, backfill, follows
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due
 FROM runs
 WHERE program = :program AND (:run_time IS NULL OR run_time = :run_time) AND (:status IS NULL OR status = :status)
   AND run_id <> :besides
@@ -136,7 +153,7 @@ SELECT run_id FROM runs WHERE run_id LIKE ? ESCAPE '\' OR run_name = ? ORDER BY 
 -- name: select_runs
 -- Runs, newest first, before a cursor.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin, backfill, follows
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due
 FROM runs
 WHERE (:program IS NULL OR program = :program) AND (:status IS NULL OR status = :status)
   AND (:before IS NULL OR launched_at < :before)
@@ -162,3 +179,46 @@ SELECT seq, salt, content, location FROM payloads WHERE run_id = ? ORDER BY seq;
 -- name: select_payload
 -- One payload.
 SELECT salt, content, location FROM payloads WHERE run_id = ? AND seq = ?;
+
+-- name: select_schedules
+-- What is live, and what was.
+SELECT program, version, live_since, settled_until, source, origin, zones, retired_at FROM schedules ORDER BY program;
+
+-- name: select_schedule
+-- One of them.
+SELECT program, version, live_since, settled_until, source, origin, zones, retired_at FROM schedules WHERE program = ?;
+
+-- name: put_schedule
+-- A program, or another version of it, is live. What came to be due while it was not is no business of anybody's.
+INSERT INTO schedules (program, version, live_since, settled_until, source, origin, zones)
+VALUES (:program, :version, :at, :at - 1, :source, :origin, :zones)
+ON CONFLICT (program) DO UPDATE SET version = excluded.version, source = excluded.source, origin = excluded.origin,
+  zones = excluded.zones, retired_at = NULL,
+  settled_until = iif(retired_at IS NULL, settled_until, max(settled_until, excluded.settled_until));
+
+-- name: retire_schedule
+-- A program is not live any more.
+UPDATE schedules SET retired_at = ? WHERE program = ? AND retired_at IS NULL;
+
+-- name: settle_schedule
+-- All due times up to another moment are on record; unless somebody was faster, or it is not live any more.
+UPDATE schedules SET settled_until = ? WHERE program = ? AND settled_until = ? AND retired_at IS NULL RETURNING 1;
+
+-- name: select_pauses
+-- When a program was paused, as far as it lasted beyond a moment, the last one first.
+SELECT paused_at, paused_by, paused_why, unpaused_at FROM program_pauses
+WHERE program = ? AND (unpaused_at IS NULL OR unpaused_at > ?) ORDER BY paused_at DESC;
+
+-- name: pause_program
+-- Somebody pauses a program that is not paused.
+INSERT INTO program_pauses (program, paused_at, paused_by, paused_why) VALUES (?, ?, ?, ?)
+ON CONFLICT (program) WHERE unpaused_at IS NULL DO NOTHING RETURNING 1;
+
+-- name: unpause_program
+-- Somebody lets it go on.
+UPDATE program_pauses SET unpaused_at = max(?, paused_at), unpaused_by = ?, unpaused_why = ?
+WHERE program = ? AND unpaused_at IS NULL RETURNING 1;
+
+-- name: count_pauses
+-- Changes whenever a program is paused or goes on.
+SELECT count(*), count(unpaused_at) FROM program_pauses;

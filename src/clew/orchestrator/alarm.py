@@ -1,0 +1,128 @@
+"""An alarm by the wall clock, which also hears when the clock is set or the machine was asleep. Nothing polls.
+
+Linux' timerfd, by its absolute time and with "cancel on set" (timerfd_create(2)), since no timer of the event loop
+follows the wall clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import heapq
+import os
+from collections.abc import Callable
+from itertools import count
+
+from clew.ports import Clock, StoreError
+
+CLOCK_REALTIME = 0
+TFD_NONBLOCK, TFD_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
+TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET = 1, 2
+
+FAR_SECONDS = 1 << 33
+"""Armed also when nothing is awaited, or nobody would hear that the clock is set: until the year 2242."""
+
+
+class _Moment(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+class _Timer(ctypes.Structure):
+    _fields_ = (("interval", _Moment), ("value", _Moment))
+
+
+class _Awaited:
+    """A moment that somebody waits for."""
+
+    __slots__ = ("callback", "is_cancelled")
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback = callback
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class WallClockAlarm:
+    """An `Alarm` on the running event loop. Closed by `close`."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        *,
+        guarded: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """`guarded` calls a callback, and sees to what escapes it. Raises StoreError where there is no such timer."""
+        self._loop = loop
+        self._clock = clock
+        self._guarded = guarded
+        self._awaited: list[tuple[int, int, _Awaited]] = []
+        self._numbers = count()
+        self._file: int | None = None
+
+    def at(self, moment: int, callback: Callable[[], None]) -> _Awaited:
+        awaited = _Awaited(callback)
+        heapq.heappush(self._awaited, (moment, next(self._numbers), awaited))
+        if self._awaited[0][2] is awaited:
+            self._arm()
+        return awaited
+
+    def close(self) -> None:
+        """Nothing is awaited any more."""
+        self._awaited.clear()
+        if self._file is not None:
+            self._loop.remove_reader(self._file)
+            os.close(self._file)
+            self._file = None
+
+    def _arm(self) -> None:
+        if self._file is None:
+            self._file = _new_timer()
+            self._loop.add_reader(self._file, self._rings)
+        moment = self._awaited[0][0] if self._awaited else FAR_SECONDS * 1000
+        _set_timer(self._file, min(max(moment, 1), FAR_SECONDS * 1000))
+
+    def _rings(self) -> None:
+        """The moment has come, or the clock was set."""
+        assert self._file is not None
+        try:
+            os.read(self._file, 8)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ECANCELED:
+                raise
+        now = self._clock.now()
+        while self._awaited and self._awaited[0][0] <= now:
+            awaited = heapq.heappop(self._awaited)[2]
+            if not awaited.is_cancelled:
+                self._guarded(awaited.callback)
+        while self._awaited and self._awaited[0][2].is_cancelled:
+            heapq.heappop(self._awaited)
+        if self._file is not None:
+            self._arm()
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _new_timer() -> int:
+    file: int = _libc().timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC)
+    if file < 0:
+        raise StoreError(f"no timer can be made: {os.strerror(ctypes.get_errno())}")
+    return file
+
+
+def _set_timer(file: int, moment: int) -> None:
+    seconds, milliseconds = divmod(moment, 1000)
+    timer = _Timer(_Moment(0, 0), _Moment(seconds, milliseconds * 1_000_000))
+    flags = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET
+    if _libc().timerfd_settime(file, flags, ctypes.byref(timer), None) < 0:
+        failure = ctypes.get_errno()
+        # The clock was set while the timer waited, which is told once: what is armed now is armed all the same.
+        if failure != errno.ECANCELED:
+            raise StoreError(f"the timer can't be set: {os.strerror(failure)}")

@@ -1,0 +1,208 @@
+"""Sees to it that no more runs of a program are under way than may be, and that the next one starts in its turn.
+
+Who stands where is what the driver holds and what the store has queued; what follows is decided in `core`. It acts when
+something has happened to a run, or a queued one leaves its window, and never reads more of a queue than it needs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from clew.core.running.decide import wants_place
+from clew.core.running.instructions import Instruction
+from clew.core.running.places import Decision, Standing, decide_places
+from clew.core.running.sealed_program import SealedProgram
+from clew.orchestrator.driven_run import DrivenRun
+from clew.orchestrator.facts import Fact, Instructed, PassedOver, PlaceOffered
+from clew.orchestrator.recording import AGAIN_MILLISECONDS
+from clew.ports import Alarm, Clock, CommitUnknown, QueuedRow, Store, StoreBusy, Tasks, Timer
+
+QUEUE_LENGTH_MAX = 50
+"""Queued runs of one program that are looked at together. More than get a place at once, as a rule; and when all of
+them are passed over, it is the turn of the next."""
+
+CANCELLED_BY = "overlap"
+"""Who cancels a run in whose way another one is due."""
+
+
+class TakeUp(Protocol):
+    """Has a queued run driven by this orchestrator. Raises StoreError."""
+
+    def __call__(self, row: QueuedRow) -> DrivenRun: ...
+
+
+class Places:
+    """The places of all programs whose runs need one."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        alarm: Alarm,
+        tasks: Tasks,
+        program_of: Callable[[str], SealedProgram],
+        take_up: TakeUp,
+        notice: Callable[[DrivenRun, Fact], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._alarm = alarm
+        self._tasks = tasks
+        self._program_of = program_of
+        self._take_up = take_up
+        self._notice = notice
+        self._driven: defaultdict[str, dict[str, DrivenRun]] = defaultdict(dict)
+        """The runs of each program that are driven here and not settled, by id."""
+        self._told: dict[str, Fact] = {}
+        """What a run was told that is not on record yet."""
+        self._to_look: dict[str, None] = {}
+        self._alarms: dict[str, tuple[int, Timer]] = {}
+        self._is_stopped = False
+
+    # ---- what happens to runs ----
+
+    def came(self, run: DrivenRun) -> None:
+        """The run is driven here from now on."""
+        if run.state.program.has_places:
+            self._driven[run.state.program.program.name][run.state.run_id] = run
+
+    def changed(self, run: DrivenRun) -> None:
+        """Something that happened to the run is on record, or it is not driven here any more."""
+        if not run.state.program.has_places:
+            return
+        name, run_id = run.state.program.program.name, run.state.run_id
+        told = self._told.get(run_id)
+        if told is not None and (
+            run.state.has_place or run.state.is_settled or not isinstance(told, PlaceOffered)
+        ):
+            del self._told[run_id]
+        if run.state.is_settled or run.error is not None:
+            self._driven[name].pop(run_id, None)
+            self._told.pop(run_id, None)
+        self.look(name)
+
+    def look(self, program: str) -> None:
+        """Something may be to be done for the runs of that program."""
+        if not self._to_look and not self._is_stopped:
+            self._tasks.soon(self._see_to_all)
+        self._to_look[program] = None
+
+    def stop(self) -> None:
+        """Nobody gets a place any more."""
+        self._is_stopped = True
+        for _, timer in self._alarms.values():
+            timer.cancel()
+
+    # ---- who is in whose way ----
+
+    def standings(self, program: str) -> list[Standing]:
+        """The runs of the program that are under way, and the first that are queued. Raises StoreError."""
+        queued = self._store.queued(program, QUEUE_LENGTH_MAX)
+        return self._standings(program, queued)
+
+    def _standings(self, program: str, queued: Iterable[QueuedRow]) -> list[Standing]:
+        driven = self._driven.get(program, {})
+        waiting = [_queued_standing(row) for row in queued if row.run_id not in driven]
+        standing = [run for run in driven.values() if not self._is_passed_over(run)]
+        return [self._standing(run) for run in standing] + waiting
+
+    def _is_passed_over(self, run: DrivenRun) -> bool:
+        return run.state.is_settled or isinstance(self._told.get(run.state.run_id), PassedOver)
+
+    def _standing(self, run: DrivenRun) -> Standing:
+        state = run.state
+        told = self._told.get(state.run_id)
+        return Standing(
+            state.run_id,
+            state.run_time,
+            state.generation,
+            is_queued=not (state.launched_at or state.is_paused or state.ending or told),
+            has_place=state.has_place or isinstance(told, PlaceOffered),
+            wants_place=wants_place(state),
+            is_due=state.is_due,
+            makes_up=bool(state.backfill),
+            is_ending=bool(state.ending) or isinstance(told, Instructed),
+        )
+
+    # ---- seeing to them ----
+
+    def _see_to_all(self) -> None:
+        programs, self._to_look = list(self._to_look), {}
+        for program in programs:
+            if self._is_stopped:
+                return
+            try:
+                self.see_to(program)
+            except (StoreBusy, CommitUnknown):
+                self._tasks.later(AGAIN_MILLISECONDS, lambda program=program: self.look(program))  # type: ignore[misc]
+
+    def see_to(self, program: str) -> None:
+        """Decide about the runs of the program, and have that done. Raises StoreError."""
+        queued = self._store.queued(program, QUEUE_LENGTH_MAX)
+        standings = self._standings(program, queued)
+        if not standings:
+            return
+        rows = {row.run_id: row for row in queued}
+        rules = self._rules(program, queued)
+        is_paused = any(each.unpaused_at is None for each in self._store.schedules.pauses(program, 0)[:1])
+        decision = decide_places(rules.program, standings, is_paused=is_paused, now=self._clock.now())
+        self._carry_out(program, decision, rows)
+        if len(decision.passed_over) >= QUEUE_LENGTH_MAX:
+            self.look(program)
+
+    def _rules(self, program: str, queued: Iterable[QueuedRow]) -> SealedProgram:
+        """The rules of the version that is newest among the runs: it was made last."""
+        versions = {row.run_id: row.version for row in queued}
+        driven = self._driven.get(program, {})
+        newest = max([*versions, *driven])
+        return driven[newest].state.program if newest in driven else self._program_of(versions[newest])
+
+    def _carry_out(self, program: str, decision: Decision, rows: dict[str, QueuedRow]) -> None:
+        for run_id in decision.cancelled:
+            instruction = Instruction("cancel", CANCELLED_BY, "the next run is due, and has no place")
+            self._tell(program, run_id, Instructed("", instruction), rows)
+        for passed in decision.passed_over:
+            self._tell(program, passed.run_id, PassedOver(passed.status, passed.reason), rows)
+        for run_id in decision.given:
+            self._tell(program, run_id, PlaceOffered(), rows)
+        self._set_alarm(program, decision.look_again_at)
+
+    def _tell(self, program: str, run_id: str, fact: Fact, rows: dict[str, QueuedRow]) -> None:
+        if run_id in self._told:
+            return
+        run = self._driven[program].get(run_id)
+        if run is None:
+            run = self._take_up(rows[run_id])
+        self._told[run_id] = fact
+        self._notice(run, fact)
+
+    def _set_alarm(self, program: str, at: int | None) -> None:
+        known = self._alarms.get(program)
+        if known is not None:
+            if known[0] == at:
+                return
+            known[1].cancel()
+            del self._alarms[program]
+        if at is not None:
+
+            def look() -> None:
+                self._alarms.pop(program, None)
+                self.look(program)
+
+            # One more millisecond: the moment itself is in the window.
+            self._alarms[program] = at, self._alarm.at(at + 1, look)
+
+
+def _queued_standing(row: QueuedRow) -> Standing:
+    return Standing(
+        row.run_id,
+        row.run_time,
+        row.generation,
+        is_queued=True,
+        has_place=False,
+        is_due=row.is_due,
+        makes_up=bool(row.backfill),
+    )
