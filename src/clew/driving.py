@@ -47,11 +47,15 @@ Said = Callable[[], Mapping[str, Json]]
 """Fetches what the entry's payload says."""
 
 
-class Watcher(Protocol):
-    """Is told what happens, each thing once it is durable."""
+class Recording(Protocol):
+    """Is told what happens to runs, each thing once it is durable."""
 
     def recorded(self, entry: Entry, state: RunState, said: Said) -> None:
         """An entry of a run's journal, and what the run amounts to with it."""
+
+
+class Watcher(Recording, Protocol):
+    """Is told what happens to the runs that are stayed with."""
 
     def is_beside(self, why: str) -> None:
         """Another process drives the store's runs; what was asked for here waits for it."""
@@ -107,7 +111,7 @@ async def run_to_rest(
                 variables,
                 requested_by=requested_by,
                 origin=origin,
-                observer=_observer(orchestrator, watcher),
+                observer=observer_of(orchestrator, watcher),
             )
             try:
                 return await _rest(orchestrator, run)
@@ -133,7 +137,7 @@ async def resume_to_rest(
             if run_id is not None:
                 return await _resume_beside(settings, run_id, watcher)
             orchestrator = await stack.enter_async_context(open_orchestrator(settings, wait=True, forks=True))
-        observer = _observer(orchestrator, watcher)
+        observer = observer_of(orchestrator, watcher)
         runs: list[DrivenRun] = []
         failures: list[NotFinished] = []
         with open_records(settings) as records:
@@ -261,7 +265,7 @@ async def _obey(
         orchestrator.attend()
     run = orchestrator.driver.runs.get(run_id)
     if run is not None:
-        run.observer = _observer(orchestrator, watcher)
+        run.observer = observer_of(orchestrator, watcher)
     try:
         while _obeyed_by(settings, instruction_id) is None:
             try:
@@ -347,7 +351,7 @@ async def _follow(settings: Settings, run_id: str, watcher: Watcher, *, after: i
                 row = records.find(run_id)
                 if row["status"] in REST:
                     continue
-                observer = _observer(orchestrator, watcher)
+                observer = observer_of(orchestrator, watcher)
                 run = orchestrator.take_up(run_id, row["version"], row["origin"], observer)
                 return await _rest(orchestrator, run)
 
@@ -363,7 +367,9 @@ def _outcome(history: History) -> Outcome:
     return Outcome(history.state, history.variables)
 
 
-def _observer(orchestrator: Orchestrator, watcher: Watcher) -> Observer:
+def observer_of(orchestrator: Orchestrator, watcher: Recording) -> Observer:
+    """Tells the watcher what happens to runs that the orchestrator drives."""
+
     def recorded(entry: Entry, state: RunState) -> None:
         watcher.recorded(entry, state, _said(orchestrator.store.payload, state.run_id, entry))
 

@@ -542,8 +542,8 @@ class InstructionRow(NamedTuple):
     seq: int | None
 
 
-class QueuedRow(NamedTuple):
-    """A run that is queued until it has a place; `is_due`, `backfill`: see `RunCreated`."""
+class StandingRow(NamedTuple):
+    """A run that is not settled, as far as places are concerned; `is_due`, `backfill`: see `RunCreated`."""
 
     run_id: str
     version: str
@@ -552,6 +552,7 @@ class QueuedRow(NamedTuple):
     generation: int
     is_due: bool
     backfill: str
+    status: str
 
 
 class ScheduleRow(NamedTuple):
@@ -675,9 +676,15 @@ class Store(Protocol):
     def unsettled(self) -> list[tuple[str, str, int, str]]:
         """The runs that are not at rest: id, version, epoch, status."""
 
-    def queued(self, program: str, limit: int) -> list[QueuedRow]:
+    def queued(self, program: str, limit: int) -> list[StandingRow]:
         """The first runs of the program that are queued, by scheduled time: so many that make up for nothing, and so
         many that do."""
+
+    def under_way(self, program: str) -> list[StandingRow]:
+        """The runs of the program that are neither queued nor settled."""
+
+    def change_count(self) -> int:
+        """Another number than before, if any other process, or connection, has changed the store since."""
 
     def last_generation(self, program: str, run_time: int) -> int:
         """The last generation of a program's runs at that scheduled time; 0 for none."""

@@ -40,9 +40,16 @@ class Settings(msgspec.Struct, frozen=True):
     sources: str = ""
     workers_max: int = 0
     """Attempts that run side by side on this machine; 0 for four a core."""
+    programs: tuple[str, ...] = ()
+    """Files and folders from which `clew up` reads programs, and references `module:name`."""
+    jitter_milliseconds: int = 1_000
+    """Over how long the programs are spread that are due at the same moment, each by its name."""
 
 
-_KEYS = ("store", "payloads", "logs", "workers", "buckets", "secrets")
+_KEYS = ("store", "payloads", "logs", "workers", "programs", "jitter", "buckets", "secrets")
+
+JITTER_MILLISECONDS_MAX = 30_000
+"""Half of the minute for which a due time is due."""
 
 
 def read_settings(
@@ -60,6 +67,7 @@ def read_settings(
     url = store or environment.get("CLEW_STORE") or said.get("store", DEFAULT_STORE)
     # A store named in the file lies beside the file; one given by flag or environment, where the caller is.
     base = os.path.dirname(os.path.abspath(path)) if not store and "CLEW_STORE" not in environment else folder
+    base_of_file = os.path.dirname(os.path.abspath(path))
     store_path = _store_path(url, base)
     beside = os.path.dirname(store_path)
     named = {
@@ -76,6 +84,8 @@ def read_settings(
         secrets=_secrets(said.get("secrets", {}), path),
         sources=os.path.join(beside, "sources"),
         workers_max=said.get("workers", 0),
+        programs=tuple(_program_place(one, base_of_file) for one in said.get("programs", ())),
+        jitter_milliseconds=_jitter(said.get("jitter"), path),
     )
 
 
@@ -107,14 +117,39 @@ def _read_file(path: str, *, is_named: bool) -> dict[str, Any]:
 
 
 def _check_types(said: Mapping[str, Any], path: str) -> None:
-    wanted = {"store": str, "payloads": str, "logs": str, "workers": int, "buckets": dict, "secrets": dict}
+    wanted = {
+        "store": str, "payloads": str, "logs": str, "workers": int, "programs": list, "jitter": str, "buckets": dict,
+        "secrets": dict,
+    }  # fmt: skip
     for key, kind in wanted.items():
         if key in said and (not isinstance(said[key], kind) or isinstance(said[key], bool)):
-            what = {str: "a text", int: "a whole number", dict: "a table"}[kind]
+            what = {str: "a text", int: "a whole number", dict: "a table", list: "a list"}[kind]
             raise SettingsError(f"{path}: {key}: must be {what}")
+    for place in said.get("programs", ()):
+        if not isinstance(place, str) or not place:
+            raise SettingsError(f'{path}: programs: must be files and folders, such as ["programs"]')
     for name, url in said.get("buckets", {}).items():
         if not isinstance(url, str):
             raise SettingsError(f'{path}: buckets.{name}: must be a URL, such as "file:data"')
+
+
+def _program_place(place: Any, folder: str) -> str:
+    """A file or a folder, made absolute; a reference `module:name` stays what it is."""
+    return place if ":" in place else os.path.join(os.path.abspath(folder), place)
+
+
+def _jitter(said: str | None, path: str) -> int:
+    if said is None:
+        return Settings("", "", "").jitter_milliseconds
+    from clew.core.program.durations import read_duration
+
+    try:
+        found = read_duration(said)
+    except ValueError as error:
+        raise SettingsError(f"{path}: jitter: {error}") from error
+    if not 0 <= found <= JITTER_MILLISECONDS_MAX:
+        raise SettingsError(f"{path}: jitter: must be 0 seconds to {JITTER_MILLISECONDS_MAX // 1000} seconds")
+    return found
 
 
 def _store_path(url: str, folder: str) -> str:

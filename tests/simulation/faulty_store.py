@@ -14,9 +14,9 @@ from clew.ports import (
     CommitUnknown,
     InstructionRow,
     PayloadRow,
-    QueuedRow,
     RunRecord,
     Schedules,
+    StandingRow,
     StoreBusy,
     StoreError,
 )
@@ -190,9 +190,16 @@ class FaultyStore:
     def last_generation(self, program: str, run_time: int) -> int:
         return self._store.last_generation(program, run_time)
 
-    def queued(self, program: str, limit: int) -> list[QueuedRow]:
+    def queued(self, program: str, limit: int) -> list[StandingRow]:
         self._be_busy()
         return self._store.queued(program, limit)
+
+    def under_way(self, program: str) -> list[StandingRow]:
+        self._be_busy()
+        return self._store.under_way(program)
+
+    def change_count(self) -> int:
+        return -self._store._connection.total_changes()
 
     @property
     def schedules(self) -> Schedules:

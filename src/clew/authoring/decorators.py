@@ -204,8 +204,8 @@ def stage(
     may take as `item`, and its place as `index`. `retry`: a mapping as in a file, or the number of attempts.
     `timeout`: of one attempt, as people write it. `backfill` and `monitor`: how long it may wait for its data, and
     until when it is to be done, where that is not what the program says. `rollback="none"` says that it leaves
-    nothing to undo, `"impossible"` that it is a point of no return; a mapping says what a file's can. `source` is for stages whose
-    code is fetched; that of a function is here already, so that saying one is a mistake.
+    nothing to undo, `"impossible"` that it is a point of no return; a mapping says what a file's can. `source` is for
+    stages whose code is fetched; that of a function is here already, so that saying one is a mistake.
     """
     said = {
         "name": name, "outputs": outputs, "after": after, "when": when, "dependencies": dependencies,

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from clew.core.running import statuses
 from clew.core.running.instructions import Instruction, refusal
 from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.creating import RunMaker
@@ -18,6 +19,7 @@ from clew.orchestrator.facts import Instructed
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.places import Places
 from clew.orchestrator.programs import ProgramBook
+from clew.orchestrator.scheduler import Scheduler
 from clew.ports import (
     Alarm,
     Bucket,
@@ -38,6 +40,8 @@ Json = Any
 PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
 """The largest payload that is read back: four times what an attempt may give out."""
 
+
+_LEFT_TO_PEOPLE = frozenset({statuses.HELD, statuses.ROLLBACK_FAILED})
 
 ATTEND_MILLISECONDS = 200
 """How often the store is asked whether somebody has said something: a person notices no such delay, and asking
@@ -69,6 +73,14 @@ class Orchestrator:
         self._payload_bucket = payload_bucket
         self._executors = tuple(executors)
         self._tasks = tasks
+        self._clock = clock
+        self._alarm = alarm
+        self.observer: Observer | None = None
+        """Is told of each run that is taken up with nobody else to tell."""
+        self.adopts = False
+        """It drives all of the store's runs, also those that others ask for from now on."""
+        self._changes_seen = -1
+        self._pauses_seen = (-1, -1)
         self.maker = RunMaker(store=store, programs=programs, payloads=payloads, clock=clock, chance=chance)
         self.places = Places(
             store=store, clock=clock, alarm=alarm, tasks=tasks, program_of=programs.of_version,
@@ -126,9 +138,30 @@ class Orchestrator:
             return driven
         self.programs.of_version(version)  # before anybody is fenced
         run = self._restored(version, origin_text, run_id, self.store.take_over(run_id))
-        run.observer = observer
+        run.observer = observer or self.observer
         self.driver.take_up(run)
         return run
+
+    def adopt(self) -> None:
+        """Take up every run that is not settled and that nobody needs to say a word about first, but those that have to
+        wait for a place. Raises StoreError."""
+        for run_id, version, _, status in self.store.unsettled():
+            if run_id in self.driver.runs or status in _LEFT_TO_PEOPLE:
+                continue
+            program = self.programs.of_version(version)
+            if status == statuses.QUEUED and program.has_places:
+                self.places.look(program.program.name)
+            else:
+                row = self.store.run(run_id)
+                assert row is not None
+                self.take_up(run_id, version, row["origin"])
+
+    def schedule(self, *, zones: str, jitter_milliseconds: int) -> Scheduler:
+        """A scheduler that makes runs for this orchestrator to drive."""
+        return Scheduler(
+            store=self.store, maker=self.maker, programs=self.programs, clock=self._clock, alarm=self._alarm,
+            tasks=self._tasks, look=self.places.look, zones=zones, jitter_milliseconds=jitter_milliseconds,
+        )  # fmt: skip
 
     def _restored(self, version: str, origin_text: str, run_id: str, epoch: int) -> DrivenRun:
         """The run as its journal has it. Raises StoreError."""
@@ -175,10 +208,29 @@ class Orchestrator:
             if self._is_closed:
                 return
             with suppress(StoreBusy, CommitUnknown):
-                self.attend()
+                self._attend_to_changes()
             self._tasks.later(ATTEND_MILLISECONDS, attend)
 
         self._tasks.soon(attend)
+
+    def _attend_to_changes(self) -> None:
+        """Attend if anybody else has changed anything: asking that costs next to nothing."""
+        changes = self.store.change_count()
+        if changes == self._changes_seen and not self._in_hand:
+            return
+        self.attend()
+        if self.adopts:
+            self._adopt_news()
+        self._changes_seen = changes
+
+    def _adopt_news(self) -> None:
+        """Take up what others have asked for, and see to the programs that somebody has paused, or let go on."""
+        self.adopt()
+        pauses = self.store.schedules.pause_count()
+        if pauses != self._pauses_seen:
+            self._pauses_seen = pauses
+            for row in self.store.schedules.all():
+                self.places.look(row.program)
 
     def _called_up(self, instruction_id: str, run_id: str, instruction: Instruction) -> DrivenRun | None:
         """A run that nobody drives, if it can obey: then it is driven from here on."""
@@ -249,6 +301,17 @@ class Orchestrator:
         finally:
             run.awaited_by.remove(tell)
             self._waiting.discard(news)
+
+    @property
+    def failed(self) -> asyncio.Future[None]:
+        """Done, with an exception, when something has ended this orchestrator."""
+        return self._failed
+
+    @property
+    def in_flight_count(self) -> int:
+        """How many attempts, and tries at rollbacks, are under way."""
+        units = [unit for run in self.driver.runs.values() for unit in run.state.units.values()]
+        return sum(unit.in_flight + unit.rollback_in_flight for unit in units)
 
     def check(self) -> None:
         """Raises what has ended this orchestrator, if anything has."""

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from clew.core.running import statuses
 from clew.core.running.decide import wants_place
 from clew.core.running.instructions import Instruction
 from clew.core.running.places import Decision, Standing, decide_places
@@ -17,7 +18,7 @@ from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.driven_run import DrivenRun
 from clew.orchestrator.facts import Fact, Instructed, PassedOver, PlaceOffered
 from clew.orchestrator.recording import AGAIN_MILLISECONDS
-from clew.ports import Alarm, Clock, CommitUnknown, QueuedRow, Store, StoreBusy, Tasks, Timer
+from clew.ports import Alarm, Clock, CommitUnknown, StandingRow, Store, StoreBusy, Tasks, Timer
 
 QUEUE_LENGTH_MAX = 50
 """Queued runs of one program that are looked at together. More than get a place at once, as a rule; and when all of
@@ -30,7 +31,7 @@ CANCELLED_BY = "overlap"
 class TakeUp(Protocol):
     """Has a queued run driven by this orchestrator. Raises StoreError."""
 
-    def __call__(self, row: QueuedRow) -> DrivenRun: ...
+    def __call__(self, row: StandingRow) -> DrivenRun: ...
 
 
 class Places:
@@ -56,6 +57,9 @@ class Places:
         self._notice = notice
         self._driven: defaultdict[str, dict[str, DrivenRun]] = defaultdict(dict)
         """The runs of each program that are driven here and not settled, by id."""
+        self._left: dict[str, dict[str, Standing]] = {}
+        """The runs of each program that have begun and that nobody drives: those that wait for a person, or that nobody
+        has taken up yet."""
         self._told: dict[str, Fact] = {}
         """What a run was told that is not on record yet."""
         self._to_look: dict[str, None] = {}
@@ -67,7 +71,9 @@ class Places:
     def came(self, run: DrivenRun) -> None:
         """The run is driven here from now on."""
         if run.state.program.has_places:
-            self._driven[run.state.program.program.name][run.state.run_id] = run
+            name = run.state.program.program.name
+            self._driven[name][run.state.run_id] = run
+            self._left.get(name, {}).pop(run.state.run_id, None)
 
     def changed(self, run: DrivenRun) -> None:
         """Something that happened to the run is on record, or it is not driven here any more."""
@@ -103,11 +109,23 @@ class Places:
         queued = self._store.queued(program, QUEUE_LENGTH_MAX)
         return self._standings(program, queued)
 
-    def _standings(self, program: str, queued: Iterable[QueuedRow]) -> list[Standing]:
+    def _standings(self, program: str, queued: Iterable[StandingRow]) -> list[Standing]:
         driven = self._driven.get(program, {})
-        waiting = [_queued_standing(row) for row in queued if row.run_id not in driven]
+        waiting = [
+            _standing_of(row, is_queued=True, has_place=False) for row in queued if row.run_id not in driven
+        ]
         standing = [run for run in driven.values() if not self._is_passed_over(run)]
-        return [self._standing(run) for run in standing] + waiting
+        left = self._left.get(program)
+        if left is None:
+            rows = self._store.under_way(program)
+            left = {row.run_id: self._left_standing(row) for row in rows if row.run_id not in driven}
+            self._left[program] = left
+        return [*map(self._standing, standing), *left.values(), *waiting]
+
+    def _left_standing(self, row: StandingRow) -> Standing:
+        """How a run stands that nobody drives: as the tracker has it."""
+        frees_place = row.status == statuses.WAITING and self._program_of(row.version).frees_places
+        return _standing_of(row, is_queued=False, has_place=not frees_place)
 
     def _is_passed_over(self, run: DrivenRun) -> bool:
         return run.state.is_settled or isinstance(self._told.get(run.state.run_id), PassedOver)
@@ -143,24 +161,27 @@ class Places:
         """Decide about the runs of the program, and have that done. Raises StoreError."""
         queued = self._store.queued(program, QUEUE_LENGTH_MAX)
         standings = self._standings(program, queued)
-        if not standings:
+        rules = self._rules(program, queued)
+        if rules is None:
             return
         rows = {row.run_id: row for row in queued}
-        rules = self._rules(program, queued)
         is_paused = any(each.unpaused_at is None for each in self._store.schedules.pauses(program, 0)[:1])
         decision = decide_places(rules.program, standings, is_paused=is_paused, now=self._clock.now())
         self._carry_out(program, decision, rows)
         if len(decision.passed_over) >= QUEUE_LENGTH_MAX:
             self.look(program)
 
-    def _rules(self, program: str, queued: Iterable[QueuedRow]) -> SealedProgram:
-        """The rules of the version that is newest among the runs: it was made last."""
+    def _rules(self, program: str, queued: Iterable[StandingRow]) -> SealedProgram | None:
+        """The rules of the version that is newest among the runs: it was made last. None where there is nothing to
+        decide."""
         versions = {row.run_id: row.version for row in queued}
         driven = self._driven.get(program, {})
-        newest = max([*versions, *driven])
+        newest = max([*versions, *driven], default="")
+        if not newest:
+            return None
         return driven[newest].state.program if newest in driven else self._program_of(versions[newest])
 
-    def _carry_out(self, program: str, decision: Decision, rows: dict[str, QueuedRow]) -> None:
+    def _carry_out(self, program: str, decision: Decision, rows: dict[str, StandingRow]) -> None:
         for run_id in decision.cancelled:
             instruction = Instruction("cancel", CANCELLED_BY, "the next run is due, and has no place")
             self._tell(program, run_id, Instructed("", instruction), rows)
@@ -170,7 +191,7 @@ class Places:
             self._tell(program, run_id, PlaceOffered(), rows)
         self._set_alarm(program, decision.look_again_at)
 
-    def _tell(self, program: str, run_id: str, fact: Fact, rows: dict[str, QueuedRow]) -> None:
+    def _tell(self, program: str, run_id: str, fact: Fact, rows: dict[str, StandingRow]) -> None:
         if run_id in self._told:
             return
         run = self._driven[program].get(run_id)
@@ -196,13 +217,13 @@ class Places:
             self._alarms[program] = at, self._alarm.at(at + 1, look)
 
 
-def _queued_standing(row: QueuedRow) -> Standing:
+def _standing_of(row: StandingRow, *, is_queued: bool, has_place: bool) -> Standing:
     return Standing(
         row.run_id,
         row.run_time,
         row.generation,
-        is_queued=True,
-        has_place=False,
-        is_due=row.is_due,
+        is_queued=is_queued,
+        has_place=has_place,
+        is_due=bool(row.is_due),
         makes_up=bool(row.backfill),
     )

@@ -100,14 +100,11 @@ class Scheduler:
         if known is not None and known.retired_at is None and known.version != sealed.version:
             self._settle_by(known, sealed, origin, now)
         registered = self._programs.register(sealed)
-        self._schedules.go_live(
-            program.name,
-            registered.version,
-            at=now,
-            source=source,
-            origin=msgspec.json.encode(origin).decode(),
-            zones=self._zones,
-        )
+        facts = (source, msgspec.json.encode(origin).decode(), self._zones)
+        if known is None or (known.version, *known[4:]) != (sealed.version, *facts, None):
+            self._schedules.go_live(
+                program.name, sealed.version, at=now, source=facts[0], origin=facts[1], zones=facts[2]
+            )
         timing = timing_of(program)
         if timing is None:
             self._live.pop(program.name, None)

@@ -19,10 +19,10 @@ from clew.ports import (
     FlushFailed,
     InstructionRow,
     PayloadRow,
-    QueuedRow,
     RunExists,
     RunHead,
     RunRecord,
+    StandingRow,
     StoreBusy,
     StoreError,
 )
@@ -220,9 +220,14 @@ class SqliteStore:
     def unsettled(self) -> list[tuple[str, str, int, str]]:
         return self._rows("select_unsettled")
 
-    def queued(self, program: str, limit: int) -> list[QueuedRow]:
-        rows = self._rows("select_queued", (program, limit))
-        return [QueuedRow(*row) for row in rows]
+    def queued(self, program: str, limit: int) -> list[StandingRow]:
+        return [StandingRow(*row) for row in self._rows("select_queued", (program, limit))]
+
+    def under_way(self, program: str) -> list[StandingRow]:
+        return [StandingRow(*row) for row in self._rows("select_under_way", (program,))]
+
+    def change_count(self) -> int:
+        return int(self._rows("change_count")[0][0])
 
     def last_generation(self, program: str, run_time: int) -> int:
         return self._rows("select_generation", (program, run_time))[0][0] or 0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         read_document,
         seal,
         unknown_secrets,
+        zone_data_release,
     )
     from clew.wiring.records import log_path, open_records, open_store, probe
 
@@ -42,6 +43,7 @@ _HOME = {
     "read_document": "clew.wiring.programs",
     "seal": "clew.wiring.programs",
     "unknown_secrets": "clew.wiring.programs",
+    "zone_data_release": "clew.wiring.programs",
 }
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "read_document",
     "seal",
     "unknown_secrets",
+    "zone_data_release",
 ]
 
 

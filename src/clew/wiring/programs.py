@@ -93,7 +93,6 @@ def describe_plan(program: Program, variables: Mapping[str, Json], settings: Set
 def _coming(program: Program) -> Json:
     if program.cadence is None:
         return None
-    from clew.authoring.zone_data import zone_data_release
     from clew.operations.due_times import coming_document
 
     return coming_document(program, _now(), COMING_COUNT, zone_data_release())
@@ -108,7 +107,6 @@ def due_times(program: Program, moment: str | None, count: int, *, back: bool) -
 
 def explain_time(program: Program, moment: str) -> Json:
     """What `clew next --explain` shows; see `operations.due_times`. Raises RequestError."""
-    from clew.authoring.zone_data import zone_data_release
     from clew.operations.due_times import explained_document
 
     return explained_document(program, moment, zone_data_release())
@@ -119,6 +117,13 @@ def describe_month(program: Program, month: str) -> Json:
     from clew.operations.due_times import month_document
 
     return month_document(program, month)
+
+
+def zone_data_release() -> str:
+    """Which release of the time zone data due times are found by."""
+    from clew.authoring.zone_data import zone_data_release as release
+
+    return release()
 
 
 def _now() -> datetime:

@@ -120,15 +120,25 @@ WHERE status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped') 
 -- name: select_queued
 -- The first of a program's queue: those that make up for nothing, and those that do.
 SELECT * FROM (
-  SELECT run_id, version, origin, run_time, generation, is_due, backfill FROM runs
+  SELECT run_id, version, origin, run_time, generation, is_due, backfill, status FROM runs
   WHERE program = ?1 AND (backfill <> '') = 0 AND status = 'queued'
     AND status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped')
   ORDER BY run_time, generation LIMIT ?2)
 UNION ALL SELECT * FROM (
-  SELECT run_id, version, origin, run_time, generation, is_due, backfill FROM runs
+  SELECT run_id, version, origin, run_time, generation, is_due, backfill, status FROM runs
   WHERE program = ?1 AND (backfill <> '') = 1 AND status = 'queued'
     AND status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped')
   ORDER BY run_time, generation LIMIT ?2);
+
+-- name: select_under_way
+-- The runs of a program that have begun and are not at rest for good.
+SELECT run_id, version, origin, run_time, generation, is_due, backfill, status FROM runs
+WHERE program = ? AND status <> 'queued'
+  AND status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped');
+
+-- name: change_count
+-- Changes when another connection has changed anything.
+PRAGMA data_version;
 
 -- name: select_run
 -- One run's row.

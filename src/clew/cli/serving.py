@@ -1,0 +1,142 @@
+"""`clew up`: programs run when they are due, and all runs of the store are driven, until this process is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import click
+
+from clew.cli import exits
+from clew.cli.options import bucket_option, output_options, settings_of, store_options
+from clew.cli.output import Output, clock_text, counted, escaped, moment_text
+from clew.cli.sentences import Said, sentence
+from clew.core.program.model import Program
+from clew.core.program.problems import ProgramError
+from clew.core.running import entries as kinds
+from clew.core.running.entries import Entry
+from clew.core.running.state import RunState
+
+GRACE = "30 seconds"
+"""How long what runs may take to end once this process is told to: as long as most supervisors wait before they kill."""
+
+_TOLD = (
+    kinds.RunCreated, kinds.RunTaken, kinds.StageFailed, kinds.RollbackPlanned, kinds.RunHeld, kinds.RunPaused,
+    kinds.RunUnpaused, kinds.RunCancelled, kinds.RunStopped, kinds.RunExpired, kinds.RunSettled, kinds.WindowClosed,
+    kinds.WindowOpened,
+)  # fmt: skip
+"""What is said of a run without --verbose: how it begins, what goes wrong, how it ends."""
+
+
+class Talk:
+    """Says on standard error what happens (see `serving.ServiceWatcher`)."""
+
+    def __init__(self, output: Output, *, is_verbose: bool) -> None:
+        self._output = output
+        self._is_verbose = is_verbose
+        self._is_ready = False
+
+    def recorded(self, entry: Entry, state: RunState, said: Said) -> None:
+        if not (self._is_verbose or isinstance(entry.body, _TOLD)):
+            return
+        stage, happened = sentence(entry, state.program, said)
+        about = f"{stage}: " if stage else ""
+        name = escaped(state.program.program.name)
+        self._say(f"{name}  {entry.run[:16]}  {about}{happened}", at=clock_text(entry.at))
+
+    def went_live(self, program: Program, version: str, source: str, next_due: int | None) -> None:
+        if not self._is_ready and not self._is_verbose:
+            return  # a line each for what has not changed helps nobody
+        when = "on request only" if program.cadence is None else "never due again"
+        if next_due is not None:
+            when = f"next {moment_text(next_due)}"
+        self._say(f"{escaped(program.name)}  live as version {version[:12]}, {when}")
+
+    def retired(self, program: str) -> None:
+        self._say(f"{escaped(program)}  not live any more; its runs stay")
+
+    def is_wrong(self, source: str, error: Exception, live: str) -> None:
+        from clew.cli.output import listed_problems
+
+        if isinstance(error, ProgramError):
+            text = listed_problems(error.problems)
+        else:
+            text = "\n".join(escaped(line) for line in str(error).splitlines())
+        self._output.talk(text)
+        if source:
+            goes_on = f"{escaped(live)} goes on as it was" if live else "nothing of it is used"
+            self._say(f"{escaped(source)}  has mistakes: {goes_on}")
+
+    def is_ready(self, count: int) -> None:
+        self._is_ready = True
+        self._say(f"{counted(count, 'program')} live; Ctrl-C ends this")
+
+    def drains(self, count: int) -> None:
+        waits = f"waiting for {counted(count, 'attempt')}" if count else "nothing is under way"
+        self._say(f"ending: nothing further begins, {waits}; once more ends at once")
+
+    def _say(self, text: str, at: str | None = None) -> None:
+        self._output.talk(f"{at or clock_text(_now())}  {text}")
+
+
+@click.command()
+@click.argument("places", nargs=-1, metavar="[PLACE]...")
+@click.option("--grace", default=GRACE, metavar="TIME", show_default=True,
+              help="How long what runs may take when this is told to end.")  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="Say everything that happens to runs.")
+@bucket_option
+@store_options
+@output_options
+def up(
+    places: tuple[str, ...],
+    grace: str,
+    verbose: bool,
+    buckets: tuple[str, ...],
+    store: str | None,
+    settings_file: str | None,
+    output: Output,
+) -> int:
+    """Run programs when they are due, and drive all runs of the store, until told to end.
+
+    A PLACE is a program file, a folder of them, or module:name; without any, the setting `programs` names them. What
+    changes there is live at once; what has mistakes is told, and leaves what was live as it was. SIGTERM or Ctrl-C
+    ends it: nothing further begins, and what runs may finish; a second one ends it at once. Nothing is lost either
+    way.
+    """
+    from clew.core.program.durations import read_duration
+    from clew.serving import Ends, serve
+
+    settings = settings_of(store, settings_file, buckets)
+    try:
+        grace_seconds = max(read_duration(grace), 0) / 1000
+    except ValueError as error:
+        raise click.UsageError(f"--grace {grace}: {error}") from error
+    found: Sequence[str] = [_absolute(place) for place in places] or settings.programs
+    if not found:
+        hint = 'name a PLACE, such as a folder of program files, or set programs = ["programs"] in clew.toml'
+        raise click.UsageError(f"there are no programs to run: {hint}")
+    talk = Talk(output, is_verbose=verbose)
+
+    async def served() -> None:
+        ends = Ends()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, ends.tell)
+        await serve(settings, found, grace_seconds=grace_seconds, watcher=talk, ends=ends)
+
+    # A supervisor that reads what is said reads it when it is said.
+    sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    asyncio.run(served())
+    return exits.DONE
+
+
+def _absolute(place: str) -> str:
+    return place if ":" in place and not os.path.exists(place) else os.path.abspath(place)
+
+
+def _now() -> int:
+    from clew.orchestrator.real_world import RealClock
+
+    return RealClock().now()

@@ -1,0 +1,295 @@
+"""`clew up`: programs are live, their runs are made when they are due, and all runs of the store are driven, until this
+process is told to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from clew.authoring.program_places import PlaceEvents, Source, find_sources
+from clew.core.program.model import Program
+from clew.core.program.problems import ProgramError
+from clew.core.running.entries import Entry
+from clew.core.running.sealed_program import SealedProgram
+from clew.core.running.state import RunState
+from clew.driving import Said, observer_of
+from clew.operations.requests import RequestError, check_request, unknown_buckets
+from clew.orchestrator.driven_run import Origin
+from clew.orchestrator.orchestrator import Orchestrator
+from clew.orchestrator.scheduler import Scheduler, variables_wanting
+from clew.ports import ScheduleRow
+from clew.settings import Settings
+from clew.wiring import load_program, open_orchestrator, seal, unknown_secrets, zone_data_release
+
+LOOK_AGAIN_SECONDS = 60
+"""How often the places are looked at though nothing was told: file systems of other machines tell nothing."""
+
+SETTLING_SECONDS = 0.1
+"""Who writes one file often writes the next at once: they are read together."""
+
+DRAIN_INTERVAL_SECONDS = 0.02
+"""How often a process that is to end looks whether all has ended."""
+
+
+class ServiceWatcher(Protocol):
+    """Is told what happens."""
+
+    def recorded(self, entry: Entry, state: RunState, said: Said) -> None:
+        """An entry of a run's journal, and what the run amounts to with it."""
+
+    def went_live(self, program: Program, version: str, source: str, next_due: int | None) -> None:
+        """That version of the program is live, and due next at that moment (milliseconds since 1970), or never."""
+
+    def retired(self, program: str) -> None:
+        """The program is not live any more."""
+
+    def is_wrong(self, source: str, error: Exception, live: str) -> None:
+        """Nothing of what stands there is used: why, and which program goes on as it was; empty for none."""
+
+    def is_ready(self, count: int) -> None:
+        """All places have been read; so many programs are live."""
+
+    def drains(self, count: int) -> None:
+        """This process is to end: no further stage begins, and so many attempts are waited for."""
+
+
+class Ends:
+    """How this process is told to end: at first with grace, then at once."""
+
+    def __init__(self) -> None:
+        self.drain = asyncio.Event()
+        self.stop = asyncio.Event()
+
+    def tell(self) -> None:
+        """It is to end; told again, without waiting for anything."""
+        (self.stop if self.drain.is_set() else self.drain).set()
+
+
+class _Known(msgspec.Struct):
+    """A source that was read: as it was then, and the program that is live by it; empty for none."""
+
+    mark: str
+    program: str = ""
+
+
+class Service:
+    """The programs of some places, live in one store."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        places: Sequence[str],
+        orchestrator: Orchestrator,
+        scheduler: Scheduler,
+        watcher: ServiceWatcher,
+    ) -> None:
+        self._settings = settings
+        self._places = places
+        self._orchestrator = orchestrator
+        self._scheduler = scheduler
+        self._watcher = watcher
+        self._known: dict[str, _Known] = {}
+        self._told: set[str] = set()
+        """What was told of the places themselves."""
+
+    # ---- reading programs ----
+
+    async def read(self) -> None:
+        """Make live what the places hold now, and retire what they hold no more. Raises StoreError."""
+        sources, problems = find_sources(self._places)
+        for problem in problems:
+            if str(problem) not in self._told:
+                self._watcher.is_wrong("", problem, "")
+        self._told = {str(problem) for problem in problems}
+        present = {source.name for source in sources}
+        for name in [one for one in self._known if one not in present]:
+            if not self._is_unreachable(name):
+                self._retire(self._known.pop(name).program)
+        for source in sources:
+            known = self._known.get(source.name)
+            if known is None or known.mark != source.mark:
+                self._read_source(source, known)
+                await asyncio.sleep(0)  # runs go on meanwhile
+        self._retire_what_is_gone()
+
+    def _is_unreachable(self, source: str) -> bool:
+        """It lies in a place that is not there as a whole: that is an accident, until it is named no more."""
+        roots = [os.path.abspath(place) for place in self._places if not os.path.exists(place)]
+        return any(source == root or source.startswith(root + os.sep) for root in roots)
+
+    def _read_source(self, source: Source, known: _Known | None) -> None:
+        """Make live what stands there. If it is wrong, what was live goes on as it was."""
+        try:
+            sealed, folder = self._load(source)
+        except (ProgramError, RequestError, OSError) as error:
+            live = known.program if known is not None else self._revived(source.name)
+            self._known[source.name] = _Known(source.mark, live)
+            self._watcher.is_wrong(source.name, error, live)
+            return
+        name = sealed.program.name
+        if known is not None and known.program != name:
+            self._retire(known.program)
+        self._known[source.name] = _Known(source.mark, name)
+        self._scheduler.go_live(sealed, Origin(folder), source.name)
+        self._watcher.went_live(sealed.program, sealed.version, source.name, self._scheduler.next_due(name))
+
+    def _load(self, source: Source) -> tuple[SealedProgram, str]:
+        """Raises ProgramError, RequestError, OSError."""
+        loaded = load_program(source.name, folder=os.getcwd())
+        program, settings = loaded.program, self._settings
+        other = self._source_of(program.name, besides=source.name)
+        if other:
+            raise RequestError(
+                f"there is a program '{program.name}' already, from {other}; rename one of them"
+            )
+        if program.cadence is not None:
+            wanting = variables_wanting(program)
+            if wanting:
+                names = ", ".join(f"'{name}'" for name in wanting)
+                raise RequestError(
+                    f"{program.name} has a cadence, and nobody to give it {names}; give defaults, under variables"
+                )
+            check_request(
+                program,
+                {},
+                unknown_buckets=unknown_buckets(program, settings.buckets),
+                unknown_secrets=unknown_secrets(program, settings.secrets),
+            )
+        return seal(program), loaded.folder
+
+    def _source_of(self, program: str, besides: str) -> str:
+        """From where a program of that name is live already; the first that was read keeps it."""
+        return next(
+            (
+                source
+                for source, known in self._known.items()
+                if known.program == program and source != besides
+            ),
+            "",
+        )
+
+    def _revived(self, source: str) -> str:
+        """What was live from there when this store was last used goes on by the version that is on record."""
+        for row in self._orchestrator.store.schedules.all():
+            if row.source == source and row.retired_at is None:
+                sealed = self._orchestrator.programs.of_version(row.version)
+                self._scheduler.go_live(sealed, _origin_of(row), source)
+                return row.program
+        return ""
+
+    def _retire_what_is_gone(self) -> None:
+        """Retire what was live when this store was last used, and is nowhere any more."""
+        live = {known.program for known in self._known.values()}
+        for row in self._orchestrator.store.schedules.all():
+            if row.retired_at is None and row.program not in live:
+                if self._is_unreachable(row.source):
+                    self._scheduler.go_live(
+                        self._orchestrator.programs.of_version(row.version), _origin_of(row), row.source
+                    )
+                    self._known[row.source] = _Known("", row.program)
+                else:
+                    self._retire(row.program)
+
+    def _retire(self, program: str) -> None:
+        if program:
+            self._scheduler.retire(program)
+            self._watcher.retired(program)
+
+    @property
+    def live_count(self) -> int:
+        """How many programs are live."""
+        return sum(bool(known.program) for known in self._known.values())
+
+
+async def serve(
+    settings: Settings, places: Sequence[str], *, grace_seconds: float, watcher: ServiceWatcher, ends: Ends
+) -> None:
+    """Have the programs of these places live, and drive all runs of the store, until told to end.
+
+    Raises StoreBusy when another process drives the store's runs, StoreError when the store can't be used any more.
+    """
+    async with open_orchestrator(settings, forks=True) as orchestrator:
+        orchestrator.observer = observer_of(orchestrator, watcher)
+        scheduler = orchestrator.schedule(
+            zones=zone_data_release(), jitter_milliseconds=settings.jitter_milliseconds
+        )
+        service = Service(settings, places, orchestrator, scheduler, watcher)
+        orchestrator.adopts = True
+        news = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        events = _open_events(places, news)
+        try:
+            news.set()
+            is_first = True
+            while not ends.drain.is_set():
+                if news.is_set():
+                    news.clear()
+                    if events is not None:
+                        events.watch(places)  # before it is read, so that nothing is overlooked
+                    await service.read()
+                    if is_first:
+                        watcher.is_ready(service.live_count)
+                        is_first = False
+                await _first_of(orchestrator, ends.drain, news)
+                orchestrator.check()
+                if news.is_set():
+                    await asyncio.sleep(SETTLING_SECONDS)
+        finally:
+            if events is not None:
+                loop.remove_reader(events.fileno())
+                events.close()
+        scheduler.stop()
+        await _drain(orchestrator, grace_seconds, watcher, ends)
+
+
+def _open_events(places: Sequence[str], news: asyncio.Event) -> PlaceEvents | None:
+    """What changes in the places is told by `news`; None where the system gives no events."""
+    try:
+        events = PlaceEvents()
+    except OSError:
+        return None
+
+    def read() -> None:
+        if events.read():
+            news.set()
+
+    asyncio.get_running_loop().add_reader(events.fileno(), read)
+    return events
+
+
+async def _first_of(orchestrator: Orchestrator, drain: asyncio.Event, news: asyncio.Event) -> None:
+    """Wait for the first of these; or until it is time to look at the places again."""
+    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(one.wait()) for one in (drain, news)]
+    try:
+        ends = [*waits, orchestrator.failed]
+        done, _ = await asyncio.wait(ends, timeout=LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    if not done:
+        news.set()
+
+
+async def _drain(
+    orchestrator: Orchestrator, grace_seconds: float, watcher: ServiceWatcher, ends: Ends
+) -> None:
+    """Begin nothing more, and wait for what runs, so long at most. What is left is ended, and tried again by whoever
+    takes the runs up."""
+    orchestrator.adopts = False
+    orchestrator.places.stop()
+    orchestrator.driver.drain()
+    loop = asyncio.get_running_loop()
+    end = loop.time() + grace_seconds
+    watcher.drains(orchestrator.in_flight_count)
+    while orchestrator.in_flight_count and loop.time() < end and not ends.stop.is_set():
+        orchestrator.check()
+        await asyncio.sleep(DRAIN_INTERVAL_SECONDS)
+
+
+def _origin_of(row: ScheduleRow) -> Origin:
+    return msgspec.json.decode(row.origin, type=Origin)
