@@ -25,8 +25,31 @@ def run_row_document(row: Mapping[str, Json]) -> dict[str, Json]:
         "ended_at": moment_json(row["ended_at"]),
         "requested_by": row["requested_by"],
         "generation": row["generation"],
+        "is_due": bool(row["is_due"]),
+        "backfill": row["backfill"],
+        "follows": row["follows"],
         "residue": [_residue_document(item) for item in json.loads(row["residue"])],
     }
+
+
+def program_json(document: Mapping[str, Json]) -> dict[str, Json]:
+    """What is known of a program that is live, with moments as ISO 8601."""
+    found = {
+        key: moment_json(value) if key in _MOMENTS and isinstance(value, int) else value
+        for key, value in document.items()
+    }
+    for key, value in found.items():
+        if isinstance(value, dict):
+            found[key] = program_json(value)
+        elif isinstance(value, list):
+            found[key] = [program_json(one) if isinstance(one, dict) else one for one in value]
+    return found
+
+
+_MOMENTS = frozenset({
+    "live_since", "retired_at", "settled_until", "next", "at", "since", "until", "scheduled_at", "ended_at",
+    "changes_at", "look_again_at", "retry_at",
+})  # fmt: skip
 
 
 def _residue_document(item: Mapping[str, Json]) -> dict[str, Json]:

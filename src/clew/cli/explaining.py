@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from clew.cli.output import (
     shortened,
     value_text,
 )
+from clew.cli.sentences import REST_REASONS
 from clew.cli.tables import print_residue
 from clew.operations.records import stage_of
 
@@ -55,19 +57,32 @@ UNDER_WAY_SHOWN_MAX = 20
 def why(
     run: str, probe: bool, store: str | None, settings_file: str | None, format_: str, output: Output
 ) -> int:
-    """Say why a run stands where it stands.
+    """Say why a run stands where it stands, or why a program runs or does not.
 
-    What it waits for, what failed first and what was compared, how undoing went, what is left standing.
+    Of a RUN: what it waits for, who is in its way, what failed first and what was compared, how undoing went, what is
+    left standing. Of a PROGRAM that is live: when it is due next, its window, who paused it, its last runs.
     """
     from clew.operations.explaining import explanation
     from clew.operations.instructing import unanswered
+    from clew.operations.standing import standing_of
     from clew.wiring import open_records
     from clew.wiring import probe as look
 
     settings = settings_of(store, settings_file)
+    now = time.time_ns() // 1_000_000
     with open_records(settings) as records:
+        schedule = records.store.schedules.of(run)
+        if schedule is not None:
+            from clew.cli.explaining_programs import print_program
+
+            return print_program(records, schedule, now, format_, output)
         row = records.find(run)
-        told = {**explanation(records.history(row)), "unanswered": unanswered(records, row["run_id"])}
+        history = records.history(row)
+        told = {
+            **explanation(history),
+            **standing_of(records.store, history, records.program_of, now),
+            "unanswered": unanswered(records, row["run_id"]),
+        }
         if probe:
             answers = look(records, row, settings)
             for waiting in told["waiting"]:
@@ -80,7 +95,7 @@ def why(
     return 0
 
 
-_MOMENTS = frozenset({"at", "look_again_at", "since", "retry_at", "until"})
+_MOMENTS = frozenset({"at", "look_again_at", "since", "retry_at", "until", "scheduled_at", "changes_at"})
 
 
 def _with_moments(value: Json) -> Json:
@@ -102,6 +117,7 @@ def _with_moments(value: Json) -> Json:
 def _print(told: Mapping[str, Json], output: Output) -> None:
     number = f"  pass {told['pass']}" if told["pass"] > 1 else ""
     output.data(f"{output.status(told['status'])}  {escaped(told['program'])}  run {told['run_id']}{number}")
+    _print_standing(told, output)
     _print_waiting(told, output)
     for one in told["under_way"][:UNDER_WAY_SHOWN_MAX]:
         again = f", tried again at {moment_text(one['retry_at'])}" if one["retry_at"] else ""
@@ -149,6 +165,45 @@ def _print_detail(error: Mapping[str, Json], output: Output) -> None:
         output.data(f"    {line}")
 
 
+def _print_standing(told: Mapping[str, Json], output: Output) -> None:
+    """What keeps it from going on that is no matter of its stages."""
+    queued, window, limit = told["queued"], told["window"], told["limit"]
+    if told["never_begun"]:
+        output.data(f"it was never begun: {REST_REASONS[told['never_begun']]}")
+    if queued is not None:
+        print_queued(queued, output)
+    if window is not None:
+        opens = f"opens at {moment_text(window['changes_at'])}" if window["changes_at"] else "never opens"
+        output.data(f"its program's window ({window['opens']} to {window['closes']}) is closed; it {opens}")
+    if limit is not None:
+        whose = f" for '{escaped(limit['stage'])}'" if limit["stage"] else ""
+        what = "" if limit["kind"] == "run" else f" of {limit['kind']}"
+        output.data(f"its time{what}{whose} is up at {moment_text(limit['at'])}")
+
+
+def print_queued(queued: Mapping[str, Json], output: Output) -> None:
+    """Why a run has no place."""
+    places = counted(queued["max_active_runs"], "run")
+    rule = "each waits for the one before" if queued["run_order"] == "scheduled" else f"{places} at a time"
+    since = f" since {moment_text(queued['since'])}" if queued["since"] else ""
+    until = f"; at {moment_text(queued['until'])} it is missed" if queued["until"] else ""
+    output.data(f"it waits for a place{since} ({rule}){until}")
+    if queued["paused"]:
+        output.data(
+            "  " + _said("its program is paused", {"reason": queued["paused"]["why"], **queued["paused"]})
+        )
+    for one in queued["in_the_way"]:
+        scheduled = moment_text(one["scheduled_at"])
+        output.data(
+            f"  in its way: run {short(one['run_id'])} for {scheduled}, {output.status(one['status'])}"
+        )
+    left = queued["in_the_way_count"] - len(queued["in_the_way"])
+    if left > 0:
+        output.data(f"  and {left} more")
+    if not (queued["in_the_way"] or queued["paused"]):
+        output.data("  nobody is in its way: `clew up`, or `clew resume`, gives it its turn")
+
+
 def _print_waiting(told: Mapping[str, Json], output: Output) -> None:
     for waiting in told["waiting"]:
         output.data()
@@ -162,7 +217,8 @@ def _print_waiting(told: Mapping[str, Json], output: Output) -> None:
         output.data(f"  {look}{escaped(waiting['message'])}")
         if "now" in waiting:
             output.data(f"  now: {waiting['now']['verdict']}  {escaped(waiting['now']['message'])}".rstrip())
-        output.data(f"  looks again at {moment_text(waiting['look_again_at'])}")
+        until = f", until {moment_text(waiting['until'])}" if waiting["until"] else ""
+        output.data(f"  looks again at {moment_text(waiting['look_again_at'])}{until}")
 
 
 def _print_input(run_id: str, one: Mapping[str, Json], output: Output) -> None:

@@ -1,4 +1,4 @@
-"""`clew plan`, `clew check`, `clew schema`: programs, looked at without running them."""
+"""`clew plan`, `clew check`, `clew programs`, `clew schema`: programs, looked at without running them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clew.cli.options import (
     variable_options,
     variables_of,
 )
-from clew.cli.output import Output, counted, escaped
+from clew.cli.output import Output, counted, escaped, moment_text
 from clew.core.program.problems import Problem, ProgramError, written
 from clew.operations.requests import refuse_unknown
 
@@ -110,6 +110,38 @@ def _problem_document(problem: Problem) -> dict[str, Any]:
         "what": problem.what,
         "hint": problem.hint,
     }
+
+
+@click.command()
+@store_options
+@format_option("text", "json")
+@output_options
+def programs(store: str | None, settings_file: str | None, format_: str, output: Output) -> int:
+    """List the programs that are live in the store: when each is due next, and whether it is paused."""
+    from clew.cli.documents import program_json
+    from clew.wiring import list_programs
+
+    found = list_programs(settings_of(store, settings_file))
+    if format_ == "json":
+        output.document([program_json(one) for one in found])
+        return exits.DONE
+    if not found:
+        output.talk("no program is live; `clew up` makes programs live")
+        return exits.DONE
+    rows = [
+        (
+            escaped(one["program"]),
+            one["version"][:12],
+            "paused" if one["paused"] else "on request" if one["cadence"] is None else
+            "never again" if one["next"] is None else moment_text(one["next"]),
+            escaped("; or ".join(one["cadence"] or ())),
+            escaped(one["source"]),
+        )
+        for one in found
+    ]  # fmt: skip
+    output.table(("PROGRAM", "VERSION", "NEXT", "CADENCE", "SOURCE"), rows, cut=4)
+    output.talk(f"next: `clew why {escaped(found[0]['program'])}` says more of one of them")
+    return exits.DONE
 
 
 @click.command()

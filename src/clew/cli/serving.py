@@ -1,4 +1,4 @@
-"""`clew up`: programs run when they are due, and all runs of the store are driven, until this process is told to end."""
+"""`clew up`: programs run when they are due, and all runs of the store are driven, until this is told to end."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from clew.core.running.entries import Entry
 from clew.core.running.state import RunState
 
 GRACE = "30 seconds"
-"""How long what runs may take to end once this process is told to: as long as most supervisors wait before they kill."""
+"""How long what runs may take to end once this process is told to: as long as supervisors wait before they kill."""
 
 _TOLD = (
     kinds.RunCreated, kinds.RunTaken, kinds.StageFailed, kinds.RollbackPlanned, kinds.RunHeld, kinds.RunPaused,
     kinds.RunUnpaused, kinds.RunCancelled, kinds.RunStopped, kinds.RunExpired, kinds.RunSettled, kinds.WindowClosed,
-    kinds.WindowOpened,
+    kinds.WindowOpened, kinds.PlaceGiven,
 )  # fmt: skip
 """What is said of a run without --verbose: how it begins, what goes wrong, how it ends."""
 
@@ -42,7 +42,11 @@ class Talk:
     def recorded(self, entry: Entry, state: RunState, said: Said) -> None:
         if not (self._is_verbose or isinstance(entry.body, _TOLD)):
             return
+        if isinstance(entry.body, kinds.RunTaken) and not state.launched_at and not self._is_verbose:
+            return  # it was queued, and begins only now
         stage, happened = sentence(entry, state.program, said)
+        if isinstance(entry.body, kinds.PlaceGiven) and entry.at == state.launched_at:
+            happened = f"begins, for {moment_text(state.run_time)}"
         about = f"{stage}: " if stage else ""
         name = escaped(state.program.program.name)
         self._say(f"{name}  {entry.run[:16]}  {about}{happened}", at=clock_text(entry.at))

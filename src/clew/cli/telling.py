@@ -96,21 +96,28 @@ def stop(**given: Any) -> int:
 @click.command()
 @click.argument("run")
 @_options
-def pause(**given: Any) -> int:
-    """Begin no further stage of a RUN; those that run finish.
+def pause(run: str, **given: Any) -> int:
+    """Begin no further stage of a RUN, and let those finish that run; or run a PROGRAM no more when it is due.
 
-    It stays paused, also while nobody drives it, until `clew unpause`.
+    A RUN stays paused, also while nobody drives it, until `clew unpause`. Times at which a PROGRAM is due while it is
+    paused are skipped, and on record as such; runs of it that are under way go on.
     """
-    return tell("pause", **given)
+    return _pause_program(run, "pause", **given) if _is_program(run, **given) else tell("pause", run, **given)
 
 
 @click.command()
 @click.argument("run")
 @no_wait_option
 @_options
-def unpause(**given: Any) -> int:
-    """Go on with a RUN that is paused."""
-    return tell("unpause", **given)
+def unpause(run: str, **given: Any) -> int:
+    """Go on with a RUN that is paused, or run a PROGRAM again when it is due.
+
+    Nothing is caught up of what was skipped meanwhile; `clew backfill` does, if that is wanted.
+    """
+    if _is_program(run, **given):
+        del given["no_wait"]
+        return _pause_program(run, "unpause", **given)
+    return tell("unpause", run, **given)
 
 
 @click.command()
@@ -176,6 +183,41 @@ def rollback(**given: Any) -> int:
 def rewind(**given: Any) -> int:
     """Undo what a RUN did back to a stage, and go forward again from there, with fresh retries."""
     return tell("rewind", **given)
+
+
+def _is_program(name: str, store: str | None, settings_file: str | None, **given: Any) -> bool:
+    """Whether it names a program that is, or was, live in the store."""
+    from clew.wiring import open_records
+
+    with open_records(settings_of(store, settings_file)) as records:
+        return records.store.schedules.of(name) is not None
+
+
+def _pause_program(
+    program: str,
+    verb: str,
+    store: str | None,
+    settings_file: str | None,
+    format_: str,
+    output: Output,
+    reason: str,
+) -> int:
+    from clew.wiring import pause_program
+
+    settings = settings_of(store, settings_file)
+    document = pause_program(
+        settings, program, is_paused=verb == "pause", by=f"cli:{user_name()}", why=reason
+    )
+    if format_ == "json":
+        output.document(document)
+    elif verb == "pause":
+        output.data(f"{output.status('paused')}  {output.styled(escaped(program), 'bold')}")
+        output.talk("due times are skipped from now on; runs that are under way go on")
+        output.talk(f"next: `clew unpause {escaped(program)}` goes on, without catching anything up")
+    else:
+        output.data(f"{output.styled(escaped(program), 'bold')} runs again when it is due")
+        output.talk(f"next: `clew why {escaped(program)}` shows when, and what was skipped")
+    return exits.DONE
 
 
 def tell(

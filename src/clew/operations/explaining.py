@@ -10,6 +10,7 @@ from clew.core.running import statuses
 from clew.core.running.consequences import inputs_missing
 from clew.core.running.entries import Entry
 from clew.core.running.fold_back import CHANGED_SINCE
+from clew.core.running.limits import waits_until
 from clew.core.running.rollback import point_of_no_return
 from clew.operations.instructing import verbs_now
 from clew.operations.records import History, stage_of
@@ -75,6 +76,7 @@ def _waiting(history: History) -> Iterator[Document]:
             "look": stage.looks,
             "look_again_at": stage.look_again_at,
             "since": stage.now_at,
+            "until": waits_until(state, stage),
             "message": said.get("missing") or said.get("unsettled") or said.get("error") or "",
             "inputs": [
                 {

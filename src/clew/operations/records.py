@@ -9,14 +9,24 @@ from typing import Any, Protocol
 
 import msgspec
 
-from clew.core.program.model import Json
+from clew.core.program.model import Json, Program
 from clew.core.running import statuses
 from clew.core.running.entries import Entry, PassBegun, RunCreated, StageSkipped
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState
 from clew.core.sealing.journal import read_entry
 from clew.operations.requests import RequestError
-from clew.ports import Bucket, BucketError, InstructionRow, PayloadRow, RunRow, StageRow, StoreError
+from clew.ports import (
+    Bucket,
+    BucketError,
+    InstructionRow,
+    PayloadRow,
+    RunRow,
+    Schedules,
+    StageRow,
+    StandingRow,
+    StoreError,
+)
 
 PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
 """The largest payload that is read back: four times what an attempt may give out."""
@@ -67,6 +77,13 @@ class Tracker(Protocol):
 
     def unsettled(self) -> list[tuple[str, str, int, str]]: ...
 
+    def queued(self, program: str, limit: int) -> list[StandingRow]: ...
+
+    def under_way(self, program: str) -> list[StandingRow]: ...
+
+    @property
+    def schedules(self) -> Schedules: ...
+
 
 @dataclass(frozen=True)
 class Records:
@@ -77,6 +94,10 @@ class Records:
     payloads: Bucket
     sealed_of: Callable[[str], SealedProgram]
     rows_of: Callable[[RunState], tuple[RunRow, list[StageRow]]]
+
+    def program_of(self, version: str) -> Program:
+        """The program of that version. Raises StoreError."""
+        return self.sealed_of(version).program
 
     def find(self, text: str) -> Row:
         """The row of the run whose id begins with the text, or whose name it is. Raises RequestError."""

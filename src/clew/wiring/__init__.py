@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         zone_data_release,
     )
     from clew.wiring.records import log_path, open_records, open_store, probe
+    from clew.wiring.scheduling import list_programs, pause_program
 
 _HOME = {
     "describe_month": "clew.wiring.programs",
@@ -31,12 +32,14 @@ _HOME = {
     "explain_time": "clew.wiring.programs",
     "find_files": "clew.wiring.programs",
     "instruct": "clew.wiring.orchestrators",
+    "list_programs": "clew.wiring.scheduling",
     "load_program": "clew.wiring.programs",
     "log_path": "clew.wiring.records",
     "open_local_executor": "clew.wiring.orchestrators",
     "open_orchestrator": "clew.wiring.orchestrators",
     "open_records": "clew.wiring.records",
     "open_store": "clew.wiring.records",
+    "pause_program": "clew.wiring.scheduling",
     "probe": "clew.wiring.records",
     "program_schema": "clew.wiring.programs",
     "queue_run": "clew.wiring.orchestrators",
@@ -53,12 +56,14 @@ __all__ = [
     "explain_time",
     "find_files",
     "instruct",
+    "list_programs",
     "load_program",
     "log_path",
     "open_local_executor",
     "open_orchestrator",
     "open_records",
     "open_store",
+    "pause_program",
     "probe",
     "program_schema",
     "queue_run",
