@@ -113,11 +113,22 @@ async def run_to_rest(
                 origin=origin,
                 observer=observer_of(orchestrator, watcher),
             )
+            if sealed.has_places and not run.state.has_place:
+                _see_to_its_way(orchestrator, run, watcher)
             try:
                 return await _rest(orchestrator, run)
             except RunExists:
                 continue
         raise StoreError(f"{settings.store}: too many runs of {sealed.program.name} at once; try again")
+
+
+def _see_to_its_way(orchestrator: Orchestrator, run: DrivenRun, watcher: Watcher) -> None:
+    """The run may be queued behind others of its program that nobody drives: nobody else can, as long as this process
+    does."""
+    with suppress(StoreBusy):
+        taken = orchestrator.take_up_others(run)
+        for run_id in taken:
+            orchestrator.driver.runs[run_id].observer = observer_of(orchestrator, watcher)
 
 
 async def resume_to_rest(

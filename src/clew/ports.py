@@ -441,6 +441,10 @@ class RunExists(StoreError):
         self.run_ids = tuple(run_ids)
 
 
+class NoPlace(StoreError):
+    """The run is queued, and nobody who is in its way goes on by itself; the message says who. It stays queued."""
+
+
 class PayloadRow(NamedTuple):
     """What an entry names by digest. `content` is None where the bytes stand at `location`."""
 

@@ -156,6 +156,17 @@ class Orchestrator:
                 assert row is not None
                 self.take_up(run_id, version, row["origin"])
 
+    def take_up_others(self, run: DrivenRun) -> list[str]:
+        """Take up the unfinished runs of the same program that nobody drives, for the sake of one that is queued behind
+        them; which ones. Raises StoreError."""
+        taken = []
+        for run_id in self.places.left(run.state.program.program.name):
+            row = self.store.run(run_id)
+            if row is not None and row["status"] not in _LEFT_TO_PEOPLE:
+                self.take_up(run_id, row["version"], row["origin"])
+                taken.append(run_id)
+        return taken
+
     def schedule(self, *, zones: str, jitter_milliseconds: int) -> Scheduler:
         """A scheduler that makes runs for this orchestrator to drive."""
         return Scheduler(
@@ -272,14 +283,15 @@ class Orchestrator:
     async def rested(self, run: DrivenRun) -> None:
         """Wait until the run is settled or a person is needed, and that is durable. One that is paused already is
         waited for until it stands still; one that is paused meanwhile is waited for all the same. Raises Fenced when
-        another orchestrator has taken the run over, RunExists when it could not be created, and what ended this
-        orchestrator, if anything."""
+        another orchestrator has taken the run over, RunExists when it could not be created, NoPlace when it is queued
+        behind one that does not go on by itself, and what ended this orchestrator, if anything."""
         was_paused = run.state.is_paused
 
         def rests() -> bool:
             return run.is_at_rest or (was_paused and run.stands_still)
 
         while run.error is None and not rests() and not self._failed.done():
+            self.places.check(run)
             await self._told_of(run)
         if run.error is not None:
             raise run.error

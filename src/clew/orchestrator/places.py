@@ -13,12 +13,12 @@ from typing import Protocol
 from clew.core.running import statuses
 from clew.core.running.decide import wants_place
 from clew.core.running.instructions import Instruction
-from clew.core.running.places import Decision, Standing, decide_places
+from clew.core.running.places import Decision, Standing, decide_places, in_the_way
 from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.driven_run import DrivenRun
 from clew.orchestrator.facts import Fact, Instructed, PassedOver, PlaceOffered
 from clew.orchestrator.recording import AGAIN_MILLISECONDS
-from clew.ports import Alarm, Clock, CommitUnknown, StandingRow, Store, StoreBusy, Tasks, Timer
+from clew.ports import Alarm, Clock, CommitUnknown, NoPlace, StandingRow, Store, StoreBusy, Tasks, Timer
 
 QUEUE_LENGTH_MAX = 50
 """Queued runs of one program that are looked at together. More than get a place at once, as a rule; and when all of
@@ -145,6 +145,33 @@ class Places:
             is_ending=bool(state.ending) or isinstance(told, Instructed),
         )
 
+    def check(self, run: DrivenRun) -> None:
+        """Raises NoPlace when the run waits for a place that nobody will leave by himself."""
+        state = run.state
+        told = self._told.get(state.run_id)
+        if state.has_place or state.is_settled or told is not None or run.entries or self._is_stopped:
+            return
+        name = state.program.program.name
+        if name in self._to_look:
+            return  # it may have its turn at once
+        others = in_the_way(state.program.program, self.standings(name), state.run_id)
+        holders = [each for each in others if not each.is_queued]
+        if not holders or any(self._goes_on(name, each.run_id) for each in holders):
+            return
+        first = holders[0].run_id
+        raise NoPlace(
+            f"it is queued behind run {first}, which goes on only when somebody says so: see `clew why {first}`"
+        )
+
+    def _goes_on(self, program: str, run_id: str) -> bool:
+        run = self._driven[program].get(run_id)
+        return run is not None and not (run.is_at_rest or run.stands_still)
+
+    def left(self, program: str) -> list[str]:
+        """The runs of the program that have begun and that nobody drives. Raises StoreError."""
+        self.standings(program)
+        return list(self._left.get(program, ()))
+
     # ---- seeing to them ----
 
     def _see_to_all(self) -> None:
@@ -154,8 +181,16 @@ class Places:
                 return
             try:
                 self.see_to(program)
+                self._tell_waiting(program)
             except (StoreBusy, CommitUnknown):
                 self._tasks.later(AGAIN_MILLISECONDS, lambda program=program: self.look(program))  # type: ignore[misc]
+
+    def _tell_waiting(self, program: str) -> None:
+        """Whoever waits for the rest of a run without a place wants to know whether it may ever get one."""
+        for run in self._driven.get(program, {}).values():
+            if not run.state.has_place:
+                for tell in list(run.awaited_by):
+                    tell()
 
     def see_to(self, program: str) -> None:
         """Decide about the runs of the program, and have that done. Raises StoreError."""
