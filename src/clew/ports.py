@@ -618,6 +618,80 @@ class Schedules(Protocol):
         """How many pauses there were, and how many are over: another answer says that something has changed."""
 
 
+class BackfillRow(NamedTuple):
+    """Past times of a program that somebody wants to be run: see the table `backfills`."""
+
+    backfill_id: str
+    program: str
+    version: str
+    from_time: int
+    to_time: int
+    which: str
+    run_order: str
+    at_once: int
+    stops_on_failure: int
+    variables: str
+    origin: str
+    made_at: int
+    made_by: str
+    made_why: str
+    status: str
+    changed_at: int
+    changed_by: str
+    changed_why: str
+
+
+class BackfillTime(NamedTuple):
+    """A time of a backfill that has no run yet; `follows`: the run that it had when the backfill was made."""
+
+    position: int
+    run_time: int
+    follows: str
+
+
+class BackfillRun(NamedTuple):
+    """A time of a backfill, with its run and the run's status, if it has one."""
+
+    run_time: int
+    run_id: str | None
+    status: str | None
+    follows: str
+
+
+class Backfills(Protocol):
+    """The backfills of a store. Blocking; one transaction a call; any call may raise StoreError."""
+
+    def past_runs(self, program: str, first: int, last: int) -> dict[int, tuple[str, str]]:
+        """Of each scheduled time of the program within that range, both ends included, the last run and its status."""
+
+    def make(self, backfill: BackfillRow, times: Sequence[tuple[int, str]]) -> None:
+        """Keep a backfill, with its times in order, each with the run that it had before."""
+
+    def all(self, *, only_open: bool = False) -> list[BackfillRow]:
+        """The backfills, the newest first; or those that run or are paused."""
+
+    def like(self, text: str) -> list[BackfillRow]:
+        """Those whose id begins so."""
+
+    def counts(self, backfill_id: str) -> dict[str, int]:
+        """How many of its times there are by the status of their runs; under an empty text those without one."""
+
+    def next_times(self, backfill_id: str, limit: int) -> list[BackfillTime]:
+        """The first of its times that have no run."""
+
+    def runs(self, backfill_id: str, limit: int = -1) -> list[BackfillRun]:
+        """Its first times, as many as the limit says, with their runs."""
+
+    def begin(self, backfill_id: str, position: int, record: RunRecord) -> bool:
+        """Record the run of one of its times; False where it does not run any more, or that time has one. Raises
+        RunExists, with nothing recorded, when the time has a run of that generation by now."""
+
+    def change(
+        self, backfill_id: str, status: str, *, before: Sequence[str], at: int, by: str, why: str
+    ) -> bool:
+        """Give it another status; False where its status is none of those before."""
+
+
 class Store(Protocol):
     """Where runs are kept. Blocking; one transaction a call; any call may raise StoreError.
 
@@ -632,6 +706,10 @@ class Store(Protocol):
     @property
     def schedules(self) -> Schedules:
         """When programs are due."""
+
+    @property
+    def backfills(self) -> Backfills:
+        """Past times that are to be run."""
 
     def record(self, records: Sequence[RunRecord]) -> list[str]:
         """Write the records of many runs, durably, with one flush, each whole. Returns the ids of runs that

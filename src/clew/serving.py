@@ -281,6 +281,7 @@ async def _drain(
     """Begin nothing more, and wait for what runs, so long at most. What is left is ended, and tried again by whoever
     takes the runs up."""
     orchestrator.adopts = False
+    orchestrator.backfiller.stop()
     orchestrator.places.stop()
     orchestrator.driver.drain()
     loop = asyncio.get_running_loop()

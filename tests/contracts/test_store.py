@@ -515,7 +515,9 @@ def test_anybody_reads_the_tracker_with_sql(open_file: Callable[..., SqliteStore
 def test_every_query_is_used_and_has_its_sentence() -> None:
     """No query lies about unused, and each says what it is for."""
     folder = Path(sqlite.__file__).parent
-    source = "".join((folder / name).read_text() for name in ("sqlite.py", "sqlite_schedules.py"))
+    source = "".join(
+        (folder / name).read_text() for name in ("sqlite.py", "sqlite_schedules.py", "sqlite_backfills.py")
+    )
     text = (Path(sqlite.__file__).parent / "sql/sqlite/queries.sql").read_text()
     for name in load_queries("sqlite"):
         assert f'"{name}"' in source, f"{name} is not used"

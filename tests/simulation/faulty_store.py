@@ -11,6 +11,7 @@ from tests.simulation.timeline import Crash, Life
 
 from clew.core.running.instructions import Instruction
 from clew.ports import (
+    Backfills,
     CommitUnknown,
     InstructionRow,
     PayloadRow,
@@ -204,6 +205,10 @@ class FaultyStore:
     @property
     def schedules(self) -> Schedules:
         return self._store.schedules
+
+    @property
+    def backfills(self) -> Backfills:
+        return self._store.backfills
 
     def journal(self, run_id: str, after: int = -1) -> list[tuple[str, str]]:
         self._be_busy()

@@ -23,6 +23,7 @@ class Verb(NamedTuple):
 VERBS = {
     "run": Verb("running", "Run a program, and stay until it rests."),
     "up": Verb("serving", "Run programs when they are due, until told to end."),
+    "backfill": Verb("backfilling", "Run past times of a program."),
     "resume": Verb("resuming", "Go on with unfinished runs, or with one that is held."),
     "cancel": Verb("telling", "End a run and undo what it did."),
     "stop": Verb("telling", "End a run and undo nothing."),

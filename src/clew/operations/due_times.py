@@ -194,6 +194,21 @@ def _first_of_month(text: str) -> date:
     return first
 
 
+def instants_between(program: Program, start: str, end: str) -> tuple[int, int]:
+    """The first and the last instant of a range, both in it, as a person writes it: in the program's time zone, or with
+    an offset; a day without a time is meant from its beginning, or to its end. Raises RequestError."""
+    its = zone(program.timezone)
+    first = _instants(start, its)[0]
+    if len(end.strip()) == 10:
+        day = _read(end).naive.date()
+        last = _begin_of(day + timedelta(days=1), its) - 1
+    else:
+        last = _instants(end, its)[-1]
+    if last < first:
+        raise RequestError(f"{end} is before {start}")
+    return first, last
+
+
 def _begin_of(day: date, its: Zone) -> int:
     """The first instant at which clocks show the day, or one after it."""
     midnight = local_of(datetime(day.year, day.month, day.day))

@@ -12,6 +12,7 @@ import msgspec
 from clew.core.running import statuses
 from clew.core.running.instructions import Instruction, refusal
 from clew.core.running.sealed_program import SealedProgram
+from clew.orchestrator.backfilling import Backfiller
 from clew.orchestrator.creating import RunMaker
 from clew.orchestrator.driven_run import DrivenRun, Observer, Origin
 from clew.orchestrator.driver import Driver
@@ -86,7 +87,11 @@ class Orchestrator:
             store=store, clock=clock, alarm=alarm, tasks=tasks, program_of=programs.of_version,
             take_up=lambda row: self.take_up(row.run_id, row.version, row.origin), notice=driver.notice,
         )  # fmt: skip
-        driver.tell(came=self.places.came, changed=self.places.changed, make_up_for=self.maker.make_up_for)
+        self.backfiller = Backfiller(
+            store=store, maker=self.maker, clock=clock, tasks=tasks, program_of=programs.of_version,
+            look_for_places=self.places.look,
+        )  # fmt: skip
+        driver.tell(came=self.places.came, changed=self._changed, make_up_for=self.maker.make_up_for)
         self._failed = failed
         self._release = release
         self._in_hand: set[str] = set()
@@ -155,6 +160,11 @@ class Orchestrator:
                 row = self.store.run(run_id)
                 assert row is not None
                 self.take_up(run_id, version, row["origin"])
+
+    def _changed(self, run: DrivenRun) -> None:
+        """Something that happened to a run of a program with places is on record."""
+        self.places.changed(run)
+        self.backfiller.changed(run)
 
     def take_up_others(self, run: DrivenRun) -> list[str]:
         """Take up the unfinished runs of the same program that nobody drives, for the sake of one that is queued behind
@@ -237,6 +247,8 @@ class Orchestrator:
     def _adopt_news(self) -> None:
         """Take up what others have asked for, and see to the programs that somebody has paused, or let go on."""
         self.adopt()
+        self.backfiller.only = None
+        self.backfiller.look()
         pauses = self.store.schedules.pause_count()
         if pauses != self._pauses_seen:
             self._pauses_seen = pauses
@@ -339,6 +351,7 @@ class Orchestrator:
     async def close(self) -> None:
         """Stop now. What was in flight is ended and left to whoever takes the runs up."""
         self._is_closed = True
+        self.backfiller.stop()
         self.places.stop()
         self.driver.stop()
         for executor in self._executors:

@@ -27,6 +27,7 @@ from clew.ports import (
     StoreError,
 )
 from clew.stores.queries import load_migrations, load_queries
+from clew.stores.sqlite_backfills import SqliteBackfills
 from clew.stores.sqlite_schedules import SqliteSchedules
 
 BUSY_MILLISECONDS = 10_000
@@ -73,6 +74,7 @@ class SqliteStore:
         self._execute = self._connection.cursor().execute
         self._executemany = self._connection.cursor().executemany
         self.schedules = SqliteSchedules(self._rows, self._transaction, self._insert_fresh)
+        self.backfills = SqliteBackfills(self._rows, self._transaction, self._insert_fresh)
 
     def close(self) -> None:
         self._connection.close()

@@ -8,6 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clew.wiring.backfills import (
+        backfill_store,
+        cancel_queued,
+        foresee_backfill,
+        known_program,
+        make_backfill,
+    )
     from clew.wiring.orchestrators import instruct, open_local_executor, open_orchestrator, queue_run
     from clew.wiring.programs import (
         describe_month,
@@ -23,9 +30,15 @@ if TYPE_CHECKING:
         zone_data_release,
     )
     from clew.wiring.records import log_path, open_records, open_store, probe
-    from clew.wiring.scheduling import list_programs, pause_program
+    from clew.wiring.scheduling import list_programs, now, pause_program
 
 _HOME = {
+    "backfill_store": "clew.wiring.backfills",
+    "cancel_queued": "clew.wiring.backfills",
+    "foresee_backfill": "clew.wiring.backfills",
+    "known_program": "clew.wiring.backfills",
+    "make_backfill": "clew.wiring.backfills",
+    "now": "clew.wiring.scheduling",
     "describe_month": "clew.wiring.programs",
     "describe_plan": "clew.wiring.programs",
     "due_times": "clew.wiring.programs",
@@ -50,15 +63,20 @@ _HOME = {
 }
 
 __all__ = [
+    "backfill_store",
     "describe_month",
     "describe_plan",
     "due_times",
     "explain_time",
     "find_files",
+    "foresee_backfill",
     "instruct",
+    "known_program",
     "list_programs",
     "load_program",
     "log_path",
+    "make_backfill",
+    "now",
     "open_local_executor",
     "open_orchestrator",
     "open_records",

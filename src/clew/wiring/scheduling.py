@@ -15,6 +15,11 @@ from clew.wiring.programs import read_document
 from clew.wiring.records import open_store
 
 
+def now() -> int:
+    """What the clock shows, in milliseconds since 1970."""
+    return RealClock().now()
+
+
 def pause_program(settings: Settings, program: str, *, is_paused: bool, by: str, why: str) -> Json:
     """See `operations.scheduling.pause`. Raises RequestError, StoreError."""
     store = open_store(settings)

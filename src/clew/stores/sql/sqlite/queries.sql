@@ -232,3 +232,51 @@ WHERE program = ? AND unpaused_at IS NULL RETURNING 1;
 -- name: count_pauses
 -- Changes whenever a program is paused or goes on.
 SELECT count(*), count(unpaused_at) FROM program_pauses;
+
+-- name: select_past_runs
+-- The last run of each scheduled time of a program within a range.
+SELECT run_time, run_id, status FROM runs AS r
+WHERE program = ?1 AND run_time BETWEEN ?2 AND ?3 AND generation =
+  (SELECT max(generation) FROM runs WHERE program = ?1 AND run_time = r.run_time)
+ORDER BY run_time;
+
+-- name: insert_backfill
+-- Somebody wants past times to be run.
+INSERT INTO backfills (backfill_id, program, version, from_time, to_time, which, run_order, at_once, stops_on_failure,
+  variables, origin, made_at, made_by, made_why, status, changed_at, changed_by, changed_why)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_backfill_time
+-- One of these times.
+INSERT INTO backfill_times (backfill_id, position, run_time, follows) VALUES (?, ?, ?, ?);
+
+-- name: select_backfills
+-- Every backfill, the newest first; or those that are still open.
+SELECT backfill_id, program, version, from_time, to_time, which, run_order, at_once, stops_on_failure, variables, origin,
+  made_at, made_by, made_why, status, changed_at, changed_by, changed_why
+FROM backfills WHERE (NOT :open OR status IN ('running', 'paused')) AND (:id IS NULL OR backfill_id LIKE :id || '%')
+ORDER BY made_at DESC, backfill_id LIMIT :limit;
+
+-- name: count_backfill_times
+-- How far a backfill has come: the statuses of its runs; empty for times that have none yet.
+SELECT coalesce(r.status, ''), count(*) FROM backfill_times AS t LEFT JOIN runs AS r ON r.run_id = t.run_id
+WHERE t.backfill_id = ? GROUP BY 1 ORDER BY 1;
+
+-- name: select_backfill_times
+-- The first of its times that have no run yet.
+SELECT position, run_time, follows FROM backfill_times WHERE backfill_id = ? AND run_id IS NULL ORDER BY position LIMIT ?;
+
+-- name: select_backfill_runs
+-- Its times with their runs, in order.
+SELECT t.run_time, t.run_id, r.status, t.follows FROM backfill_times AS t LEFT JOIN runs AS r ON r.run_id = t.run_id
+WHERE t.backfill_id = ? ORDER BY t.position LIMIT ?;
+
+-- name: take_backfill_time
+-- A run is made for one of the times of a backfill that runs.
+UPDATE backfill_times SET run_id = ?1 WHERE backfill_id = ?2 AND position = ?3 AND run_id IS NULL
+  AND EXISTS (SELECT 1 FROM backfills WHERE backfill_id = ?2 AND status = 'running') RETURNING 1;
+
+-- name: change_backfill
+-- It is paused, goes on, or is over; from one of the statuses in which that can be.
+UPDATE backfills SET status = :status, changed_at = :at, changed_by = :by, changed_why = :why
+WHERE backfill_id = :id AND instr(:before, ' ' || status || ' ') > 0 RETURNING 1;

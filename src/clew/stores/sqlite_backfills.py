@@ -1,0 +1,83 @@
+"""The backfills of a SQLite store. Handed the store's own connection, transactions and queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from clew.ports import BackfillRow, BackfillRun, BackfillTime, RunExists, RunRecord
+
+Rows = Callable[[str, Any], list[Any]]
+
+BACKFILLS_MAX = 1_000
+"""As many as are listed."""
+
+ALL = -1
+"""As a limit of rows: without any."""
+
+
+class SqliteBackfills:
+    """The `Backfills` of a store on SQLite."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        transaction: Callable[[], AbstractContextManager[None]],
+        insert_fresh: Callable[[Sequence[RunRecord]], None],
+    ) -> None:
+        self._rows = rows
+        self._transaction = transaction
+        self._insert_fresh = insert_fresh
+
+    def past_runs(self, program: str, first: int, last: int) -> dict[int, tuple[str, str]]:
+        rows = self._rows("select_past_runs", (program, first, last))
+        return {run_time: (run_id, status) for run_time, run_id, status in rows}
+
+    def make(self, backfill: BackfillRow, times: Sequence[tuple[int, str]]) -> None:
+        with self._transaction():
+            self._rows("insert_backfill", tuple(backfill))
+            for position, (run_time, follows) in enumerate(times):
+                self._rows("insert_backfill_time", (backfill.backfill_id, position, run_time, follows))
+
+    def all(self, *, only_open: bool = False) -> list[BackfillRow]:
+        return self._select(None, only_open=only_open)
+
+    def like(self, text: str) -> list[BackfillRow]:
+        return self._select(text) if text.isalnum() else []
+
+    def _select(self, id_: str | None, *, only_open: bool = False) -> list[BackfillRow]:
+        bound = {"open": only_open, "id": id_, "limit": BACKFILLS_MAX}
+        return [BackfillRow(*row) for row in self._rows("select_backfills", bound)]
+
+    def counts(self, backfill_id: str) -> dict[str, int]:
+        return dict(self._rows("count_backfill_times", (backfill_id,)))
+
+    def next_times(self, backfill_id: str, limit: int) -> list[BackfillTime]:
+        return [BackfillTime(*row) for row in self._rows("select_backfill_times", (backfill_id, limit))]
+
+    def runs(self, backfill_id: str, limit: int = ALL) -> list[BackfillRun]:
+        return [BackfillRun(*row) for row in self._rows("select_backfill_runs", (backfill_id, limit))]
+
+    def begin(self, backfill_id: str, position: int, record: RunRecord) -> bool:
+        with self._transaction():
+            if not self._rows("take_backfill_time", (record.run_id, backfill_id, position)):
+                return False
+            self._insert_fresh([record])
+            if not self._rows("select_head", (record.run_id,)):
+                raise RunExists([record.run_id])
+            return True
+
+    def change(
+        self, backfill_id: str, status: str, *, before: Sequence[str], at: int, by: str, why: str
+    ) -> bool:
+        bound = {
+            "id": backfill_id,
+            "status": status,
+            "before": f" {' '.join(before)} ",
+            "at": at,
+            "by": by,
+            "why": why,
+        }
+        with self._transaction():
+            return bool(self._rows("change_backfill", bound))
