@@ -64,6 +64,7 @@ _HOME = {
 
 __all__ = [
     "backfill_store",
+    "cancel_queued",
     "describe_month",
     "describe_plan",
     "due_times",
