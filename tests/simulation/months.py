@@ -100,6 +100,8 @@ class Month:
         self.orchestrator: Orchestrator | None = None
         self.scheduler: Scheduler | None = None
         self._up_since = 0
+        self._shown = 0
+        """The latest time that the clock has shown to an orchestrator."""
         self._lives = 0
         self._attempts: dict[str, set[str]] = defaultdict(set)
         """The runs of each program that have an attempt under way."""
@@ -198,7 +200,9 @@ class Month:
         self.timeline.after(length, self._come_up)
 
     def _note_up(self) -> None:
-        self.ups.append((self._up_since, self.clock.now()))
+        # What the clock had shown before, and then not any more, was settled then.
+        self.ups.append((max(self._up_since, self._shown), self.clock.now()))
+        self._shown = max(self._shown, self.clock.now())
 
     # ---- what happens in between ----
 
