@@ -24,6 +24,7 @@ from clew.orchestrator.real_world import LoopTasks, RealClock
 from clew.orchestrator.recording import AGAIN_MILLISECONDS, AGAIN_MILLISECONDS_MAX, Recorder
 from clew.orchestrator.requests import Surroundings
 from clew.ports import (
+    Alarm,
     AttemptReport,
     AttemptRequest,
     BucketError,
@@ -262,6 +263,7 @@ def assembled(
     searcher: Searcher = nothing_found,
     tasks: LoopTasks | None = None,
     clock: Clock | None = None,
+    alarm: Alarm | None = None,
 ) -> Orchestrator:
     tasks = tasks or LoopTasks(asyncio.get_running_loop())
     clock, chance = clock or RealClock(), Chance()
@@ -276,7 +278,7 @@ def assembled(
         test_pure=lambda condition, scope: pytest.fail("nothing is tested here"),
         is_pure=lambda name: False,
     )
-    alarm = WallClockAlarm(asyncio.get_running_loop(), clock, guarded=tasks.guarded)
+    alarm = alarm or WallClockAlarm(asyncio.get_running_loop(), clock, guarded=tasks.guarded)
     driver = Driver(
         store=store,
         clock=clock,

@@ -32,17 +32,24 @@ class _Timer(ctypes.Structure):
     _fields_ = (("interval", _Moment), ("value", _Moment))
 
 
+CANCELLED_MAX = 1_000
+"""Moments that nobody waits for any more and that are still kept: it costs a few of them to drop all, and runs wait
+anew with each turn, for moments that may be days away."""
+
+
 class _Awaited:
-    """A moment that somebody waits for."""
+    """A moment that somebody waits for, until it has rung or is cancelled."""
 
-    __slots__ = ("callback", "is_cancelled")
+    __slots__ = ("_cancelled", "callback")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self.callback = callback
-        self.is_cancelled = False
+    def __init__(self, callback: Callable[[], None], cancelled: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+        self._cancelled = cancelled
 
     def cancel(self) -> None:
-        self.is_cancelled = True
+        if self.callback is not None:
+            self.callback = None
+            self._cancelled()
 
 
 class WallClockAlarm:
@@ -61,10 +68,11 @@ class WallClockAlarm:
         self._guarded = guarded
         self._awaited: list[tuple[int, int, _Awaited]] = []
         self._numbers = count()
+        self._cancelled_count = 0
         self._file: int | None = None
 
     def at(self, moment: int, callback: Callable[[], None]) -> _Awaited:
-        awaited = _Awaited(callback)
+        awaited = _Awaited(callback, self._cancelled)
         heapq.heappush(self._awaited, (moment, next(self._numbers), awaited))
         if self._awaited[0][2] is awaited:
             self._arm()
@@ -73,10 +81,19 @@ class WallClockAlarm:
     def close(self) -> None:
         """Nothing is awaited any more."""
         self._awaited.clear()
+        self._cancelled_count = 0
         if self._file is not None:
             self._loop.remove_reader(self._file)
             os.close(self._file)
             self._file = None
+
+    def _cancelled(self) -> None:
+        """One more of those that are kept does not count any more."""
+        self._cancelled_count += 1
+        if self._cancelled_count > max(CANCELLED_MAX, len(self._awaited) // 2):
+            self._awaited = [each for each in self._awaited if each[2].callback is not None]
+            heapq.heapify(self._awaited)
+            self._cancelled_count = 0
 
     def _arm(self) -> None:
         if self._file is None:
@@ -98,10 +115,14 @@ class WallClockAlarm:
         now = self._clock.now()
         while self._awaited and self._awaited[0][0] <= now:
             awaited = heapq.heappop(self._awaited)[2]
-            if not awaited.is_cancelled:
-                self._guarded(awaited.callback)
-        while self._awaited and self._awaited[0][2].is_cancelled:
+            callback, awaited.callback = awaited.callback, None
+            if callback is None:
+                self._cancelled_count -= 1
+            else:
+                self._guarded(callback)
+        while self._awaited and self._awaited[0][2].callback is None:
             heapq.heappop(self._awaited)
+            self._cancelled_count -= 1
         if self._file is not None:
             self._arm()
 
