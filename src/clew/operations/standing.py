@@ -12,7 +12,7 @@ from clew.core.program.timing_keys import window_of
 from clew.core.running import statuses
 from clew.core.running.entries import RunSettled
 from clew.core.running.limits import next_limit
-from clew.core.running.places import Standing, in_the_way
+from clew.core.running.places import Standing, in_the_way, window_end
 from clew.operations.records import History
 from clew.operations.scheduling import open_pause, pause_document, program_document
 from clew.ports import ScheduleRow, Schedules, StandingRow
@@ -67,8 +67,8 @@ def _queued(store: Store, history: History, program_of: ProgramOf) -> Document:
         "since": state.created_at if not state.launched_at else None,
         "max_active_runs": program.max_active_runs,
         "run_order": program.run_order,
-        "until": state.run_time + program.backfill_milliseconds
-        if program.backfill_milliseconds and state.is_due and not state.backfill and not state.launched_at
+        "until": window_end(program, state.run_time)
+        if state.is_due and not state.backfill and not state.launched_at
         else None,
         "paused": None if pause is None or not state.is_due else pause_document(pause),
         "in_the_way": [_run(rows[each.run_id]) for each in others[:IN_THE_WAY_MAX]],

@@ -57,7 +57,7 @@ class Places:
         self._notice = notice
         self._driven: defaultdict[str, dict[str, DrivenRun]] = defaultdict(dict)
         """The runs of each program that are driven here and not settled, by id."""
-        self._left: dict[str, dict[str, Standing]] = {}
+        self._left: dict[str, dict[str, StandingRow]] = {}
         """The runs of each program that have begun and that nobody drives: those that wait for a person, or that nobody
         has taken up yet."""
         self._told: dict[str, Fact] = {}
@@ -81,9 +81,8 @@ class Places:
             return
         name, run_id = run.state.program.program.name, run.state.run_id
         told = self._told.get(run_id)
-        if told is not None and (
-            run.state.has_place or run.state.is_settled or not isinstance(told, PlaceOffered)
-        ):
+        # By identity: what was told twice is equal.
+        if told is not None and not any(fact is told for fact in run.facts):
             del self._told[run_id]
         if run.state.is_settled or run.error is not None:
             self._driven[name].pop(run_id, None)
@@ -118,9 +117,9 @@ class Places:
         left = self._left.get(program)
         if left is None:
             rows = self._store.under_way(program)
-            left = {row.run_id: self._left_standing(row) for row in rows if row.run_id not in driven}
+            left = {row.run_id: row for row in rows if row.run_id not in driven}
             self._left[program] = left
-        return [*map(self._standing, standing), *left.values(), *waiting]
+        return [*map(self._standing, standing), *map(self._left_standing, left.values()), *waiting]
 
     def _left_standing(self, row: StandingRow) -> Standing:
         """How a run stands that nobody drives: as the tracker has it."""
@@ -197,9 +196,9 @@ class Places:
         queued = self._store.queued(program, QUEUE_LENGTH_MAX)
         standings = self._standings(program, queued)
         rules = self._rules(program, queued)
-        if rules is None:
+        if rules is None or not rules.has_places:
             return
-        rows = {row.run_id: row for row in queued}
+        rows = {**self._left[program], **{row.run_id: row for row in queued}}
         is_paused = any(each.unpaused_at is None for each in self._store.schedules.pauses(program, 0)[:1])
         decision = decide_places(rules.program, standings, is_paused=is_paused, now=self._clock.now())
         self._carry_out(program, decision, rows)

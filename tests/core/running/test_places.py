@@ -19,7 +19,15 @@ from clew.core.running.entries import (
     WindowClosed,
     WindowOpened,
 )
-from clew.core.running.places import Decision, PassOver, Standing, decide_places, in_the_way
+from clew.core.running.places import (
+    Decision,
+    PassOver,
+    Standing,
+    decide_places,
+    in_the_way,
+    window_end,
+)
+from clew.core.timing.late import LATE_MILLISECONDS_MAX
 
 
 def program(**given: Any) -> Program:
@@ -77,12 +85,30 @@ def test_while_a_program_is_paused_only_what_is_requested_starts() -> None:
 
 def test_a_queued_time_that_leaves_its_window_is_missed() -> None:
     """Until then somebody looks again when the first of them does."""
-    its = program(backfill_milliseconds=100)
+    its = program(backfill_milliseconds=100_000)
     standings = active(0), queued(50), queued(80), queued(10, makes_up=True), queued(20, is_due=False)
-    assert decided(its, *standings, now=150) == Decision(look_again_at=150)
-    found = decided(its, *standings, now=151)
-    assert found == Decision(passed_over=(PassOver("q50", "missed", "window_left"),), look_again_at=180)
-    assert decided(its, queued(50), now=151).given == ()
+    assert decided(its, *standings, now=100_050) == Decision(look_again_at=100_050)
+    found = decided(its, *standings, now=100_051)
+    assert found == Decision(passed_over=(PassOver("q50", "missed", "window_left"),), look_again_at=100_080)
+    assert decided(its, queued(50), now=100_051).given == ()
+
+
+@pytest.mark.parametrize("window", [0, 1_000, LATE_MILLISECONDS_MAX])
+def test_no_window_is_shorter_than_the_minute_for_which_a_time_is_due(window: int) -> None:
+    """What is made due a little late is not missed for that."""
+    its = program(backfill_milliseconds=window)
+    assert window_end(its, 50) == 50 + LATE_MILLISECONDS_MAX
+    assert decided(its, queued(50), now=50 + LATE_MILLISECONDS_MAX).given == ("q50",)
+    assert decided(its, queued(50), now=51 + LATE_MILLISECONDS_MAX).passed_over != ()
+    assert window_end(program(), 50) is None
+
+
+def test_only_what_has_a_place_makes_room() -> None:
+    """A run that waits for its data is in nobody's way, however old it is."""
+    its = program(overlap="cancel", max_active_runs=2)
+    standings = waiting(1), active(2), active(3), queued(7)
+    assert decided(its, *standings).cancelled == ("a2",)
+    assert decided(its, waiting(1), active(2), queued(7), queued(8)).cancelled == ()
 
 
 def test_overlap_says_what_becomes_of_a_due_run_without_a_place() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from clew.core.timing.schedule import LATE_MILLISECONDS_MAX, Batch, DueTime, Pause, next_due, settle
+from clew.core.timing.late import LATE_MILLISECONDS_MAX
+from clew.core.timing.schedule import Batch, DueTime, Pause, next_due, settle
 from clew.core.timing.timing import Timing
 from clew.core.timing.zones import zone
 

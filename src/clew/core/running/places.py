@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from clew.core.program.model import Program
 from clew.core.running import statuses
+from clew.core.timing.late import LATE_MILLISECONDS_MAX
 
 
 class Standing(Struct, frozen=True):
@@ -69,11 +70,15 @@ def decide_places(program: Program, standings: Sequence[Standing], *, is_paused:
     elif program.overlap == "cancel" and waiting and not is_paused:
         *overtaken, _ = sorted(waiting, key=_by_time)
         passed_over += [PassOver(each.run_id, statuses.SKIPPED, "overtaken") for each in overtaken]
-        cancelled = _in_the_way(program, standing, given)
-    ends = [
-        each.run_time + program.backfill_milliseconds for each in waiting if program.backfill_milliseconds
-    ]
+        cancelled = () if given else _in_the_way(standing)
+    ends = [end for each in waiting if (end := window_end(program, each.run_time)) is not None]
     return Decision(given, tuple(passed_over), cancelled, min(ends, default=None))
+
+
+def window_end(program: Program, run_time: int) -> int | None:
+    """Until when a run that stands for that due time, and makes up for nothing, may be queued; None: without end."""
+    window = program.backfill_milliseconds
+    return None if window is None else run_time + max(window, LATE_MILLISECONDS_MAX)
 
 
 def in_the_way(program: Program, standings: Iterable[Standing], run_id: str) -> list[Standing]:
@@ -97,10 +102,8 @@ def _is_of_cadence(standing: Standing) -> bool:
 
 def _has_left_window(program: Program, standing: Standing, now: int) -> bool:
     """It was queued until its time was too far back."""
-    window = program.backfill_milliseconds
-    if window is None or not standing.is_queued or not _is_of_cadence(standing):
-        return False
-    return now > standing.run_time + window
+    end = window_end(program, standing.run_time)
+    return end is not None and standing.is_queued and _is_of_cadence(standing) and now > end
 
 
 def _given(program: Program, standings: Sequence[Standing], is_paused: bool) -> tuple[str, ...]:
@@ -129,9 +132,9 @@ def _is_kept_back(standing: Standing, is_paused: bool) -> bool:
     return is_paused and standing.is_queued and (standing.is_due or standing.makes_up)
 
 
-def _in_the_way(program: Program, standings: Sequence[Standing], given: Sequence[str]) -> tuple[str, ...]:
+def _in_the_way(standings: Sequence[Standing]) -> tuple[str, ...]:
     """The oldest run that has a place and is not ending yet: it makes room, unless another one does already."""
-    holders = [each for each in standings if not each.is_queued and each.run_id not in given]
+    holders = [each for each in standings if each.has_place]
     if any(each.is_ending for each in holders) or not holders:
         return ()
     return (min(holders, key=_by_time).run_id,)

@@ -10,12 +10,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from clew.core.timing.late import LATE_MILLISECONDS_MAX
 from clew.core.timing.timing import Timing
 from clew.core.timing.zones import instant_at, milliseconds_at
-
-LATE_MILLISECONDS_MAX = 60_000
-"""A due time is due for the whole of its minute: what is made due that much later is not late. So a restart of the
-orchestrator, or a slow machine, makes nothing of what is due meanwhile a missed time."""
 
 Verdict = Literal["run", "missed", "skipped"]
 
