@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 
 import click
@@ -83,7 +84,7 @@ class Talk:
         self._say(f"ending: nothing further begins, {waits}; once more ends at once")
 
     def _say(self, text: str, at: str | None = None) -> None:
-        self._output.talk(f"{at or clock_text(_now())}  {text}")
+        self._output.talk(f"{at or clock_text(time.time_ns() // 1_000_000)}  {text}")
 
 
 @click.command()
@@ -138,9 +139,3 @@ def up(
 
 def _absolute(place: str) -> str:
     return place if ":" in place and not os.path.exists(place) else os.path.abspath(place)
-
-
-def _now() -> int:
-    from clew.orchestrator.real_world import RealClock
-
-    return RealClock().now()

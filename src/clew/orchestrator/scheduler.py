@@ -93,12 +93,13 @@ class Scheduler:
 
     def go_live(self, sealed: SealedProgram, origin: Origin, source: str) -> None:
         """From here on the program is run when it is due. What came before by the version that was live till now is
-        settled first. Raises StoreError."""
+        settled first, by its timing; nothing before is due by the new one. Raises StoreError."""
         program = sealed.program
         now = self._clock.now()
         known = self._schedules.of(program.name)
         if known is not None and known.retired_at is None and known.version != sealed.version:
-            self._settle_by(known, sealed, origin, now)
+            timing_before = timing_of(self._programs.of_version(known.version).program)
+            self._settle_all(sealed, timing_before, origin, now)
         registered = self._programs.register(sealed)
         facts = (source, msgspec.json.encode(origin).decode(), self._zones)
         if known is None or (known.version, *known[4:]) != (sealed.version, *facts, None):
@@ -114,10 +115,12 @@ class Scheduler:
         self._wait_for_turn(program.name)
 
     def retire(self, program: str) -> None:
-        """The program is not live any more; its runs stay. Raises StoreError."""
-        self._live.pop(program, None)
+        """The program is not live any more; its runs stay, and what has come till now is settled. Raises StoreError."""
+        live, now = self._live.pop(program, None), self._clock.now()
         self._due_at.pop(program, None)
-        self._schedules.retire(program, self._clock.now())
+        if live is not None:
+            self._settle_all(live.sealed, live.timing, live.origin, now)
+        self._schedules.retire(program, now)
 
     def is_live(self, program: str) -> bool:
         """Whether the program is run when it is due."""
@@ -176,14 +179,15 @@ class Scheduler:
             self._sleep(program, live.timing, row, now)
         return is_complete
 
-    def _settle_by(self, known: ScheduleRow, sealed: SealedProgram, origin: Origin, now: int) -> None:
-        """Settle all that has come by the timing of the version that was live, as runs of the one that is live now."""
-        timing = timing_of(self._programs.of_version(known.version).program)
-        if timing is None:
-            return
-        row: ScheduleRow | None = known
-        while row is not None and not self._settle_once(row, sealed, timing, origin, now):
-            row = self._schedules.of(known.program)
+    def _settle_all(self, sealed: SealedProgram, timing: Timing | None, origin: Origin, now: int) -> None:
+        """Settle all that has come by that timing, as runs of the given version. Nothing till now is left to be due by
+        any other."""
+        name = sealed.program.name
+        row = self._schedules.of(name)
+        while row is not None and row.retired_at is None and row.settled_until < now:
+            if timing is None or self._settle_once(row, sealed, timing, origin, now):
+                self._schedules.settle(name, settled_until=row.settled_until, until=now)
+            row = self._schedules.of(name)
 
     def _settle_once(
         self, row: ScheduleRow, sealed: SealedProgram, timing: Timing, origin: Origin, now: int
