@@ -333,6 +333,8 @@ class SearchRequest(NamedTuple):
     run_id: str = ""
     run_time: int = 0
     folder: str = ""
+    is_due: bool = False
+    """Its run stands for a due time."""
 
 
 class ListingName(NamedTuple):

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import msgspec
 
 from clew.authoring.program_places import PlaceEvents, Source, find_sources
-from clew.core.program.model import Program
+from clew.core.planning.cycles import Awaits, waiting_circle
+from clew.core.program.model import Program, ProgramDependency
 from clew.core.program.problems import ProgramError
 from clew.core.running.entries import Entry
 from clew.core.running.sealed_program import SealedProgram
@@ -50,6 +51,9 @@ class ServiceWatcher(Protocol):
 
     def is_wrong(self, source: str, error: Exception, live: str) -> None:
         """Nothing of what stands there is used: why, and which program goes on as it was; empty for none."""
+
+    def is_doubtful(self, what: str) -> None:
+        """Something that is live can't go well."""
 
     def is_ready(self, count: int) -> None:
         """All places have been read; so many programs are live."""
@@ -94,6 +98,7 @@ class Service:
         self._scheduler = scheduler
         self._watcher = watcher
         self._known: dict[str, _Known] = {}
+        self._circle: tuple[str, ...] = ()
         self._told: set[str] = set()
         """What was told of the places themselves."""
 
@@ -116,6 +121,24 @@ class Service:
                 self._read_source(source, known)
                 await asyncio.sleep(0)  # runs go on meanwhile
         self._retire_what_is_gone()
+        self._look_for_circles()
+
+    def _look_for_circles(self) -> None:
+        """Tell, once, of programs that wait for each other for ever."""
+        programs = {program.name: program for program in self._scheduler.live_programs()}
+        circle = waiting_circle(
+            Awaits(program.name, one.program, one.offset_milliseconds or 0)
+            for program in programs.values()
+            for stage in program.stages
+            for one in stage.dependencies
+            if isinstance(one, ProgramDependency) and one.program in programs
+        )
+        if circle and circle != self._circle:
+            path = " awaits ".join((*circle, circle[0]))
+            self._watcher.is_doubtful(
+                f"{path}, for the same time: none of them can ever go on; set an offset"
+            )
+        self._circle = circle
 
     def _is_unreachable(self, source: str) -> bool:
         """It lies in a place that is not there as a whole: that is an accident, until it is named no more."""

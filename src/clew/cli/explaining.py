@@ -62,6 +62,7 @@ def why(
     Of a RUN: what it waits for, who is in its way, what failed first and what was compared, how undoing went, what is
     left standing. Of a PROGRAM that is live: when it is due next, its window, who paused it, its last runs.
     """
+    from clew.operations.circles import circle_of
     from clew.operations.explaining import explanation
     from clew.operations.instructing import unanswered
     from clew.operations.standing import standing_of
@@ -81,6 +82,7 @@ def why(
         told = {
             **explanation(history),
             **standing_of(records.store, history, records.program_of, now),
+            "circle": list(circle_of(records, row["run_id"])),
             "unanswered": unanswered(records, row["run_id"]),
         }
         if probe:
@@ -118,6 +120,9 @@ def _print(told: Mapping[str, Json], output: Output) -> None:
     number = f"  pass {told['pass']}" if told["pass"] > 1 else ""
     output.data(f"{output.status(told['status'])}  {escaped(told['program'])}  run {told['run_id']}{number}")
     _print_standing(told, output)
+    if told["circle"]:
+        runs = " waits for ".join(short(one) for one in (*told["circle"], told["circle"][0]))
+        output.data(f"runs wait for each other: {runs}; cancel or skip one of them, and mend their programs")
     _print_waiting(told, output)
     for one in told["under_way"][:UNDER_WAY_SHOWN_MAX]:
         again = f", tried again at {moment_text(one['retry_at'])}" if one["retry_at"] else ""

@@ -75,6 +75,9 @@ class Talk:
             goes_on = f"{escaped(live)} goes on as it was" if live else "nothing of it is used"
             self._say(f"{escaped(source)}  has mistakes: {goes_on}")
 
+    def is_doubtful(self, what: str) -> None:
+        self._say(escaped(what))
+
     def is_ready(self, count: int) -> None:
         self._is_ready = True
         self._say(f"{counted(count, 'program')} live; Ctrl-C ends this")

@@ -33,6 +33,26 @@ def last_output(records: Records, program: str, output: str) -> Reply:
     return Reply(True, written.value, f"of {_named(row)}, the last one that completed", facts)
 
 
+def awaited_time(
+    records: Records, program: str, offset: int | None, *, run_time: int, is_due: bool
+) -> int | None:
+    """For which scheduled time the run of another program is awaited by a run for `run_time`; None for its latest one.
+
+    That which is `offset` away, where one is given. Else the same one, if the run stands for a due time and the other
+    program has a cadence; a request's moment is no time at which anything is due. Raises StoreError.
+    """
+    if offset is not None:
+        return run_time + offset
+    return run_time if is_due and _has_cadence(records, program) else None
+
+
+def _has_cadence(records: Records, program: str) -> bool:
+    """By the version that is live, or was; else by the one that ran last."""
+    row = records.store.schedules.of(program)
+    version = records.store.last_version(program) if row is None else row.version
+    return version is not None and records.program_of(version).cadence is not None
+
+
 def completed_run(records: Records, program: str, *, run_time: int | None = None, besides: str = "") -> Reply:
     """The program's run for that scheduled time, or without one its latest, once it has completed; the run `besides`,
     which asks, never counts. Raises StoreError."""

@@ -10,9 +10,11 @@ from typing import Any, Protocol
 from clew.core.program.model import Json, Program
 from clew.core.program.timing_keys import window_of
 from clew.core.running import statuses
+from clew.core.running.decide import wants_place
 from clew.core.running.entries import RunSettled
 from clew.core.running.limits import next_limit
 from clew.core.running.places import Standing, in_the_way, window_end
+from clew.core.running.state import RunState
 from clew.operations.records import History
 from clew.operations.scheduling import open_pause, pause_document, program_document
 from clew.ports import ScheduleRow, Schedules, StandingRow
@@ -46,7 +48,7 @@ def standing_of(store: Store, history: History, program_of: ProgramOf, now: int)
     program = history.program.program
     limit = next_limit(state)
     return {
-        "queued": _queued(store, history, program_of) if not (state.has_place or state.is_settled) else None,
+        "queued": _queued(store, history, program_of) if _wants_place(state) else None,
         "window": _window(program, now) if state.is_window_closed else None,
         "limit": None if limit is None else {"at": limit.at, "kind": limit.kind, "stage": limit.stage},
         "never_begun": next(
@@ -74,6 +76,17 @@ def _queued(store: Store, history: History, program_of: ProgramOf) -> Document:
         "in_the_way": [_run(rows[each.run_id]) for each in others[:IN_THE_WAY_MAX]],
         "in_the_way_count": len(others),
     }
+
+
+def in_the_way_of(store: Store, state: RunState, program_of: ProgramOf) -> list[str]:
+    """The ids of the runs for whose sake that one has no place. Raises StoreError."""
+    program = state.program.program
+    standings = [_standing(row, program_of) for row in _rows(store, program.name).values()]
+    return [each.run_id for each in in_the_way(program, standings, state.run_id)]
+
+
+def _wants_place(state: RunState) -> bool:
+    return not state.is_settled and not state.has_place and (not state.launched_at or wants_place(state))
 
 
 def _rows(store: Store, program: str) -> Mapping[str, StandingRow]:

@@ -284,6 +284,8 @@ class Driver:
         state = run.state
         if state.is_settled or state.held or state.is_paused:
             self._rest(run)
+            if state.is_settled:
+                self._waiting.settled(state.program.program.name, self._clock.now())
         if state.program.has_places:
             self._changed(run)
 

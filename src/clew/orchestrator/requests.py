@@ -176,7 +176,9 @@ def search_request(
     """What the stage looks for, with the values that that refers to."""
     state = run.state
     wanted = stage.sealed.stage.searched_dependencies
-    return SearchRequest(wanted, scope, buckets, state.run_id, state.run_time, run.origin.folder)
+    return SearchRequest(
+        wanted, scope, buckets, state.run_id, state.run_time, run.origin.folder, state.is_due
+    )
 
 
 def rollback_request(

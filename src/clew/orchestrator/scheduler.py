@@ -122,6 +122,10 @@ class Scheduler:
             self._settle_all(live.sealed, live.timing, live.origin, now)
         self._schedules.retire(program, now)
 
+    def live_programs(self) -> list[Program]:
+        """The programs that are run when they are due."""
+        return [live.sealed.program for live in self._live.values()]
+
     def is_live(self, program: str) -> bool:
         """Whether the program is run when it is due."""
         return program in self._live

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from clew.core.program.model import AskedDependency, Dependency, SearchedDependency
+from clew.core.program.model import (
+    AskedDependency,
+    Dependency,
+    ProgramDependency,
+    SearchedDependency,
+    VariableDependency,
+)
 from clew.core.running import statuses
 from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import DrivenRun
@@ -98,9 +104,16 @@ class Waiting:
         self._groups: dict[Listings, _Group] = {}
         self._groups_with: dict[ListingName, dict[Listings, _Group]] = {}
         """The groups in which a listing is."""
+        self._settled_at: dict[ListingName, int] = {}
+        """When a run of each program has settled last."""
 
     def wait(self, run: DrivenRun, stage: str, listings: Listings, since: int) -> None:
         """The stage has seen these listings without what it wants; `since` is before they were made."""
+        programs = _awaited_programs(run.state.stages[stage])
+        if any(self._settled_at.get(each, -1) >= since for each in programs):
+            # It settled while the stage looked, which may have been too soon.
+            self._tasks.soon(partial(self._look_now, run, stage))
+        listings = (*listings, *programs)
         if run.waits_for.get(stage) == listings:
             return
         self.forget(run, stage)
@@ -112,6 +125,13 @@ class Waiting:
             if self._events is not None:
                 for each in set(listings):
                     self._events.follow(each, since, partial(self._changed, each))
+
+    def settled(self, program: str, at: int) -> None:
+        """A run of that program has settled by that moment: whoever waits for its runs looks now."""
+        listing = _runs_of(program)
+        self._settled_at[listing] = at
+        if listing in self._groups_with:
+            self._changed(listing)
 
     def forget(self, run: DrivenRun, stage: str) -> None:
         """The stage waits no more."""
@@ -180,6 +200,20 @@ class Waiting:
         group.is_resting = False
         if group.is_wanted and self._groups.get(listings) is group:
             self._call(listings, group)
+
+
+def _runs_of(program: str) -> ListingName:
+    """Stands for the runs of a program, as if they were listed."""
+    return ListingName(f"program:{program}", "", "")
+
+
+def _awaited_programs(stage: StageState) -> Listings:
+    """The programs whose runs the stage waits for. Of one whose name is made of variables nothing is told."""
+    return tuple(
+        _runs_of(one.program)
+        for one in stage.sealed.stage.searched_dependencies
+        if isinstance(one, ProgramDependency | VariableDependency) and "{" not in one.program
+    )
 
 
 def is_soon(stage: StageState, at: int) -> bool:

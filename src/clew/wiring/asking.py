@@ -14,7 +14,7 @@ from clew.core.program.model import ANSWER_MILLISECONDS
 from clew.core.program.preparing import ParamsError
 from clew.core.program.problems import ProgramError
 from clew.operations.records import Records
-from clew.operations.results import completed_run, last_output
+from clew.operations.results import awaited_time, completed_run, last_output
 from clew.ports import Finding, Look, Looked, NotTold, SearchRequest, SecretSource, StoreError
 from clew.settings import Settings
 from clew.wiring.records import open_records
@@ -71,10 +71,15 @@ class Asking:
                     self._records = self._opened.enter_context(open_records(settings))
                 if question.kind == "variable":
                     return last_output(self._records, params["program"], params["output"])
-                offset = params["offset_milliseconds"]
-                run_time = None if offset is None else request.run_time + offset
+                awaited = awaited_time(
+                    self._records,
+                    params["program"],
+                    params["offset_milliseconds"],
+                    run_time=request.run_time,
+                    is_due=request.is_due,
+                )
                 return completed_run(
-                    self._records, params["program"], run_time=run_time, besides=request.run_id
+                    self._records, params["program"], run_time=awaited, besides=request.run_id
                 )
             except StoreError as error:
                 raise NotTold(str(error)) from error

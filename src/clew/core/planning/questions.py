@@ -36,7 +36,12 @@ class Question:
         return _RESTS_ON.get(self.kind, ("run_time", "folder"))
 
 
-_RESTS_ON = {"variable": (), "program": ("run_id", "run_time"), "resource": (), "infrastructure": ()}
+_RESTS_ON = {
+    "variable": (),
+    "program": ("run_id", "run_time", "is_due"),
+    "resource": (),
+    "infrastructure": (),
+}
 
 
 @dataclass(frozen=True, slots=True)
