@@ -232,7 +232,8 @@ def _telling(verb: str, about: str) -> None:
         with backfill_store(settings) as opened:
             row = find_backfill(opened, backfill_id)
             by = f"cli:{user_name()}"
-            change_backfill(opened, row, verb, at=now(), by=by, why=reason)
+            if (verb, row.status) != ("resume", "running"):  # else somebody has to go on with it, and no more
+                change_backfill(opened, row, verb, at=now(), by=by, why=reason)
             if verb == "cancel":
                 cancel_queued(opened, row, by=by, why=reason)
             row = find_backfill(opened, row.backfill_id)
@@ -243,7 +244,7 @@ def _telling(verb: str, about: str) -> None:
 
 
 _telling("pause", "Make no further run of a backfill until it is resumed; those that are made go on.")
-_telling("resume", "Go on with a backfill that is paused, or that a failure has stopped.")
+_telling("resume", "Go on with a backfill that is paused, that a failure has stopped, or that nobody drives.")
 _telling(
     "cancel", "Make no further run of a backfill, and cancel those that are queued; those that run go on."
 )

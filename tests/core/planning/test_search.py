@@ -618,7 +618,7 @@ def test_what_a_reply_rests_on_is_said_by_the_kind():
     """So that one reply serves all who would hear the same."""
     kinds = ("variable", "infrastructure", "program", "lib:is_open")
     found = [Question(kind, {}).rests_on for kind in kinds]
-    assert found == [(), (), ("run_id", "run_time"), ("run_time", "folder")]
+    assert found == [(), (), ("run_id", "run_time", "is_due"), ("run_time", "folder")]
 
 
 def test_a_reply_that_it_is_missing_makes_the_whole_try_missing():

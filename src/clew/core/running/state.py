@@ -247,8 +247,7 @@ def _run_created(state: RunState, entry: Entry, body: kinds.RunCreated) -> None:
 def _place_given(state: RunState, entry: Entry, body: kinds.PlaceGiven) -> None:
     state.has_place = True
     state.launched_at = state.launched_at or entry.at
-    if state.status in _GOES_FORWARD:
-        state.status = state.forward_status
+    state.status = state.forward_status
 
 
 def _window_closed(state: RunState, entry: Entry, body: kinds.WindowClosed) -> None:
