@@ -74,11 +74,21 @@ class Ends:
         (self.stop if self.drain.is_set() else self.drain).set()
 
 
+class _NameTaken(RequestError):
+    """A program of that name is live already, from another source."""
+
+    def __init__(self, program: str, source: str) -> None:
+        super().__init__(f"there is a program '{program}' already, from {source}; rename one of them")
+        self.program = program
+
+
 class _Known(msgspec.Struct):
-    """A source that was read: as it was then, and the program that is live by it; empty for none."""
+    """A source that was read: as it was then, and the program that is live by it; empty for none. `wants`: the name
+    that it could not have, since another source has it."""
 
     mark: str
     program: str = ""
+    wants: str = ""
 
 
 class Service:
@@ -101,16 +111,14 @@ class Service:
         self._circle: tuple[str, ...] = ()
         self._told: set[str] = set()
         """What was told of the places themselves."""
+        self._unreachable: tuple[str, ...] = ()
+        """Those of which nobody knows what they hold."""
 
     # ---- reading programs ----
 
     async def read(self) -> None:
         """Make live what the places hold now, and retire what they hold no more. Raises StoreError."""
-        sources, problems = find_sources(self._places)
-        for problem in problems:
-            if str(problem) not in self._told:
-                self._watcher.is_wrong("", problem, "")
-        self._told = {str(problem) for problem in problems}
+        sources = self._find()
         present = {source.name for source in sources}
         for name in [one for one in self._known if one not in present]:
             if not self._is_unreachable(name):
@@ -120,6 +128,10 @@ class Service:
             if known is None or known.mark != source.mark:
                 self._read_source(source, known)
                 await asyncio.sleep(0)  # runs go on meanwhile
+        for source in sources:
+            known = self._known[source.name]
+            if known.wants and not self._source_of(known.wants, besides=source.name):
+                self._read_source(source, known)
         self._retire_what_is_gone()
         self._look_for_circles()
 
@@ -140,10 +152,20 @@ class Service:
             )
         self._circle = circle
 
+    def _find(self) -> list[Source]:
+        """What the places hold. What is wrong with them is told once."""
+        sources, problems = find_sources(self._places)
+        for problem in problems:
+            if str(problem) not in self._told:
+                self._watcher.is_wrong("", problem, "")
+        self._told = {str(problem) for problem in problems}
+        self._unreachable = tuple(os.path.abspath(problem.place) for problem in problems)
+        return sources
+
     def _is_unreachable(self, source: str) -> bool:
-        """It lies in a place that is not there as a whole: that is an accident, until it is named no more."""
-        roots = [os.path.abspath(place) for place in self._places if not os.path.exists(place)]
-        return any(source == root or source.startswith(root + os.sep) for root in roots)
+        """It lies in a place that is not there, or can't be read, as a whole: that is an accident, until it is named no
+        more."""
+        return any(source == root or source.startswith(root + os.sep) for root in self._unreachable)
 
     def _read_source(self, source: Source, known: _Known | None) -> None:
         """Make live what stands there. If it is wrong, what was live goes on as it was."""
@@ -151,7 +173,8 @@ class Service:
             sealed, folder = self._load(source)
         except (ProgramError, RequestError, OSError) as error:
             live = known.program if known is not None else self._revived(source.name)
-            self._known[source.name] = _Known(source.mark, live)
+            wants = error.program if isinstance(error, _NameTaken) else ""
+            self._known[source.name] = _Known(source.mark, live, wants)
             self._watcher.is_wrong(source.name, error, live)
             return
         name = sealed.program.name
@@ -167,9 +190,7 @@ class Service:
         program, settings = loaded.program, self._settings
         other = self._source_of(program.name, besides=source.name)
         if other:
-            raise RequestError(
-                f"there is a program '{program.name}' already, from {other}; rename one of them"
-            )
+            raise _NameTaken(program.name, other)
         if program.cadence is not None:
             wanting = variables_wanting(program)
             if wanting:
@@ -310,9 +331,14 @@ async def _drain(
     loop = asyncio.get_running_loop()
     end = loop.time() + grace_seconds
     watcher.drains(orchestrator.in_flight_count)
-    while orchestrator.in_flight_count and loop.time() < end and not ends.stop.is_set():
+    while _is_at_work(orchestrator) and loop.time() < end and not ends.stop.is_set():
         orchestrator.check()
         await asyncio.sleep(DRAIN_INTERVAL_SECONDS)
+
+
+def _is_at_work(orchestrator: Orchestrator) -> bool:
+    """Whether anything runs, or how it ended is not on record yet."""
+    return orchestrator.in_flight_count > 0 or orchestrator.driver.is_recording
 
 
 def _origin_of(row: ScheduleRow) -> Origin:

@@ -44,7 +44,11 @@ class Source(Struct, frozen=True):
 
 
 class PlaceProblem(Exception):
-    """A place from which programs should be read is not there, or holds more than it may."""
+    """A place from which programs should be read is not there, can't be read, or holds more than it may."""
+
+    def __init__(self, place: str, what: str) -> None:
+        super().__init__(f"{place}: {what}")
+        self.place = place
 
 
 def find_sources(places: Sequence[str]) -> tuple[list[Source], list[PlaceProblem]]:
@@ -66,20 +70,26 @@ def _sources_of(place: str) -> Iterator[Source]:
     elif os.path.isdir(place):
         files = sorted(_files_in(place))
         if len(files) > FILE_COUNT_MAX:
-            raise PlaceProblem(f"{place}: more than {FILE_COUNT_MAX} program files; name a folder with fewer")
+            raise PlaceProblem(place, f"more than {FILE_COUNT_MAX} program files; name a folder with fewer")
         for file in files:
             yield Source(file, _mark_of(file))
     elif os.path.exists(place):
         yield Source(os.path.abspath(place), _mark_of(place))
     else:
-        raise PlaceProblem(f"{place}: there is no such file or folder")
+        raise PlaceProblem(place, "there is no such file or folder")
 
 
 def _files_in(folder: str) -> Iterator[str]:
-    """The program files in the folder and those in it, without hidden ones."""
+    """The program files in the folder and those in it, without hidden ones. Raises PlaceProblem for a folder that can't
+    be read: what it holds is not known, which is another thing than nothing."""
     root = os.path.abspath(folder)
     count = 0
-    for at, folders, names in os.walk(root):
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError) or error.filename == root:
+            raise PlaceProblem(folder, f"{error.filename} can't be read: {error.strerror}")
+
+    for at, folders, names in os.walk(root, onerror=refuse):
         folders[:] = (
             [] if _depth(root, at) >= DEPTH_MAX else [one for one in folders if not one.startswith(".")]
         )
@@ -136,9 +146,16 @@ class PlaceEvents:
         for event in self._inotify:
             is_news = True
             if event.mask & (Mask.IGNORED | Mask.DELETE_SELF | Mask.MOVE_SELF) and event.watch is not None:
-                # What comes to be in its place is another folder.
-                self._watches.pop(str(event.watch.path), None)
+                self._forget(event.watch)
         return is_news
+
+    def _forget(self, watch: Watch) -> None:
+        """That folder is gone, or somewhere else: what comes to be in its place is another one."""
+        path = str(watch.path)
+        if self._watches.get(path) is watch:
+            del self._watches[path]
+            with suppress(OSError):  # one that is gone is watched no more
+                self._inotify.rm_watch(watch)
 
 
 def _folders_of(places: Sequence[str]) -> Iterator[str]:

@@ -143,6 +143,11 @@ class Driver:
         """No further stage starts; what runs may finish and is recorded."""
         self._orderer.is_draining = True
 
+    @property
+    def is_recording(self) -> bool:
+        """What the last turn wrote is not durable yet: the store could not take it."""
+        return self._recorder.is_waiting
+
     def stop(self) -> None:
         """Nothing is recorded any more. What was in flight is interrupted, and taken up by whoever comes."""
         self._is_stopped = True
