@@ -418,6 +418,11 @@ class StoreError(Exception):
     """The store can't be used; the message says why and what would help."""
 
 
+class Unreadable(StoreError):
+    """A program version that the store holds can't be used: it is gone, was changed, or is read otherwise, or not at
+    all, by this version of clew. That is no reason to drive no run of another."""
+
+
 class StoreBusy(StoreError):
     """The store can't be used just now, and nothing was done; the message says who holds it."""
 

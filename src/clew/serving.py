@@ -18,12 +18,13 @@ from clew.core.program.problems import ProgramError
 from clew.core.running.entries import Entry
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState
+from clew.core.timing.schedule import DueTime
 from clew.driving import Said, observer_of
 from clew.operations.requests import RequestError, check_request, unknown_buckets
 from clew.orchestrator.driven_run import Origin
 from clew.orchestrator.orchestrator import Orchestrator
 from clew.orchestrator.scheduler import Scheduler, variables_wanting
-from clew.ports import ScheduleRow
+from clew.ports import ScheduleRow, Unreadable
 from clew.settings import Settings
 from clew.wiring import load_program, open_orchestrator, seal, unknown_secrets, zone_data_release
 
@@ -54,6 +55,12 @@ class ServiceWatcher(Protocol):
 
     def is_doubtful(self, what: str) -> None:
         """Something that is live can't go well."""
+
+    def settled(self, program: str, times: Sequence[DueTime]) -> None:
+        """Due times of the program are on record from now on, as runs, or as missed or skipped."""
+
+    def leaves_alone(self, what: str, why: Exception) -> None:
+        """That run or program can't be used or driven by this process; all else goes on."""
 
     def is_ready(self, count: int) -> None:
         """All places have been read; so many programs are live."""
@@ -221,10 +228,18 @@ class Service:
         """What was live from there when this store was last used goes on by the version that is on record."""
         for row in self._orchestrator.store.schedules.all():
             if row.source == source and row.retired_at is None:
-                sealed = self._orchestrator.programs.of_version(row.version)
-                self._scheduler.go_live(sealed, _origin_of(row), source)
-                return row.program
+                return row.program if self._goes_on(row) else ""
         return ""
+
+    def _goes_on(self, row: ScheduleRow) -> bool:
+        """Have a program live as it is on record, if that can be read. Raises StoreError."""
+        try:
+            sealed = self._orchestrator.programs.of_version(row.version)
+        except Unreadable as error:
+            self._watcher.leaves_alone(f"program {row.program}", error)
+            return False
+        self._scheduler.go_live(sealed, _origin_of(row), row.source)
+        return True
 
     def _retire_what_is_gone(self) -> None:
         """Retire what was live when this store was last used, and is nowhere any more."""
@@ -232,10 +247,8 @@ class Service:
         for row in self._orchestrator.store.schedules.all():
             if row.retired_at is None and row.program not in live:
                 if self._is_unreachable(row.source):
-                    self._scheduler.go_live(
-                        self._orchestrator.programs.of_version(row.version), _origin_of(row), row.source
-                    )
-                    self._known[row.source] = _Known("", row.program)
+                    if self._goes_on(row):
+                        self._known[row.source] = _Known("", row.program)
                 else:
                     self._retire(row.program)
 
@@ -263,6 +276,8 @@ async def serve(
             zones=zone_data_release(), jitter_milliseconds=settings.jitter_milliseconds
         )
         service = Service(settings, places, orchestrator, scheduler, watcher)
+        scheduler.settled = watcher.settled
+        orchestrator.leaves_alone = watcher.leaves_alone
         orchestrator.adopts = True
         news = asyncio.Event()
         loop = asyncio.get_running_loop()

@@ -95,7 +95,9 @@ class HandAlarm:
 
 
 class HandTasks(LoopTasks):
-    """What is put off comes by the world's clock."""
+    """What is put off comes by the world's clock; or never, as for a machine that is asleep until somebody's alarm."""
+
+    is_asleep = False
 
     def __init__(self, alarm: HandAlarm, clock: SetClock) -> None:
         super().__init__(asyncio.get_running_loop())
@@ -103,6 +105,8 @@ class HandTasks(LoopTasks):
         self._clock = clock
 
     def later(self, milliseconds: int, callback: Callable[[], None]) -> Any:
+        if self.is_asleep:
+            return Awaited(callback)
         return self._alarm.at(self._clock.now() + milliseconds, lambda: self.guarded(callback))
 
 
@@ -148,11 +152,13 @@ class World:
     def _begin(self) -> None:
         self.alarm = HandAlarm(self.clock)
         self.executor = Hands(is_instant=self.is_instant)
-        tasks = HandTasks(self.alarm, self.clock)
+        self.tasks = HandTasks(self.alarm, self.clock)
         self.orchestrator = assembled(
-            self.store, self.executor, tasks=tasks, clock=self.clock, alarm=self.alarm
+            self.store, self.executor, tasks=self.tasks, clock=self.clock, alarm=self.alarm
         )
         self._scheduler: Scheduler | None = None
+        self.left_alone: list[str] = []
+        self.orchestrator.leaves_alone = lambda what, why: self.left_alone.append(f"{what}: {why}")
 
     def lose(self, *programs: SealedProgram, at: int | None = None) -> None:
         """The orchestrator is gone, as by a kill; the next one, which knows these programs, takes up what it may."""

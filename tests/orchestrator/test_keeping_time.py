@@ -183,6 +183,22 @@ async def test_a_due_run_waits_for_its_data_until_its_scheduled_time_is_too_far_
 
 
 @on_a_loop
+async def test_waiting_ends_by_the_wall_clock() -> None:
+    """No other timer goes on while a machine is asleep; a run that is paused then is asked when it goes on."""
+    world, its = World(), waits(backfill_milliseconds=HOUR, max_active_runs=2, cadence=HOURLY)
+    world.tasks.is_asleep = True
+    run, paused = world.due(its, NOON, NOON - 1)
+    await world.quiet()
+    world.tell(paused, "pause")
+    await world.jump_to(NOON + 3 * HOUR)
+    assert [world.status(one) for one in (run, paused)] == ["missed", "paused"]
+    assert world.alarm.next is None, "nothing is asked for again and again"
+    world.tell(paused, "unpause")
+    await world.quiet()
+    assert world.status(paused) == "missed"
+
+
+@on_a_loop
 async def test_what_did_not_wait_in_vain_for_all_is_rolled_back() -> None:
     """Something of it was done already."""
     its = sealed(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.core.running.story import ASKED, IMPOSSIBLE, sealed, stage
 from tests.orchestrator.on_time import HOUR, HOURLY, MINUTE, NOON, World, on_a_loop
 from tests.orchestrator.test_recording import TroubledStore
@@ -481,12 +482,34 @@ async def test_who_is_lost_at_any_moment_leaves_a_queue_that_goes_on_in_order() 
 
 
 @on_a_loop
+async def test_a_version_that_can_not_be_read_any_more_stops_no_other_program() -> None:
+    """Its runs are left alone, which is told once; a new version of the program takes over its times all the same."""
+    world, its = World(), program(max_active_runs=2)
+    [active] = world.due(its, NOON - HOUR)
+    await world.quiet()
+    [queued] = world.due(its, NOON - MINUTE)
+    assert world.begun == [active]
+    world.store._execute("DELETE FROM programs")
+    world.lose()
+    other = replace(its, program=replace(its.program, name="other"), version="v" * 64)
+    world.go_live(other, source="other.yaml")
+    await world.go_to(NOON + HOUR)
+    world.orchestrator.adopt()
+    why = f"the store has no program of version {its.version}"
+    assert sorted(world.left_alone) == sorted([f"run {active}: {why}", f"run {queued}: {why}"])
+    assert [row["status"] for row in world.rows() if row["program"] == "other"] == ["running"]
+    newer = program(variables={"n": 1}, max_active_runs=2)
+    world.go_live(newer)
+    await world.go_to(NOON + 2 * HOUR)
+    its_own = [row["status"] for row in world.rows() if row["version"] == newer.version]
+    assert its_own == ["running", "queued"], "the other place is that of the run that nobody can read"
+
+
+@on_a_loop
 async def test_programs_do_not_wait_for_each_other() -> None:
     """Each has its own places."""
     world = World()
     one, other = program(), program(stage("b"))
-    from msgspec.structs import replace
-
     other = replace(other, program=replace(other.program, name="other"))
     [first] = world.due(one, NOON)
     [second] = world.due(other, NOON)

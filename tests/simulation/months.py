@@ -401,8 +401,11 @@ class Month:
     def _is_quick(self, program: Planned) -> bool:
         """Each of its runs has ended long before the next is due, and nothing is to be waited for but places."""
         its = program.sealed.program
-        has_data = bool(its.stages[0].dependencies)
-        return program.longest <= 10 * MINUTE and program.backfill <= 10 * MINUTE and not has_data
+        waits = bool(its.stages[0].dependencies) or (its.run_order, its.on_missed) == (
+            "scheduled",
+            "backfill",
+        )
+        return program.longest <= 10 * MINUTE and program.backfill <= 10 * MINUTE and not waits
 
     def _pauses_within(self, program: Planned, at: int) -> bool:
         """Whether it was paused around that moment, or its runs had piled up before."""

@@ -8,18 +8,22 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from clew.cli import exits
 from clew.cli.options import bucket_option, output_options, settings_of, store_options
-from clew.cli.output import Output, clock_text, counted, escaped, moment_text
+from clew.cli.output import Output, clock_text, counted, escaped, first_line, moment_text
 from clew.cli.sentences import Said, sentence
 from clew.core.program.model import Program
 from clew.core.program.problems import ProgramError
 from clew.core.running import entries as kinds
 from clew.core.running.entries import Entry
 from clew.core.running.state import RunState
+
+if TYPE_CHECKING:
+    from clew.core.timing.schedule import DueTime
 
 GRACE = "30 seconds"
 """How long what runs may take to end once this process is told to: as long as supervisors wait before they kill."""
@@ -30,6 +34,13 @@ _TOLD = (
     kinds.WindowOpened, kinds.PlaceGiven,
 )  # fmt: skip
 """What is said of a run without --verbose: how it begins, what goes wrong, how it ends."""
+
+
+_NOT_RUN = {
+    "missed": "further back than the backfill window",
+    "skipped": "the program was paused",
+}
+"""Why due times are put on record without being run."""
 
 
 class Talk:
@@ -77,6 +88,16 @@ class Talk:
 
     def is_doubtful(self, what: str) -> None:
         self._say(escaped(what))
+
+    def settled(self, program: str, times: Sequence[DueTime]) -> None:
+        for verdict, why in _NOT_RUN.items():
+            its = [each.at for each in times if each.verdict == verdict]
+            if its:
+                span = moment_text(its[0]) + (f" to {moment_text(its[-1])}" if len(its) > 1 else "")
+                self._say(f"{escaped(program)}  {counted(len(its), 'due time')} {verdict}: {why} ({span})")
+
+    def leaves_alone(self, what: str, why: Exception) -> None:
+        self._say(f"{escaped(what)}  is left alone: {first_line(str(why))}")
 
     def is_ready(self, count: int) -> None:
         self._is_ready = True

@@ -14,7 +14,7 @@ from clew.core.running.consequences import inputs_missing
 from clew.core.running.decide import decide
 from clew.core.running.entries import RunExpired, RunTaken, WindowClosed, WindowOpened
 from clew.core.running.fold_back import INTERRUPTED
-from clew.core.running.limits import next_limit
+from clew.core.running.limits import next_limit, next_wait_end
 from clew.core.running.stage_state import StageState
 from clew.orchestrator.driven_run import DrivenRun
 from clew.orchestrator.facts import Expired, Fact, RollbackReported
@@ -244,10 +244,10 @@ class Driver:
         if state.launched_at and not state.is_settled:
             limit = next_limit(state)
             edge = None if window is None else window.next_edge(at)
+            end = next_wait_end(state, at)
             if limit is not None:
                 moments.append(limit.at)
-            if edge is not None:
-                moments.append(edge)
+            moments += [moment for moment in (edge, end) if moment is not None]
         known = run.timers.pop("time", None)
         if known is not None:
             known.cancel()

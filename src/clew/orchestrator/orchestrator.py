@@ -34,6 +34,7 @@ from clew.ports import (
     StoreBusy,
     StoreError,
     Tasks,
+    Unreadable,
 )
 
 Json = Any
@@ -80,12 +81,16 @@ class Orchestrator:
         """Is told of each run that is taken up with nobody else to tell."""
         self.adopts = False
         """It drives all of the store's runs, also those that others ask for from now on."""
+        self.leaves_alone: Callable[[str, Unreadable], None] | None = None
+        """Is told what can't be driven here, once each, and why."""
+        self._left_alone: set[str] = set()
         self._changes_seen = -1
         self._pauses_seen = (-1, -1)
         self.maker = RunMaker(store=store, programs=programs, payloads=payloads, clock=clock, chance=chance)
         self.places = Places(
             store=store, clock=clock, alarm=alarm, tasks=tasks, program_of=programs.of_version,
             take_up=lambda row: self.take_up(row.run_id, row.version, row.origin), notice=driver.notice,
+            leave_alone=self._leave_alone,
         )  # fmt: skip
         self.backfiller = Backfiller(
             store=store, maker=self.maker, clock=clock, tasks=tasks, program_of=programs.of_version,
@@ -128,7 +133,7 @@ class Orchestrator:
         self.places.came(run)
         try:
             self.places.see_to(program)
-        except (StoreBusy, CommitUnknown):
+        except (StoreBusy, CommitUnknown, Unreadable):
             self.places.look(program)
 
     # ---- taking up again ----
@@ -153,13 +158,26 @@ class Orchestrator:
         for run_id, version, _, status in self.store.unsettled():
             if run_id in self.driver.runs or status in _LEFT_TO_PEOPLE:
                 continue
-            program = self.programs.of_version(version)
-            if status == statuses.QUEUED and program.has_places:
-                self.places.look(program.program.name)
-            else:
-                row = self.store.run(run_id)
-                assert row is not None
-                self.take_up(run_id, version, row["origin"])
+            try:
+                self._adopt(run_id, version, status)
+            except Unreadable as error:
+                self._leave_alone(f"run {run_id}", error)
+
+    def _adopt(self, run_id: str, version: str, status: str) -> None:
+        program = self.programs.of_version(version)
+        if status == statuses.QUEUED and program.has_places:
+            self.places.look(program.program.name)
+        else:
+            row = self.store.run(run_id)
+            assert row is not None
+            self.take_up(run_id, version, row["origin"])
+
+    def _leave_alone(self, what: str, why: Unreadable) -> None:
+        """That can't be driven here. It is told once; all else goes on."""
+        if what not in self._left_alone:
+            self._left_alone.add(what)
+            if self.leaves_alone is not None:
+                self.leaves_alone(what, why)
 
     def _changed(self, run: DrivenRun) -> None:
         """Something that happened to a run of a program with places is on record."""

@@ -18,7 +18,18 @@ from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.driven_run import DrivenRun
 from clew.orchestrator.facts import Fact, Instructed, PassedOver, PlaceOffered
 from clew.orchestrator.recording import AGAIN_MILLISECONDS
-from clew.ports import Alarm, Clock, CommitUnknown, NoPlace, StandingRow, Store, StoreBusy, Tasks, Timer
+from clew.ports import (
+    Alarm,
+    Clock,
+    CommitUnknown,
+    NoPlace,
+    StandingRow,
+    Store,
+    StoreBusy,
+    Tasks,
+    Timer,
+    Unreadable,
+)
 
 QUEUE_LENGTH_MAX = 50
 """Queued runs of one program that are looked at together. More than get a place at once, as a rule; and when all of
@@ -47,6 +58,7 @@ class Places:
         program_of: Callable[[str], SealedProgram],
         take_up: TakeUp,
         notice: Callable[[DrivenRun, Fact], None],
+        leave_alone: Callable[[str, Unreadable], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -55,6 +67,7 @@ class Places:
         self._program_of = program_of
         self._take_up = take_up
         self._notice = notice
+        self._leave_alone = leave_alone
         self._driven: defaultdict[str, dict[str, DrivenRun]] = defaultdict(dict)
         """The runs of each program that are driven here and not settled, by id."""
         self._left: dict[str, dict[str, StandingRow]] = {}
@@ -62,6 +75,8 @@ class Places:
         has taken up yet."""
         self._told: dict[str, Fact] = {}
         """What a run was told that is not on record yet."""
+        self._unreadable: set[str] = set()
+        """Queued runs that can't be taken up here: they are in nobody's way."""
         self._to_look: dict[str, None] = {}
         self._alarms: dict[str, tuple[int, Timer]] = {}
         self._is_stopped = False
@@ -111,7 +126,9 @@ class Places:
     def _standings(self, program: str, queued: Iterable[StandingRow]) -> list[Standing]:
         driven = self._driven.get(program, {})
         waiting = [
-            _standing_of(row, is_queued=True, has_place=False) for row in queued if row.run_id not in driven
+            _standing_of(row, is_queued=True, has_place=False)
+            for row in queued
+            if row.run_id not in driven and row.run_id not in self._unreadable
         ]
         standing = [run for run in driven.values() if not self._is_passed_over(run)]
         left = self._left.get(program)
@@ -122,8 +139,11 @@ class Places:
         return [*map(self._standing, standing), *map(self._left_standing, left.values()), *waiting]
 
     def _left_standing(self, row: StandingRow) -> Standing:
-        """How a run stands that nobody drives: as the tracker has it."""
-        frees_place = row.status == statuses.WAITING and self._program_of(row.version).frees_places
+        """How a run stands that nobody drives: as the tracker has it. One that nobody can read keeps its place."""
+        try:
+            frees_place = row.status == statuses.WAITING and self._program_of(row.version).frees_places
+        except Unreadable:
+            frees_place = False
         return _standing_of(row, is_queued=False, has_place=not frees_place)
 
     def _is_passed_over(self, run: DrivenRun) -> bool:
@@ -181,6 +201,8 @@ class Places:
             try:
                 self.see_to(program)
                 self._tell_waiting(program)
+            except Unreadable as error:
+                self._leave_alone(f"program {program}", error)
             except (StoreBusy, CommitUnknown):
                 self._tasks.later(AGAIN_MILLISECONDS, lambda program=program: self.look(program))  # type: ignore[misc]
 
@@ -230,7 +252,13 @@ class Places:
             return
         run = self._driven[program].get(run_id)
         if run is None:
-            run = self._take_up(rows[run_id])
+            try:
+                run = self._take_up(rows[run_id])
+            except Unreadable as error:
+                self._unreadable.add(run_id)
+                self._leave_alone(f"run {run_id}", error)
+                self.look(program)
+                return
         self._told[run_id] = fact
         self._notice(run, fact)
 

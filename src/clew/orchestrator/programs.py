@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from clew.core.program.content import canonical_bytes, content
 from clew.core.program.model import Json, Program
+from clew.core.program.problems import ProgramError
 from clew.core.program.signatures import Signatures
 from clew.core.running.sealed_program import SealedProgram, seal_program
-from clew.ports import Clock, Store, StoreError
+from clew.ports import Clock, Store, Unreadable
 
 ReadDocument = Callable[[Json], Program]
 """Reads a program document; raises ProgramError with every mistake."""
@@ -52,16 +53,24 @@ class ProgramBook:
         return sealed
 
     def of_version(self, version: str) -> SealedProgram:
-        """The sealed program of a version that the store knows. Raises StoreError when it is not the one that
+        """The sealed program of a version that the store knows. Raises Unreadable when it is not the one that
         was sealed: what the store holds was changed, or is read otherwise by this version of clew."""
         sealed = self._sealed.get(version)
         if sealed is None:
             text = self._store.program(version)
             if text is None:
-                raise StoreError(f"the store has no program of version {version}")
-            sealed = self.seal(self._read(json.loads(text)))
+                raise Unreadable(f"the store has no program of version {version}")
+            sealed = self._read_anew(version, text)
             stored = [(index, hash) for index, _, hash in self._store.chain(version)]
             if sealed.version != version or stored != [(block.index, block.hash) for block in sealed.chain]:
-                raise StoreError(f"program version {version} is not what was sealed; verify the store")
+                raise Unreadable(f"program version {version} is not what was sealed; verify the store")
             self._sealed[version] = sealed
         return sealed
+
+    def _read_anew(self, version: str, text: str) -> SealedProgram:
+        try:
+            return self.seal(self._read(json.loads(text)))
+        except (ProgramError, ValueError) as error:
+            raise Unreadable(
+                f"program version {version} can't be read by this version of clew: {error}"
+            ) from error

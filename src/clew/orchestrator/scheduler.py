@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -33,6 +33,7 @@ from clew.ports import (
     StoreBusy,
     Tasks,
     Timer,
+    Unreadable,
 )
 
 TIMES_A_TURN_MAX = 200
@@ -86,6 +87,8 @@ class Scheduler:
         self._behind: dict[str, None] = {}
         """Programs of which times may have come that are not settled, in the order of their turns."""
         self._turn_is_due = False
+        self.settled: Callable[[str, Sequence[DueTime]], None] | None = None
+        """Is told of due times of a program that are on record from then on."""
         self._timer: Timer | None = None
         self._is_stopped = False
 
@@ -98,8 +101,7 @@ class Scheduler:
         now = self._clock.now()
         known = self._schedules.of(program.name)
         if known is not None and known.retired_at is None and known.version != sealed.version:
-            timing_before = timing_of(self._programs.of_version(known.version).program)
-            self._settle_all(sealed, timing_before, origin, now)
+            self._settle_all(sealed, self._timing_before(known.version, sealed), origin, now)
         registered = self._programs.register(sealed)
         facts = (source, msgspec.json.encode(origin).decode(), self._zones)
         if known is None or (known.version, *known[4:]) != (sealed.version, *facts, None):
@@ -113,6 +115,13 @@ class Scheduler:
             return
         self._live[program.name] = Live(registered, timing, origin)
         self._wait_for_turn(program.name)
+
+    def _timing_before(self, version: str, sealed: SealedProgram) -> Timing | None:
+        """That of the version that was live. Where nobody can read it any more, the new one's is the best guess."""
+        try:
+            return timing_of(self._programs.of_version(version).program)
+        except Unreadable:
+            return timing_of(sealed.program)
 
     def retire(self, program: str) -> None:
         """The program is not live any more; its runs stay, and what has come till now is settled. Raises StoreError."""
@@ -219,9 +228,11 @@ class Scheduler:
             for due in batch.times
             for record in self._records(sealed, due, origin, makes_up=program.on_missed == "backfill")
         ]
-        self._schedules.settle(
+        is_settled = self._schedules.settle(
             row.program, settled_until=row.settled_until, until=batch.settled_until, records=records
         )
+        if is_settled and self.settled is not None:
+            self.settled(row.program, batch.times)
         self._look(row.program)
         return batch.is_complete
 

@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 from tests.core.running.story import DATA, LOOK, Story, stage
 
-from clew.core.program.model import Limits
+from clew.core.program.model import Dependency, Element, Limits
 from clew.core.running.entries import (
+    DependenciesFound,
     PlaceGiven,
     RunExpired,
     StageFailed,
@@ -17,7 +18,7 @@ from clew.core.running.entries import (
     WindowClosed,
     WindowOpened,
 )
-from clew.core.running.limits import Limit, next_limit, waits_until
+from clew.core.running.limits import Limit, next_limit, next_wait_end, waits_until
 
 EACH = {"for_each": [1, 2], "writes": ()}
 
@@ -158,3 +159,25 @@ def test_only_a_program_with_limits_or_a_window_keeps_time() -> None:
     assert windowed.keeps_time and windowed.window is not None
     assert Story(stage("a", limits=Limits(run_milliseconds=5))).program.keeps_time
     assert not Story(stage("a")).program.keeps_time
+    assert not Story(stage("a"), backfill_milliseconds=5).program.keeps_time, "it waits for nothing"
+    assert Story(stage("a", dependencies=DATA), backfill_milliseconds=5).program.keeps_time
+    assert Story(stage("a", dependencies=DATA, backfill_milliseconds=5)).program.keeps_time
+
+
+def test_the_next_end_of_waiting_is_the_first_of_the_stages_that_wait() -> None:
+    """One that has found its data waits no more; what is past is no moment to wait for."""
+    story = Story(
+        stage("a", dependencies=DATA, backfill_milliseconds=500),
+        stage("b", dependencies=(Dependency("other", "data", (Element("file"),)),)),
+        stage("c"),
+        backfill_milliseconds=900,
+    )
+    launched = story.state.launched_at
+    assert next_wait_end(story.state, story.at) is None, "none has looked yet"
+    for name in ("a", "b"):
+        story.say(StageWaiting(name, 1, story.at + 10, story.at))
+    assert next_wait_end(story.state, story.at) == launched + 500
+    assert next_wait_end(story.state, launched + 500) == launched + 900
+    story.say(DependenciesFound("a", story.at))
+    assert next_wait_end(story.state, story.at) == launched + 900
+    assert next_wait_end(Story(stage("a", dependencies=DATA)).state, 0) is None

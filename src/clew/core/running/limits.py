@@ -50,6 +50,15 @@ def waits_until(state: RunState, stage: StageState) -> int | None:
     return min((end for end in ends if end is not None), default=None)
 
 
+def next_wait_end(state: RunState, at: int) -> int | None:
+    """The first moment after `at` at which a stage has waited long enough for its data; None if there is none."""
+    if not state.program.has_waits:
+        return None
+    waiting = (stage for stage in state.block_stages() if stage.status == statuses.WAITING)
+    ends = (waits_until(state, stage) for stage in waiting if not stage.found)
+    return min((end for end in ends if end is not None and end > at), default=None)
+
+
 def _run_end(state: RunState, limits: Limits) -> int | None:
     """Until when the run, or a stage of it, is to be done, by what these limits say."""
     if limits.run_milliseconds is None:

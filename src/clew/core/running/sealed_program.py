@@ -60,13 +60,16 @@ class SealedProgram(Struct, frozen=True):
     """Position, name and block of each stage, for the tracker."""
     has_limits: bool = False
     """Whether there is a time that can be up."""
+    has_waits: bool = False
+    """Whether there is a time until which a stage waits for its data."""
     window: ProgramWindow | None = None
     """Outside of which no stage begins."""
 
     @property
     def keeps_time(self) -> bool:
-        """Whether time alone changes a run of it: a time is up, or its window opens or closes."""
-        return self.has_limits or self.window is not None
+        """Whether time alone changes a run of it: a time is up, data has not come in time, or its window opens or
+        closes."""
+        return self.has_limits or self.has_waits or self.window is not None
 
     @property
     def has_places(self) -> bool:
@@ -121,6 +124,10 @@ def seal_program(program: Program, signatures: Signatures, conditions: Signature
         tuple((sealed.position, sealed.name, sealed.block) for block in blocks for sealed in block),
         has_limits=any(
             limits != NO_LIMITS for limits in (program.limits, *(one.limits for one in program.stages))
+        ),
+        has_waits=any(
+            one.dependencies and (one.backfill_milliseconds, program.backfill_milliseconds) != (None, None)
+            for one in program.stages
         ),
         window=_window_of(program),
     )
