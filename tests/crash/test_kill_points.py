@@ -62,9 +62,13 @@ def test_a_run_killed_by_its_own_attempt_goes_on(story: Story, moment: str, play
         assert (killed.folder / "struck").exists(), f"{attempt} was not made"
 
 
+BY_THE_CLOCK = {"window_closed", "window_opened"}
+
+
 @pytest.mark.parametrize("part", ["before", "inside", "after"])
 def test_every_kind_of_entry_is_hit(part: str, passed: Passed, passed_by: PassedBy) -> None:
-    """The ordinary run kills before, inside and after the commit of every kind of entry that there is."""
+    """The ordinary run kills before, inside and after the commit of every kind of entry that there is, but those that
+    only the clock brings about: no window opens within the seconds of a story. Simulated months crash around them."""
     hit: set[str] = set()
     for passed_there, points in chain(
         ((passed(story), swept(story, passed)) for story in STORIES),
@@ -74,7 +78,7 @@ def test_every_kind_of_entry_is_hit(part: str, passed: Passed, passed_by: Passed
         for point in points:
             if part_of(point) == part:
                 hit |= carried[point.transaction, point.number]
-    assert {*ENTRY_KINDS, *OTHER_TRANSACTIONS} - hit == set()
+    assert {*ENTRY_KINDS, *OTHER_TRANSACTIONS} - hit == BY_THE_CLOCK
 
 
 def test_there_are_enough_points() -> None:

@@ -56,6 +56,9 @@ CADENCES: tuple[list[list[str]], ...] = (
 )
 """Some are due at times that change with the clocks."""
 
+WINDOWED = {"UTC": 0, "Asia/Tokyo": 9}
+"""Zones whose clocks never change, and by how many hours they are ahead: there are programs with a window."""
+
 Ended = Callable[[AttemptReport], None]
 
 
@@ -106,6 +109,7 @@ class Month:
         self._attempts: dict[str, set[str]] = defaultdict(set)
         """The runs of each program that have an attempt under way."""
         self.driven_max = 0
+        self.begun_in_windows = 0
         self.quiet = False
         self.is_calm = bool(off)
         """Nothing happens but what is given."""
@@ -141,6 +145,12 @@ class Month:
             document["max_active_runs"] = chance.choice((2, 5))
         if chance.random() < 0.3:
             document["monitor"] = "40 hours"
+        if zone in WINDOWED and chance.random() < 0.5:
+            cadence = document["cadence"] = [["0 9 * * *"]]
+            document["initial"], document["final"] = "08:00", "10:00"
+            document["stages"].append(
+                {**document["stages"][0], "name": "then", "after": ["work"], "dependencies": {}}
+            )
         sealed = seal_program(parse(document, SIGNATURES, CONDITIONS), SIGNATURES, CONDITIONS)
         return Planned(sealed, zone, cadence, backfill, longest)
 
@@ -257,6 +267,7 @@ class Month:
     def begun(self, request: AttemptRequest) -> int:
         """An attempt begins; how long it takes."""
         program = self.by_name[request.program]
+        self._check_window(program, request)
         runs = self._attempts[request.program]
         runs.add(request.run_id)
         most = program.sealed.program.max_active_runs or 0
@@ -265,6 +276,17 @@ class Month:
         if self.quiet:
             return 1_000
         return Random(f"{request.attempt_id}").randrange(1_000, program.longest)
+
+    def _check_window(self, program: Planned, request: AttemptRequest) -> None:
+        """Nothing begins outside of the program's window, which is from 8:00 to 10:00, that minute included. What has
+        begun is tried again, and rolled back, at any time."""
+        if program.sealed.window is None or request.work != "execute" or request.attempt > 1:
+            return
+        clock = (self.clock.now() + WINDOWED[program.zone] * HOUR) % DAY
+        self.begun_in_windows += 1
+        self._check(
+            8 * HOUR <= clock < 10 * HOUR + MINUTE, program, f"began outside of its window, at {clock / HOUR}"
+        )
 
     def ended(self, request: AttemptRequest) -> None:
         self._attempts[request.program].discard(request.run_id)

@@ -18,16 +18,22 @@ from clew.core.running import places as deciding
 from clew.core.running.places import Standing
 from clew.core.timing import schedule as timing
 from clew.core.timing.schedule import Batch, Pause
+from clew.core.timing.windows import ProgramWindow
 from clew.orchestrator import places, scheduler
 
 SEEDS = (0, 1, 2)
 PROGRAMS, DAYS = 50, 31
 
 
+def _forgets_windows(patch: MonkeyPatch) -> None:
+    patch.setattr(ProgramWindow, "is_open", lambda self, moment: True)
+
+
 def played(seed: int, *, programs: int = PROGRAMS, days: int = DAYS) -> Counter[str]:
     month = Month(seed, programs=programs, days=days)
     counts = month.play()
     assert not month.found, "\n".join([f"seed {seed}:", *month.found])
+    assert month.begun_in_windows > 10
     return counts
 
 
@@ -93,7 +99,7 @@ PLANTED = {
     each.__name__: each
     for each in (
         _forgets_a_time, _catches_up_what_was_paused, _calls_nothing_late, _gives_a_place_too_many,
-        _prefers_what_makes_up,
+        _prefers_what_makes_up, _forgets_windows,
     )
 }  # fmt: skip
 
