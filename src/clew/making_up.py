@@ -7,10 +7,9 @@ from contextlib import AsyncExitStack
 from typing import Protocol
 
 from clew.driving import FOLLOW_INTERVAL_SECONDS, Recording, observer_of
-from clew.operations.backfills import is_over
-from clew.operations.requests import RequestError
+from clew.operations.backfills import is_at_rest
 from clew.orchestrator.orchestrator import Orchestrator
-from clew.ports import BackfillRow, StoreBusy
+from clew.ports import BackfillRow, Backfills, StoreBusy, StoreError
 from clew.settings import Settings
 from clew.wiring import backfill_store, open_orchestrator
 
@@ -21,10 +20,13 @@ class BackfillWatcher(Recording, Protocol):
     def is_beside(self, why: str) -> None:
         """Another process drives the store's runs, and this backfill."""
 
+    def is_driven_here(self) -> None:
+        """This process drives them."""
+
 
 async def backfill_to_rest(settings: Settings, backfill_id: str, *, watcher: BackfillWatcher) -> BackfillRow:
-    """Make the backfill's runs and drive them, or watch another process do so, until all have settled or it makes no
-    more. Raises StoreError."""
+    """Make the backfill's runs and drive them, or watch another process do so, until nothing of it goes on by itself:
+    all have settled, it makes no more, or a person is needed. Raises StoreError."""
     is_told = False
     while True:
         async with AsyncExitStack() as stack:
@@ -34,45 +36,36 @@ async def backfill_to_rest(settings: Settings, backfill_id: str, *, watcher: Bac
                 if not is_told:
                     watcher.is_beside(str(busy))
                     is_told = True
-                row = _row(settings, backfill_id)
-                if is_over(row.status):
-                    return row
+                with backfill_store(settings) as store:
+                    row = _row(store.backfills, backfill_id)
+                    if is_at_rest(store, row):
+                        return row
                 await asyncio.sleep(FOLLOW_INTERVAL_SECONDS)
                 continue
-            return await _drive(orchestrator, settings, backfill_id, watcher)
+            watcher.is_driven_here()
+            return await _drive(orchestrator, backfill_id, watcher)
 
 
-async def _drive(
-    orchestrator: Orchestrator, settings: Settings, backfill_id: str, watcher: BackfillWatcher
-) -> BackfillRow:
+async def _drive(orchestrator: Orchestrator, backfill_id: str, watcher: BackfillWatcher) -> BackfillRow:
+    store = orchestrator.store
     orchestrator.observer = observer_of(orchestrator, watcher)
-    program = _row(settings, backfill_id).program
-    for run_id in orchestrator.places.left(program):
-        run = orchestrator.store.run(run_id)
-        if run is not None and run["backfill"] == backfill_id:
-            orchestrator.take_up(run_id, run["version"], run["origin"])
+    program = _row(store.backfills, backfill_id).program
+    orchestrator.take_up_left(program)  # they may be in the way, and nobody else can drive them now
     orchestrator.backfiller.only = backfill_id
     orchestrator.backfiller.look()
     orchestrator.places.look(program)
     while True:
         orchestrator.check()
-        row = _row(settings, backfill_id)
-        if is_over(row.status) and not _has_unsettled(orchestrator, backfill_id):
+        row = _row(store.backfills, backfill_id)
+        if is_at_rest(store, row):
+            return row
+        if not (orchestrator.backfiller.is_due or orchestrator.places.go_on(program)):
             return row
         await asyncio.sleep(FOLLOW_INTERVAL_SECONDS)
 
 
-def _has_unsettled(orchestrator: Orchestrator, backfill_id: str) -> bool:
-    """Whether runs of it go on here."""
-    return any(
-        run.state.backfill == backfill_id and not (run.is_at_rest or run.stands_still)
-        for run in orchestrator.driver.runs.values()
-    )
-
-
-def _row(settings: Settings, backfill_id: str) -> BackfillRow:
-    with backfill_store(settings) as store:
-        rows = store.backfills.like(backfill_id)
+def _row(backfills: Backfills, backfill_id: str) -> BackfillRow:
+    rows = backfills.like(backfill_id)
     if not rows:
-        raise RequestError(f"the backfill {backfill_id} is gone")
+        raise StoreError(f"the backfill {backfill_id} is gone; verify the store")
     return rows[0]

@@ -689,14 +689,33 @@ class Backfills(Protocol):
     def runs(self, backfill_id: str, limit: int = -1) -> list[BackfillRun]:
         """Its first times, as many as the limit says, with their runs."""
 
+    def unsettled(self, backfill_id: str) -> list[tuple[str, str]]:
+        """The runs that were made for it and have not settled: id and status."""
+
+    def failures(self, backfill_id: str) -> int:
+        """How many runs that were made for it have settled without completing, since somebody last let it go on."""
+
+    def leave(self, backfill_id: str, position: int, run_id: str) -> bool:
+        """Keep that somebody else has made a run for one of its times, so that none is made for the backfill; False
+        where it does not run any more, or that time has one."""
+
     def begin(self, backfill_id: str, position: int, record: RunRecord) -> bool:
         """Record the run of one of its times; False where it does not run any more, or that time has one. Raises
         RunExists, with nothing recorded, when the time has a run of that generation by now."""
 
     def change(
-        self, backfill_id: str, status: str, *, before: Sequence[str], at: int, by: str, why: str
+        self,
+        backfill_id: str,
+        status: str,
+        *,
+        before: Sequence[str],
+        at: int,
+        by: str,
+        why: str,
+        cancel: str = "",
     ) -> bool:
-        """Give it another status; False where its status is none of those before."""
+        """Give it another status; False where its status is none of those before. Where it runs again, what has failed
+        so far counts no more. `cancel`: an instruction, given to those of its runs that are queued, or empty."""
 
 
 class Store(Protocol):

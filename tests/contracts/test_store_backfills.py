@@ -10,7 +10,7 @@ import pytest
 from tests.contracts.test_store import VERSION
 from tests.contracts.test_store_schedules import due
 
-from clew.ports import BackfillRow, BackfillRun, BackfillTime, RunExists
+from clew.ports import Advanced, BackfillRow, BackfillRun, BackfillTime, RunExists, RunRecord, RunRow
 from clew.stores.sqlite import SqliteStore
 
 TIMES = [(100, ""), (200, "run-before"), (300, "")]
@@ -93,3 +93,65 @@ def test_of_past_times_the_last_generation_is_told(store: SqliteStore) -> None:
     found = store.backfills.past_runs("trip", 100, 300)
     assert found == {100: ("a2", "queued"), 200: ("b1", "queued")}
     assert store.backfills.past_runs("another", 0, 1_000) == {}
+
+
+def settled(store: SqliteStore, backfill_id: str, position: int, run_id: str, at: int, status: str) -> None:
+    """The run of that time is made, and has settled so."""
+    record = due(run_id, at, backfill=backfill_id)
+    assert store.backfills.begin(backfill_id, position, record)
+    head = store.head(run_id)
+    assert head is not None
+    entry = [(head.entry_count, "{}", "a" * 64)]
+    store.record([RunRecord(run_id, 1, head.entry_count, entry, [], Advanced(head.entry_count + 1, "a" * 64),
+                            RunRow(status, "", at, "[]"), [])])  # fmt: skip
+
+
+def test_what_has_not_settled_and_what_has_failed_is_told_of_its_own_runs(store: SqliteStore) -> None:
+    """Those of others are no business of it; and what has failed before it was let go on counts no more."""
+    store.backfills.make(backfill(), TIMES)
+    store.record([due("other", 100)])
+    settled(store, "b1", 0, "r1", 200, "rolled_back")
+    assert store.backfills.begin("b1", 1, due("r2", 300, backfill="b1"))
+    assert store.backfills.unsettled("b1") == [("r2", "queued")]
+    assert store.backfills.failures("b1") == 1
+    assert store.backfills.change("b1", "stopped", before=("running",), at=9, by="clew", why="")
+    assert store.backfills.failures("b1") == 1
+    assert store.backfills.change("b1", "running", before=("stopped",), at=9, by="somebody", why="")
+    assert store.backfills.failures("b1") == 0
+
+
+def test_a_time_is_left_to_a_run_that_somebody_else_has_made(store: SqliteStore) -> None:
+    """It is not to do any more, and is told with that run; once, and only while the backfill runs."""
+    store.backfills.make(backfill(), TIMES)
+    store.record([due("other", 100)])
+    assert store.backfills.leave("b1", 0, "other")
+    assert not store.backfills.leave("b1", 0, "another")
+    assert store.backfills.runs("b1", 1) == [BackfillRun(100, "other", "queued", "")]
+    assert [one.position for one in store.backfills.next_times("b1", 5)] == [1, 2]
+    assert store.backfills.unsettled("b1") == []
+    store.backfills.change("b1", "paused", before=("running",), at=9, by="somebody", why="")
+    assert not store.backfills.leave("b1", 1, "other")
+
+
+def test_cancelling_and_telling_its_queued_runs_so_are_one(store: SqliteStore) -> None:
+    """Only those that are its own, and queued; where it can't be cancelled nobody is told anything."""
+    store.backfills.make(backfill(), TIMES)
+    store.record([due("other", 400)])
+    settled(store, "b1", 0, "r1", 100, "completed")
+    assert store.backfills.begin("b1", 1, due("r2", 200, backfill="b1"))
+    assert not store.backfills.change(
+        "b1", "cancelled", before=("paused",), at=9, by="me", why="", cancel="{}"
+    )
+    assert store.instructions() == []
+    assert store.backfills.change("b1", "cancelled", before=("running",), at=9, by="me", why="", cancel="{}")
+    assert store.instructions() == [("backfill-r2", "r2", "{}")]
+
+
+def test_what_is_asked_at_each_step_does_not_look_through_all_times(store: SqliteStore) -> None:
+    """However long the backfill is: each is found by an index."""
+    for query in ("select_backfill_unsettled", "count_backfill_failures", "select_backfill_times"):
+        text = "EXPLAIN QUERY PLAN " + store._sql[query]
+        bound = ("b1",) if text.count("?") == 1 else ("b1", 1)
+        plan = " ".join(row[3] for row in store._connection.execute(text, bound))
+        assert "SCAN" not in plan, plan
+        assert "runs_of_backfills" in plan or "backfill_times_by_run" in plan, plan

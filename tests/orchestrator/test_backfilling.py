@@ -6,9 +6,29 @@ from typing import Any
 
 from tests.core.running.story import sealed, stage
 from tests.orchestrator.on_time import DAY, HOUR, HOURLY, NOON, World, on_a_loop
+from tests.orchestrator.test_recording import TroubledStore
 
 from clew.core.running.sealed_program import SealedProgram
-from clew.ports import BackfillRow
+from clew.ports import BackfillRow, StoreBusy
+
+
+class BusyAtFirst(TroubledStore):
+    """So many times nobody can make a run of a backfill."""
+
+    is_busy = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        begin = self.backfills.begin
+
+        def busy(*words: Any) -> bool:
+            if self.is_busy:
+                self.is_busy -= 1
+                raise StoreBusy("pretended")
+            return begin(*words)
+
+        self.backfills.begin = busy  # type: ignore[method-assign]
+
 
 TIMES = [NOON - 5 * HOUR, NOON - 4 * HOUR, NOON - 3 * HOUR]
 
@@ -174,3 +194,97 @@ async def test_only_the_backfill_that_is_asked_for_is_seen_to_where_one_is() -> 
     world.orchestrator.backfiller.only = "b1"
     await world.quiet()
     assert world.begun == []
+
+
+def go_on(world: World, *, before: str = "stopped") -> None:
+    world.store.backfills.change("b1", "running", before=(before,), at=NOON, by="somebody", why="")
+    look(world)
+
+
+@on_a_loop
+async def test_whoever_lets_it_go_on_accepts_what_has_failed() -> None:
+    """The next failure stops it again."""
+    world = World()
+    make(world, program(), stops_on_failure=1)
+    await world.quiet()
+    await world.end(world.begun[0], outcome="failed")
+    assert state(world) == "stopped"
+    go_on(world)
+    await world.quiet()
+    await world.end(world.begun[0], outcome="failed")
+    assert state(world) == "stopped" and world.store.backfills.counts("b1")[""] == 1
+    go_on(world)
+    await world.quiet()
+    await world.end(world.begun[0])
+    assert state(world) == "completed"
+
+
+@on_a_loop
+async def test_a_time_that_has_got_a_run_meanwhile_is_left_to_that() -> None:
+    """Whoever has made it, and whether it has settled or not: nothing is run twice."""
+    world, its = World(), program()
+    make(world, its)
+    await world.quiet()
+    (other,) = world.due(its, TIMES[1])
+    await world.quiet()
+    await world.end(world.begun[0])
+    assert [row["run_time"] for row in world.rows()] == TIMES
+    found = {one.run_time: one.run_id for one in world.store.backfills.runs("b1")}
+    assert found[TIMES[1]] == other
+    while world.begun:
+        await world.end(world.begun[0])
+    assert state(world) == "completed"
+
+
+@on_a_loop
+async def test_a_busy_store_costs_no_generation() -> None:
+    """A run that could not be made is made again as the same one."""
+    store = BusyAtFirst()
+    world = World(store=store)
+    store.is_busy = 2
+    make(world, program(), times=TIMES[:1])
+    await world.go_to(NOON + DAY)
+    assert [row["generation"] for row in world.rows()] == [1]
+
+
+@on_a_loop
+async def test_a_live_version_that_it_does_not_fit_pauses_it() -> None:
+    """It says why: what was live then took the variable, or had a cadence."""
+    for other, why in (
+        (program(variables={}), "takes no variable 'day'"),
+        (sealed(stage("a"), max_active_runs=5, variables={"day": 1}), "has no cadence"),
+    ):
+        world = World(at=NOON + 1)
+        world.go_live(program(variables={"day": 1}))
+        make(world, program(variables={"day": 1}), version="", variables='{"day": 2}')
+        await world.quiet()
+        world.go_live(other)
+        await world.end(world.begun[0])
+        (row,) = world.store.backfills.all()
+        assert row.status == "paused" and row.changed_by == "clew" and why in row.changed_why
+
+
+@on_a_loop
+async def test_it_is_known_whether_anything_of_the_program_goes_on() -> None:
+    """Nothing does while its only place is taken by a run that is paused, or while the program itself is."""
+    world, its = (
+        World(),
+        sealed(stage("a"), stage("b"), maintain_sequence=True, cadence=HOURLY, max_active_runs=1),
+    )
+    name, places = its.program.name, world.orchestrator.places
+    assert not places.go_on(name)
+    make(world, its, at_once=2)
+    assert world.orchestrator.backfiller.is_due
+    await world.quiet()
+    assert places.go_on(name) and not world.orchestrator.backfiller.is_due
+    (first,) = world.begun
+    world.tell(first, "pause")
+    await world.end(first)
+    assert (world.status(first), places.go_on(name)) == ("paused", False)
+    world.store.schedules.pause(name, at=NOON, by="somebody", why="")
+    world.tell(first, "unpause")
+    await world.quiet()
+    assert places.go_on(name)
+    await world.end(first, "b.1")
+    assert (world.status(first), places.go_on(name)) == ("completed", False)
+    assert world.store.backfills.counts("b1") == {"completed": 1, "queued": 2}

@@ -23,6 +23,7 @@ stages:
 """
 RANGE = ("--from", "2026-03-27", "--to", "2026-03-30")
 """Four days, in which clocks change."""
+DAYS = ("--from", "2026-02-01", "--to", "2026-02-02")
 
 
 @pytest.fixture
@@ -87,7 +88,9 @@ def test_a_failure_stops_it_where_that_is_wanted_and_the_failed_ones_can_be_run_
     (first,) = [row for row in rows(person) if row["run_id"] == second["follows"]]
     assert (first["status"], first["scheduled_at"]) == ("rolled_back", second["scheduled_at"])
     resumed = person.clew("backfill", "resume", stopped["backfill_id"], "--format", "json", code=3).document
-    assert resumed["status"] == "stopped", "its failure is on record still"
+    assert (resumed["status"], resumed["runs"]) == ("completed", {"completed": 3, "rolled_back": 1}), (
+        "whoever lets it go on knows what has failed"
+    )
 
 
 def test_from_another_process_it_is_paused_shown_resumed_and_cancelled(person: Person) -> None:
@@ -109,6 +112,67 @@ def test_from_another_process_it_is_paused_shown_resumed_and_cancelled(person: P
     assert [one["status"] for one in backfills(person)] == ["cancelled"]
     refused = person.clew("backfill", "pause", told["backfill_id"], code=2)
     assert "is cancelled: it can't be told to pause" in refused.err
+
+
+HELD = """
+name: held
+cadence: ["0 9 * * *"]
+variables: {there: nowhere}
+stages:
+  - {name: post, execute: {command: shell, params: ["test", "-e", "{there}"]}, rollback: impossible}
+"""
+
+
+def test_it_rests_where_a_person_is_needed(person: Person) -> None:
+    """It says which run it is, and goes on once that has settled; behind a run that nobody lets go on it rests too."""
+    person.write("held.yaml", HELD)
+    there = ("--var", f"there={person.folder / 'there'}")
+    rests = person.clew("backfill", "held.yaml", *RANGE, *there, "--format", "json", code=4).document
+    (its,) = rests["unsettled"]
+    assert (rests["status"], rests["to_do"], its["status"]) == ("running", 3, "held")
+    behind = person.clew("backfill", "held.yaml", *DAYS, *there, code=5)
+    assert "says why a run of it is queued" in behind.err
+    person.write("there", "")
+    person.clew("retry", its["run_id"], "post")
+    done = person.clew("backfill", "resume", rests["backfill_id"], "--format", "json").document
+    assert (done["status"], done["runs"]) == ("completed", {"completed": 4})
+
+
+def test_to_cancel_one_cancels_its_runs_that_are_queued(person: Person) -> None:
+    """By one word with that, obeyed by whoever drives next; what has begun is left alone."""
+    person.write("held.yaml", HELD)
+    first = person.clew("backfill", "held.yaml", *RANGE, "--format", "json", code=4).document
+    second = person.clew("backfill", "held", *DAYS, "--format", "json", code=5).document
+    (queued,) = second["unsettled"]
+    for its in (first, second):
+        told = person.clew("backfill", "cancel", its["backfill_id"], "--reason", "enough", "--format", "json")
+        assert (told.document["status"], told.document["changed"]["why"]) == ("cancelled", "enough")
+    with sqlite3.connect(person.folder / ".clew" / "clew.db") as store:
+        said = store.execute("SELECT run_id, content ->> 'verb', content ->> 'reason' FROM instructions")
+        assert said.fetchall() == [(queued["run_id"], "cancel", "enough")]
+    person.clew("resume", code=None)
+    (row,) = [one for one in rows(person) if one["run_id"] == queued["run_id"]]
+    assert (row["status"], row["cause"]) == ("rolled_back", "cancelled")
+    assert person.clew("backfill", "resume", second["backfill_id"], code=2).err.count("is cancelled") == 1
+
+
+def test_ctrl_c_leaves_it_on_record(person: Person) -> None:
+    """It says how to go on with it, and how to end it."""
+    begun, go_on = person.fifo("begun"), person.fifo("go-on")
+    person.write("slow.yaml", DAILY.replace("daily", "slow").replace(
+        '"test {run_time:%Y-%m-%d} != {fail}"', f'"echo begun > {begun}; read line < {go_on}"'
+    ))  # fmt: skip
+    process = person.begin("backfill", "slow.yaml", *RANGE)
+    line_from(begun)
+    process.send_signal(signal.SIGINT)
+    done = person.end(process)
+    (told,) = backfills(person)
+    its = told["backfill_id"]
+    assert (
+        done.code == 130
+        and f"`clew backfill resume {its}` goes on, `clew backfill cancel {its}` ends" in done.err
+    )
+    assert told["status"] == "running"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ import click
 
 from clew.cli import exits
 from clew.cli.documents import program_json
+from clew.cli.next_steps import short
 from clew.cli.options import (
     format_option,
     output_options,
@@ -141,10 +141,12 @@ def _stay(settings: Settings, made: BackfillRow, format_: str, output: Output) -
     progress = _Progress(new_progress(output), output)
     try:
         row = stay(backfill_to_rest(settings, made.backfill_id, watcher=progress), progress)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        output.talk(
-            f"interrupted; `clew backfill resume {made.backfill_id}` goes on, `clew backfill cancel` ends it"
-        )
+    except KeyboardInterrupt:
+        its = made.backfill_id
+        goes_on = f"`clew backfill resume {its}` goes on"
+        if progress.is_driven_elsewhere:
+            goes_on = "that process goes on with it"
+        output.talk(f"interrupted; {goes_on}, `clew backfill cancel {its}` ends it")
         return exits.INTERRUPTED
     return _printed(settings, row, format_, output)
 
@@ -159,7 +161,15 @@ class _Progress(Progress):
         self.during = shown.during  # type: ignore[method-assign]
 
     def is_beside(self, why: str) -> None:
-        self._output.talk(escaped(f"{why}, and makes its runs; Ctrl-C leaves it to that"))
+        self.is_driven_elsewhere = True
+        self._output.talk(
+            escaped(
+                f"{why}: if it is `clew up`, that makes the runs, else this does as soon as nobody drives"
+            )
+        )
+
+    def is_driven_here(self) -> None:
+        self.is_driven_elsewhere = False
 
 
 @backfill.command("list")
@@ -226,7 +236,7 @@ def _telling(verb: str, about: str) -> None:
         output: Output,
     ) -> int:
         from clew.operations.backfills import change_backfill, find_backfill
-        from clew.wiring import backfill_store, cancel_queued, now
+        from clew.wiring import backfill_store, now
 
         settings = settings_of(store, settings_file)
         with backfill_store(settings) as opened:
@@ -234,8 +244,6 @@ def _telling(verb: str, about: str) -> None:
             by = f"cli:{user_name()}"
             if (verb, row.status) != ("resume", "running"):  # else somebody has to go on with it, and no more
                 change_backfill(opened, row, verb, at=now(), by=by, why=reason)
-            if verb == "cancel":
-                cancel_queued(opened, row, by=by, why=reason)
             row = find_backfill(opened, row.backfill_id)
         if verb == "resume":
             return _stay(settings, row, format_, output)
@@ -289,7 +297,7 @@ def _printed(
     settings: Settings, row: BackfillRow, format_: str, output: Output, *, with_times: bool = False
 ) -> int:
     """Print how far it has come. Returns the exit code by that."""
-    from clew.operations.backfills import backfill_document, times_documents, worst_status
+    from clew.operations.backfills import backfill_document, ends_with, times_documents
     from clew.wiring import backfill_store
 
     with backfill_store(settings) as opened:
@@ -302,9 +310,18 @@ def _printed(
         output.document({**program_json(_range(document)), **more})
     else:
         _print_document(document, times, output)
-    if document["status"] in ("running", "paused"):
-        return exits.NOT_FINISHED
-    return exits.of_status(worst_status(document["runs"]))
+        output.talk(_next_step(document))
+    return exits.worst(map(exits.of_status, ends_with(document["status"], document["runs"])))
+
+
+def _next_step(document: Mapping[str, Json]) -> str:
+    its = document["backfill_id"]
+    if document["unsettled"]:
+        run, status = document["unsettled"][0]["run_id"], document["unsettled"][0]["status"]
+        return f"next: `clew why {short(run)}` says why a run of it is {status}; `clew backfill resume {its}` goes on"
+    if document["status"] in ("running", "paused", "stopped"):
+        return f"next: `clew backfill resume {its}` goes on, `clew backfill cancel {its}` ends it"
+    return f"next: `clew backfill show {its}` shows its times, and what came of each"
 
 
 def _print_document(document: Mapping[str, Json], times: list[Json], output: Output) -> None:

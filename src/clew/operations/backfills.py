@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from clew.core.program.model import Json, Program
 from clew.core.program.timing_keys import timing_of
 from clew.core.running import statuses
+from clew.core.running.instructions import Instruction
 from clew.core.timing.backfilling import TIME_COUNT_MAX, BackfillPlan, Order, PastRun, Which, plan_backfill
 from clew.core.timing.zones import instant_at, milliseconds_at
 from clew.operations.due_times import instants_between
+from clew.operations.records import REST
 from clew.operations.requests import RequestError
 from clew.ports import BackfillRow, Backfills
 
@@ -101,6 +104,10 @@ def backfill_document(store: Store, row: BackfillRow) -> dict[str, Any]:
         "count": sum(counts.values()),
         "to_do": counts.get("", 0),
         "runs": {status: count for status, count in counts.items() if status},
+        "unsettled": [
+            {"run_id": run_id, "status": status}
+            for run_id, status in store.backfills.unsettled(row.backfill_id)
+        ],
     }
 
 
@@ -125,30 +132,37 @@ def find_backfill(store: Store, text: str) -> BackfillRow:
 CHANGES = {
     "pause": ("paused", ("running",)),
     "resume": ("running", ("paused", "stopped")),
-    "cancel": ("cancelled", ("running", "paused")),
+    "cancel": ("cancelled", ("running", "paused", "stopped")),
 }
 """What a person can say to a backfill: the status that it gets, and those in which it can be said."""
 
 
 def change_backfill(store: Store, row: BackfillRow, verb: str, *, at: int, by: str, why: str) -> None:
-    """Pause, resume or cancel it. Raises RequestError where that can't be."""
+    """Pause, resume or cancel it, and cancel with it those of its runs that are queued. Raises RequestError where that
+    can't be, StoreError."""
     status, before = CHANGES[verb]
-    if not store.backfills.change(row.backfill_id, status, before=before, at=at, by=by, why=why):
+    cancel = msgspec.json.encode(Instruction("cancel", by, why)).decode() if verb == "cancel" else ""
+    if not store.backfills.change(
+        row.backfill_id, status, before=before, at=at, by=by, why=why, cancel=cancel
+    ):
         raise RequestError(f"backfill {row.backfill_id} is {row.status}: it can't be told to {verb}")
 
 
-def is_over(status: str) -> bool:
-    """Whether it makes no more runs until somebody says so."""
-    return status != "running"
+def is_at_rest(store: Store, row: BackfillRow) -> bool:
+    """Whether nothing of it goes on until a person says something: neither a run that was made for it, nor the making
+    of further ones. Raises StoreError."""
+    unsettled = store.backfills.unsettled(row.backfill_id)
+    if any(status not in REST for _, status in unsettled):
+        return False
+    return row.status != "running" or len(unsettled) >= row.at_once
 
 
-def worst_status(counts: Json) -> str:
-    """By how its runs have settled: `completed`, or what is worst among them."""
-    order = (
-        statuses.FAILED, statuses.ROLLBACK_FAILED, statuses.HELD, statuses.ROLLED_BACK, statuses.MISSED,
-        statuses.SKIPPED,
-    )  # fmt: skip
-    return next((status for status in order if counts.get(status)), statuses.COMPLETED)
+def ends_with(status: str, runs: Mapping[str, int]) -> list[str]:
+    """The statuses of runs by which one tells how well a backfill went: of one that may go on those that need a person,
+    or else that of a queued one; of one that is over those of all its runs, and a skipped one's for what it left."""
+    if status in ("running", "paused"):
+        return [one for one in runs if one in REST - statuses.SETTLED] or [statuses.QUEUED]
+    return [*runs, *([] if status == "completed" else [statuses.SKIPPED])]
 
 
 def listed(rows: Sequence[BackfillRow], store: Store) -> Iterator[Json]:

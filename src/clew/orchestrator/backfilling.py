@@ -1,24 +1,24 @@
 """Makes the runs of backfills, a few at a time, each as the next generation of its time.
 
-All that is known of a backfill is in the store: after a crash it goes on where it stood. It never moves a schedule.
+All that is known of a backfill is in the store: after a crash it goes on where it stood. It never moves a schedule, and
+makes no run for a time that has got another one since the backfill was made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from clew.core.running import statuses
 from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.creating import Due, RunMaker
 from clew.orchestrator.driven_run import DrivenRun, Origin
 from clew.orchestrator.recording import AGAIN_MILLISECONDS
-from clew.ports import BackfillRow, Clock, CommitUnknown, RunExists, Store, StoreBusy, Tasks
+from clew.ports import BackfillRow, BackfillTime, Clock, CommitUnknown, RunExists, Store, StoreBusy, Tasks
 
 CHANGED_BY = "clew"
-"""Who ends a backfill that nobody ends."""
+"""Who ends or pauses a backfill, where no person does."""
 
 
 class Backfiller:
@@ -43,7 +43,8 @@ class Backfiller:
         self._look_for_places = look_for_places
         self.only: str | None = ""
         """Which backfills: all for None, none for an empty text."""
-        self._is_due = False
+        self.is_due = False
+        """Something is to be done for them, and is done by and by."""
         self._is_stopped = False
 
     def changed(self, run: DrivenRun) -> None:
@@ -53,8 +54,8 @@ class Backfiller:
 
     def look(self) -> None:
         """Something may be to be done for a backfill."""
-        if not (self._is_due or self._is_stopped or self.only == ""):
-            self._is_due = True
+        if not (self.is_due or self._is_stopped or self.only == ""):
+            self.is_due = True
             self._tasks.soon(self._see_to_all)
 
     def stop(self) -> None:
@@ -62,7 +63,7 @@ class Backfiller:
         self._is_stopped = True
 
     def _see_to_all(self) -> None:
-        self._is_due = False
+        self.is_due = False
         if self._is_stopped:
             return
         try:
@@ -70,45 +71,61 @@ class Backfiller:
                 if self.only in (None, backfill.backfill_id) and backfill.status == "running":
                     self._see_to(backfill)
         except (StoreBusy, CommitUnknown):
-            self._tasks.later(AGAIN_MILLISECONDS, self.look)
+            self.is_due = True
+            self._tasks.later(AGAIN_MILLISECONDS, self._see_to_all)
 
     def _see_to(self, backfill: BackfillRow) -> None:
         """Make as many runs as may be under way at once; or say how it has ended."""
-        counts = self._backfills.counts(backfill.backfill_id)
-        unsettled = sum(
-            count for status, count in counts.items() if status and status not in statuses.SETTLED
-        )
-        failed = _failed_count(counts)
-        if failed and backfill.stops_on_failure:
-            self._end(backfill, "stopped", f"{failed} of its runs ended without completing")
+        backfill_id = backfill.backfill_id
+        if backfill.stops_on_failure and (failures := self._backfills.failures(backfill_id)):
+            self._change(backfill, "stopped", f"{failures} of its runs ended without completing")
             return
+        unsettled = len(self._backfills.unsettled(backfill_id))
         room = backfill.at_once - unsettled
-        times = self._backfills.next_times(backfill.backfill_id, room) if room > 0 else []
-        if room > 0 and not times and not unsettled:
-            self._end(backfill, "completed", "all its runs have settled")
+        if room <= 0:
             return
-        for time in times:
-            run = self._make(backfill, time.run_time, time.follows)
-            try:
-                self._backfills.begin(backfill.backfill_id, time.position, run.record())
-            except RunExists:
-                self.look()  # somebody has just made that generation: then it is the one after
+        times = self._backfills.next_times(backfill_id, room)
         if times:
-            self._look_for_places(backfill.program)
+            self._run_all(backfill, times)
+        elif not unsettled:
+            self._change(backfill, "completed", "all its runs have settled")
 
-    def _make(self, backfill: BackfillRow, run_time: int, follows: str) -> DrivenRun:
-        last = self._store.last_run(backfill.program, run_time=run_time)
-        due = Due(
-            run_time, backfill=backfill.backfill_id, follows=follows if last is None else last["run_id"]
-        )
+    def _run_all(self, backfill: BackfillRow, times: list[BackfillTime]) -> None:
         sealed = self._sealed(backfill)
+        misfit = "; ".join(_misfits(sealed, msgspec.json.decode(backfill.variables)))
+        if misfit:
+            self._change(backfill, "paused", misfit)
+            return
+        made = [self._run(backfill, sealed, time) for time in times]
+        if any(made):
+            self._look_for_places(backfill.program)
+        if not all(made):
+            self.look()  # there is room for others
+
+    def _run(self, backfill: BackfillRow, sealed: SealedProgram, time: BackfillTime) -> bool:
+        """Make the run of one of its times; False where there is none to be made."""
+        found = self._backfills.past_runs(backfill.program, time.run_time, time.run_time).get(time.run_time)
+        last = "" if found is None else found[0]
+        if last != time.follows:
+            # The time has got a run since the backfill was made: by another backfill, or since it was due.
+            self._backfills.leave(backfill.backfill_id, time.position, last)
+            return False
+        run = self._make(backfill, sealed, time)
+        try:
+            return self._backfills.begin(backfill.backfill_id, time.position, run.record())
+        except RunExists:
+            return False  # somebody has just made that generation
+
+    def _make(self, backfill: BackfillRow, sealed: SealedProgram, time: BackfillTime) -> DrivenRun:
+        # Asked anew each time: what was made in vain is no generation.
+        generation = self._store.last_generation(backfill.program, time.run_time) + 1
         variables: Mapping[str, Any] = msgspec.json.decode(backfill.variables)
         return self._maker.make(
             sealed,
             {**sealed.program.variables, **variables},
             requested_by=f"backfill {backfill.backfill_id}",
             origin=msgspec.json.decode(backfill.origin, type=Origin),
-            due=due,
+            due=Due(time.run_time, generation, backfill=backfill.backfill_id, follows=time.follows),
         )
 
     def _sealed(self, backfill: BackfillRow) -> SealedProgram:
@@ -119,16 +136,17 @@ class Backfiller:
             version = row.version
         return self._program_of(version)
 
-    def _end(self, backfill: BackfillRow, status: str, why: str) -> None:
+    def _change(self, backfill: BackfillRow, status: str, why: str) -> None:
         self._backfills.change(
             backfill.backfill_id, status, before=("running",), at=self._clock.now(), by=CHANGED_BY, why=why
         )
 
 
-def _failed_count(counts: Mapping[str, int]) -> int:
-    """How many of the runs have settled, but not completed."""
-    return sum(
-        count
-        for status, count in counts.items()
-        if status in statuses.SETTLED and status != statuses.COMPLETED
-    )
+def _misfits(sealed: SealedProgram, variables: Mapping[str, Any]) -> Iterator[str]:
+    """Why the version, which may have become live since the backfill was made, can't be run for it."""
+    program = sealed.program
+    if program.cadence is None or not sealed.has_places:
+        yield f"the version {sealed.version[:12]}, which is live, has no cadence"
+    for name in variables:
+        if name not in program.variables and name not in program.requests:
+            yield f"the version {sealed.version[:12]}, which is live, takes no variable '{name}'"

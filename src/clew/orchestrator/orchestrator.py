@@ -187,8 +187,12 @@ class Orchestrator:
     def take_up_others(self, run: DrivenRun) -> list[str]:
         """Take up the unfinished runs of the same program that nobody drives, for the sake of one that is queued behind
         them; which ones. Raises StoreError."""
+        return self.take_up_left(run.state.program.program.name)
+
+    def take_up_left(self, program: str) -> list[str]:
+        """Take up the runs of the program that have begun and that nobody drives; which ones. Raises StoreError."""
         taken = []
-        for run_id in self.places.left(run.state.program.program.name):
+        for run_id in self.places.left(program):
             row = self.store.run(run_id)
             if row is not None and row["status"] not in _LEFT_TO_PEOPLE:
                 self.take_up(run_id, row["version"], row["origin"])
@@ -260,13 +264,13 @@ class Orchestrator:
         self.attend()
         if self.adopts:
             self._adopt_news()
+        self.backfiller.look()
         self._changes_seen = changes
 
     def _adopt_news(self) -> None:
         """Take up what others have asked for, and see to the programs that somebody has paused, or let go on."""
         self.adopt()
         self.backfiller.only = None
-        self.backfiller.look()
         pauses = self.store.schedules.pause_count()
         if pauses != self._pauses_seen:
             self._pauses_seen = pauses

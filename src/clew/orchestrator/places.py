@@ -182,6 +182,21 @@ class Places:
             f"it is queued behind run {first}, which goes on only when somebody says so: see `clew why {first}`"
         )
 
+    def go_on(self, program: str) -> bool:
+        """Whether any run of the program goes on here by itself, or may be about to begin."""
+        return program in self._to_look or any(
+            self._goes_on(program, run_id) and not self._is_kept_back(run)
+            for run_id, run in self._driven[program].items()
+        )
+
+    def _is_kept_back(self, run: DrivenRun) -> bool:
+        """It waits for a place that nobody will leave by himself."""
+        try:
+            self.check(run)
+        except NoPlace:
+            return True
+        return False
+
     def _goes_on(self, program: str, run_id: str) -> bool:
         run = self._driven[program].get(run_id)
         return run is not None and not (run.is_at_rest or run.stands_still)

@@ -59,6 +59,17 @@ class SqliteBackfills:
     def runs(self, backfill_id: str, limit: int = ALL) -> list[BackfillRun]:
         return [BackfillRun(*row) for row in self._rows("select_backfill_runs", (backfill_id, limit))]
 
+    def unsettled(self, backfill_id: str) -> list[tuple[str, str]]:
+        return self._rows("select_backfill_unsettled", (backfill_id,))
+
+    def failures(self, backfill_id: str) -> int:
+        [(count,)] = self._rows("count_backfill_failures", (backfill_id,))
+        return int(count)
+
+    def leave(self, backfill_id: str, position: int, run_id: str) -> bool:
+        with self._transaction():
+            return bool(self._rows("take_backfill_time", (run_id, backfill_id, position)))
+
     def begin(self, backfill_id: str, position: int, record: RunRecord) -> bool:
         with self._transaction():
             if not self._rows("take_backfill_time", (record.run_id, backfill_id, position)):
@@ -69,7 +80,15 @@ class SqliteBackfills:
             return True
 
     def change(
-        self, backfill_id: str, status: str, *, before: Sequence[str], at: int, by: str, why: str
+        self,
+        backfill_id: str,
+        status: str,
+        *,
+        before: Sequence[str],
+        at: int,
+        by: str,
+        why: str,
+        cancel: str = "",
     ) -> bool:
         bound = {
             "id": backfill_id,
@@ -80,4 +99,10 @@ class SqliteBackfills:
             "why": why,
         }
         with self._transaction():
-            return bool(self._rows("change_backfill", bound))
+            if not self._rows("change_backfill", bound):
+                return False
+            if status == "running":
+                self._rows("accept_backfill_failures", (backfill_id,))
+            if cancel:
+                self._rows("cancel_backfill_runs", (backfill_id, cancel, at))
+            return True

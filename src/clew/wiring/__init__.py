@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clew.wiring.backfills import (
         backfill_store,
-        cancel_queued,
         foresee_backfill,
         known_program,
         make_backfill,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 _HOME = {
     "backfill_store": "clew.wiring.backfills",
-    "cancel_queued": "clew.wiring.backfills",
     "foresee_backfill": "clew.wiring.backfills",
     "known_program": "clew.wiring.backfills",
     "make_backfill": "clew.wiring.backfills",
@@ -64,7 +62,6 @@ _HOME = {
 
 __all__ = [
     "backfill_store",
-    "cancel_queued",
     "describe_month",
     "describe_plan",
     "due_times",

@@ -10,8 +10,6 @@ from typing import NamedTuple
 import msgspec
 
 from clew.core.program.model import Json, Program
-from clew.core.running import statuses
-from clew.core.running.instructions import Instruction
 from clew.operations.backfills import Foreseen, Wanted, foresee
 from clew.operations.requests import RequestError, check_request, unknown_buckets
 from clew.orchestrator.driven_run import Origin
@@ -106,11 +104,3 @@ def make_backfill(
     )  # fmt: skip
     store.backfills.make(row, [(time.at, time.follows) for time in foreseen.plan.times])
     return row
-
-
-def cancel_queued(store: SqliteStore, row: BackfillRow, *, by: str, why: str) -> None:
-    """Have the runs of the backfill cancelled that have not begun, by whoever drives the store's runs."""
-    for run in store.backfills.runs(row.backfill_id):
-        if run.run_id is not None and run.status == statuses.QUEUED:
-            content = msgspec.json.encode(Instruction("cancel", by, why)).decode()
-            store.instruct(RealChance().token(BACKFILL_ID_SIZE).hex(), run.run_id, content, RealClock().now())

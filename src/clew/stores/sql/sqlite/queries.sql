@@ -263,16 +263,40 @@ SELECT coalesce(r.status, ''), count(*) FROM backfill_times AS t LEFT JOIN runs 
 WHERE t.backfill_id = ? GROUP BY 1 ORDER BY 1;
 
 -- name: select_backfill_times
--- The first of its times that have no run yet.
-SELECT position, run_time, follows FROM backfill_times WHERE backfill_id = ? AND run_id IS NULL ORDER BY position LIMIT ?;
+-- The first of its times that have no run yet; by the index, so that those that have one are not looked through.
+SELECT position, run_time, follows FROM backfill_times INDEXED BY backfill_times_by_run
+WHERE backfill_id = ? AND run_id IS NULL ORDER BY position LIMIT ?;
 
 -- name: select_backfill_runs
 -- Its times with their runs, in order.
 SELECT t.run_time, t.run_id, r.status, t.follows FROM backfill_times AS t LEFT JOIN runs AS r ON r.run_id = t.run_id
 WHERE t.backfill_id = ? ORDER BY t.position LIMIT ?;
 
+-- name: select_backfill_unsettled
+-- The runs that were made for a backfill and have not settled.
+SELECT run_id, status FROM runs WHERE backfill = ? AND backfill <> '' AND status IN
+  ('queued', 'running', 'waiting', 'paused', 'held', 'rolling_back', 'rollback_failed') ORDER BY run_id;
+
+-- name: count_backfill_failures
+-- How many of its runs have settled without completing, and nobody has accepted that. Runs first: few have.
+SELECT count(*) FROM runs AS r CROSS JOIN backfill_times AS t ON t.backfill_id = r.backfill AND t.run_id = r.run_id
+WHERE r.backfill = ? AND r.backfill <> '' AND r.status IN ('failed', 'rolled_back', 'missed', 'skipped')
+  AND NOT t.is_accepted;
+
+-- name: accept_backfill_failures
+-- Somebody lets it go on, whatever has failed so far.
+UPDATE backfill_times SET is_accepted = 1 WHERE backfill_id = ?1 AND run_id IN (
+  SELECT run_id FROM runs WHERE backfill = ?1 AND backfill <> ''
+    AND status IN ('failed', 'rolled_back', 'missed', 'skipped'));
+
+-- name: cancel_backfill_runs
+-- Those of its runs that are queued are told to be cancelled, each once.
+INSERT INTO instructions (instruction_id, run_id, content, said_at)
+SELECT 'backfill-' || run_id, run_id, ?2, ?3 FROM runs WHERE backfill = ?1 AND backfill <> '' AND status = 'queued'
+ON CONFLICT DO NOTHING;
+
 -- name: take_backfill_time
--- A run is made for one of the times of a backfill that runs.
+-- A run is made, or was, for one of the times of a backfill that runs.
 UPDATE backfill_times SET run_id = ?1 WHERE backfill_id = ?2 AND position = ?3 AND run_id IS NULL
   AND EXISTS (SELECT 1 FROM backfills WHERE backfill_id = ?2 AND status = 'running') RETURNING 1;
 

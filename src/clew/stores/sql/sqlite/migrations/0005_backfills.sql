@@ -28,6 +28,13 @@ CREATE TABLE backfill_times (
   position INTEGER NOT NULL,                  -- in the order in which they are run, from 0
   run_time INTEGER NOT NULL,
   follows TEXT NOT NULL,                      -- the last run of that time when the backfill was made
-  run_id TEXT,                                -- the run that was made for it
+  run_id TEXT,                                -- the run that was made for it, or that somebody else has made meanwhile
+  is_accepted INTEGER NOT NULL DEFAULT 0,     -- 1: it has failed, and somebody let the backfill go on all the same
   PRIMARY KEY (backfill_id, position)
 ) STRICT, WITHOUT ROWID;
+
+-- What is to do, in order; and which time a run is for.
+CREATE INDEX backfill_times_by_run ON backfill_times (backfill_id, run_id);
+
+-- How many runs of a backfill are in which status, at no cost to any other run.
+CREATE INDEX runs_of_backfills ON runs (backfill, status) WHERE backfill <> '';
