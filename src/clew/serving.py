@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import msgspec
 
 from clew.authoring.program_places import PlaceEvents, Source, find_sources
-from clew.core.planning.cycles import Awaits, waiting_circle
-from clew.core.program.model import Program, ProgramDependency
+from clew.core.planning.awaiting import CIRCLE_HINT, told_circle
+from clew.core.planning.cycles import awaits_of, waiting_circle
+from clew.core.program.model import Program
 from clew.core.program.problems import ProgramError
 from clew.core.running.entries import Entry
 from clew.core.running.sealed_program import SealedProgram
@@ -145,18 +146,9 @@ class Service:
     def _look_for_circles(self) -> None:
         """Tell, once, of programs that wait for each other for ever."""
         programs = {program.name: program for program in self._scheduler.live_programs()}
-        circle = waiting_circle(
-            Awaits(program.name, one.program, one.offset_milliseconds or 0)
-            for program in programs.values()
-            for stage in program.stages
-            for one in stage.dependencies
-            if isinstance(one, ProgramDependency) and one.program in programs
-        )
+        circle = waiting_circle(awaits_of(programs))
         if circle and circle != self._circle:
-            path = " awaits ".join((*circle, circle[0]))
-            self._watcher.is_doubtful(
-                f"{path}, for the same time: none of them can ever go on; set an offset"
-            )
+            self._watcher.is_doubtful(f"{told_circle(circle)}; {CIRCLE_HINT}")
         self._circle = circle
 
     def _find(self) -> list[Source]:

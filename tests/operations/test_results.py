@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.core.running.story import sealed, stage
 
 from clew.operations.records import Records
-from clew.operations.results import completed_run, last_output
+from clew.operations.results import awaited_time, completed_run, last_output, never_due
 from clew.ports import Advanced, NewRun, RunRecord, RunRow
 from clew.stores.sqlite import SqliteStore
 
@@ -60,3 +61,64 @@ def test_the_run_for_a_scheduled_time_must_have_completed(records: Records) -> N
 def test_a_program_that_never_completed_has_left_nothing(records: Records) -> None:
     """Which is said, for `clew why`."""
     assert last_output(records, "other", "sum").why == "no run of 'other' has completed yet"
+
+
+def test_of_several_runs_for_one_time_the_last_counts(records: Records) -> None:
+    """What completed before it was run again is no more awaited than what failed before."""
+    version = "v" * 64
+    for run_id, status in (("r3", "rolled_back"), ("r4", "completed")):
+        new = NewRun(
+            "loads", version, f"n-{run_id}", DAY, 3 * DAY + int(run_id[1]), "test", int(run_id[1]), "{}", []
+        )
+        row = RunRow(status, "", 3 * DAY, "[]")
+        records.store.record(  # type: ignore[attr-defined]
+            [RunRecord(run_id, 1, 0, [], [], Advanced(1, "h" * 64), row, [], new)]
+        )
+        reply = completed_run(records, "loads", run_time=DAY)
+        assert (reply.is_found, reply.facts["run_id"]) == (status == "completed", run_id)
+
+
+class Knowing:
+    """Records that know of each version which program it is."""
+
+    def __init__(self, store: SqliteStore, programs: dict[str, Any]) -> None:
+        self.store = store
+        self._programs = programs
+
+    def program_of(self, version: str) -> Any:
+        return self._programs[version].program
+
+
+@pytest.fixture
+def knowing(records: Records) -> Any:
+    """Of `loads` a version that is due daily at midnight, and one on request only."""
+    return lambda **given: Knowing(records.store, {"v" * 64: sealed(stage("a"), **given)})  # type: ignore[arg-type]
+
+
+DAILY = (("0 0 * * *",),)
+
+
+def test_the_time_that_is_awaited_is_the_same_where_both_have_times(knowing: Any) -> None:
+    """With an offset it is that far away; for a request, and of a program on request, it is the latest run."""
+    daily, on_request = knowing(cadence=DAILY), knowing()
+    assert awaited_time(daily, "loads", None, run_time=DAY, is_due=True) == DAY
+    assert awaited_time(daily, "loads", -DAY, run_time=DAY, is_due=True) == 0
+    assert awaited_time(daily, "loads", None, run_time=DAY + 1, is_due=False) is None
+    assert awaited_time(on_request, "loads", None, run_time=DAY, is_due=True) is None
+    assert awaited_time(daily, "unknown", None, run_time=DAY, is_due=True) is None
+
+
+def test_a_time_for_which_there_will_be_no_run_is_told_with_a_remedy(knowing: Any) -> None:
+    """Of a program that nobody knows yet it may come."""
+    daily, on_request = knowing(cadence=DAILY), knowing()
+    assert never_due(daily, "loads", 9 * DAY, is_due=True) == ""
+    assert never_due(daily, "unknown", 9 * DAY + 1, is_due=True) == ""
+    assert "'loads' is not due then" in never_due(daily, "loads", 9 * DAY + 1000, is_due=True)
+    assert "this run was asked for" in never_due(daily, "loads", 9 * DAY + 1, is_due=False)
+    why = never_due(on_request, "loads", 9 * DAY, is_due=True)
+    assert why == "'loads' has no cadence; leave out the offset, and its latest run is awaited"
+    reply = completed_run(daily, "loads", run_time=9 * DAY, never=why)
+    assert (
+        reply.why
+        == f"there is no run of 'loads' for 1970-01-10T00:00:00.000+00:00, and there will be none: {why}"
+    )

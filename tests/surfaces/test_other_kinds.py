@@ -358,7 +358,8 @@ def test_the_plan_shows_what_is_waited_for(person: Person) -> None:
     )
     plan = person.clew("plan", person.write("adds.yaml", text)).out
     assert "reads      total: sum of the last completed run of adds, or 100" in plan
-    assert "waits for  loads: the run of loads, -P1D from this one's time" in plan
+    assert "waits for  loads: the run of loads that is -P1D from this one's time" in plan
+    assert "'adds' has no cadence: the moment of a request, and what is so far from it, is never due" in plan
     needs = person.clew("plan", person.write("needs.yaml", NEEDS.replace("PORT", "5432"))).out
     assert "waits for  ledger: infrastructure  host: 127.0.0.1, port: 5432, timeout: 1 second" in needs
     document = person.clew("plan", "needs.yaml", "--format", "json").document

@@ -111,9 +111,10 @@ def _print_named(dependency: Mapping[str, Json], output: Output) -> None:
         text = f"{name}: {dependency['output']} of the last completed run of {dependency['program']}{default}"
         output.data(f"    reads      {escaped(text)}")
     elif kind == "program":
-        which = "run" if "offset" in dependency else "latest run"
-        offset = f", {dependency['offset']} from this one's time" if "offset" in dependency else ""
-        text = f"{name}: the {which} of {dependency['program']}{offset}"
+        which = "for the same time, or the latest where either has no cadence"
+        if "offset" in dependency:
+            which = f"that is {dependency['offset']} from this one's time"
+        text = f"{name}: the run of {dependency['program']} {which}"
         output.data(f"    waits for  {escaped(text)}")
     else:
         given = {key: value for key, value in dependency.items() if key not in ("name", "kind")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from clew.core.planning.cycles import circle_from
+from clew.core.planning.cycles import awaited_by, circle_from
 from clew.core.program.model import ProgramDependency
 from clew.core.running import statuses
 from clew.core.running.decide import wants_place
@@ -37,7 +37,8 @@ def _waits_for(records: Records, run_id: str) -> Iterator[str]:
             if not isinstance(one, ProgramDependency):
                 continue
             offset = one.offset_milliseconds
-            at = awaited_time(records, one.program, offset, run_time=state.run_time, is_due=state.is_due)
-            other = records.store.last_run(one.program, run_time=at, besides=run_id)
+            name = awaited_by(state.program.program, one)
+            at = awaited_time(records, name, offset, run_time=state.run_time, is_due=state.is_due)
+            other = records.store.last_run(name, run_time=at, besides=run_id)
             if other is not None and other["status"] not in statuses.SETTLED:
                 yield other["run_id"]

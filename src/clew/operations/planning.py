@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from clew.core.planning.awaiting import awaiting_warnings
 from clew.core.planning.plan import make_plan
 from clew.core.planning.warnings import plan_warnings
 from clew.core.program.content import content, dependency_content
@@ -39,19 +41,21 @@ def plan_document(
     matches: Sequence[Mapping[str, Json]],
     last: tuple[str, Json] | None,
     timing: Json = None,
+    others: Mapping[str, Program] = MappingProxyType({}),
+    now: int = 0,
 ) -> dict[str, Any]:
     """What `clew plan --format json` prints.
 
     `variables`: those of a request, as far as they are known. `matches`: what file dependencies would match now (see
     `operations.finding`). `last`: version and content of the program that
-    ran last under this name. `timing`: when it is due (see `operations.due_times`).
+    ran last under this name. `timing`: when it is due (see `operations.due_times`). `others`: programs of the store
+    whose runs those of this one await, by name; `now` is in milliseconds since 1970.
     """
     program = sealed.program
     scope = {**program.variables, **variables, "program_name": program.name}
-    now = {str(one["name"]): one for one in matches}
-    fill = _Filling(program, scope, signatures, conditions, now)
+    fill = _Filling(program, scope, signatures, conditions, {str(one["name"]): one for one in matches})
     plan = make_plan(program, signatures, conditions)
-    warnings = plan_warnings(program, plan, signatures)
+    warnings = [*plan_warnings(program, plan, signatures), *awaiting_warnings(program, others, now)]
     document = content(program)
     return {
         "program": program.name,

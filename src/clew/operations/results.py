@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from clew.core.planning.awaiting import is_due_at
 from clew.core.planning.questions import Reply
-from clew.core.program.model import Json
+from clew.core.program.model import Json, Program
 from clew.core.running import statuses
 from clew.operations.records import Records, Row
 
@@ -47,19 +48,41 @@ def awaited_time(
 
 
 def _has_cadence(records: Records, program: str) -> bool:
-    """By the version that is live, or was; else by the one that ran last."""
+    known = _known(records, program)
+    return known is not None and known.cadence is not None
+
+
+def _known(records: Records, program: str) -> Program | None:
+    """The version that is live, or was; else the one that ran last."""
     row = records.store.schedules.of(program)
     version = records.store.last_version(program) if row is None else row.version
-    return version is not None and records.program_of(version).cadence is not None
+    return None if version is None else records.program_of(version)
 
 
-def completed_run(records: Records, program: str, *, run_time: int | None = None, besides: str = "") -> Reply:
-    """The program's run for that scheduled time, or without one its latest, once it has completed; the run `besides`,
-    which asks, never counts. Raises StoreError."""
+def never_due(records: Records, program: str, at: int, *, is_due: bool) -> str:
+    """Why there will be no run of the program for that time, with a remedy; empty where there may be one. `is_due`: the
+    run that asks stands for a due time. Raises StoreError."""
+    known = _known(records, program)
+    if known is None or is_due_at(known, at):
+        return ""
+    if known.cadence is None:
+        return f"'{program}' has no cadence; leave out the offset, and its latest run is awaited"
+    if not is_due:
+        return "this run was asked for, and its moment is none at which others are due; leave out the offset"
+    return f"'{program}' is not due then; give an offset that leads to a time at which it is"
+
+
+def completed_run(
+    records: Records, program: str, *, run_time: int | None = None, besides: str = "", never: str = ""
+) -> Reply:
+    """The program's run for that scheduled time, or without one its latest, once it has completed: of several for one
+    time the last that was made, whatever those before came to. The run `besides`, which asks, never counts. `never`:
+    why there will be none. Raises StoreError."""
     row = records.store.last_run(program, run_time=run_time, besides=besides)
     if row is None:
         when = "" if run_time is None else f" for {_moment(run_time)}"
-        return Reply(False, None, f"there is no run of '{program}'{when} yet")
+        coming = f", and there will be none: {never}" if never else " yet"
+        return Reply(False, None, f"there is no run of '{program}'{when}{coming}")
     which = "the latest run" if run_time is None else "the run for that time"
     if row["status"] != statuses.COMPLETED:
         return Reply(False, None, f"{_named(row)}, {which}, is {row['status']}", _facts(row))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from clew.core.program.model import Dependency, ProgramDependency, VariableDependency
 from clew.core.running import actions, statuses
 from clew.core.running.consequences import inputs_missing
 from clew.core.running.decide import decide
@@ -109,7 +110,7 @@ class Driver:
             outcome=statuses.UNKNOWN,
             error=AttemptError(INTERRUPTED, "the orchestrator was lost while it ran"),
         )
-        run.look_now.update(name for name, stage in run.state.stages.items() if _waits_for_files(run, stage))
+        run.look_now.update(name for name, stage in run.state.stages.items() if _waits_for_news(run, stage))
         for name, stage in run.state.units.items():
             if stage.in_flight:
                 self._performer.report(run, name, stage.attempts, interrupted, self.notice)
@@ -335,10 +336,12 @@ def _tell_nobody(run: DrivenRun) -> None:
     """Nobody wants to know."""
 
 
-def _waits_for_files(run: DrivenRun, stage: StageState) -> bool:
-    """Nobody is told any more what has changed for the stage, until it has looked."""
-    is_waiting = stage.status == statuses.WAITING and not stage.found
-    return is_waiting and bool(stage.sealed.stage.file_dependencies) and not inputs_missing(run.state, stage)
+def _waits_for_news(run: DrivenRun, stage: StageState) -> bool:
+    """Nobody is told any more what has changed for the stage, in buckets or among other runs, until it has looked."""
+    if stage.status != statuses.WAITING or stage.found or inputs_missing(run.state, stage):
+        return False
+    told_of = (Dependency, ProgramDependency, VariableDependency)
+    return any(isinstance(one, told_of) for one in stage.sealed.stage.dependencies)
 
 
 _ONLY_BEGINS = frozenset({actions.StartAttempt, actions.StartRollback})

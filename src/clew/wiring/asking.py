@@ -14,7 +14,7 @@ from clew.core.program.model import ANSWER_MILLISECONDS
 from clew.core.program.preparing import ParamsError
 from clew.core.program.problems import ProgramError
 from clew.operations.records import Records
-from clew.operations.results import awaited_time, completed_run, last_output
+from clew.operations.results import awaited_time, completed_run, last_output, never_due
 from clew.ports import Finding, Look, Looked, NotTold, SearchRequest, SecretSource, StoreError
 from clew.settings import Settings
 from clew.wiring.records import open_records
@@ -78,8 +78,11 @@ class Asking:
                     run_time=request.run_time,
                     is_due=request.is_due,
                 )
+                never = ""
+                if awaited is not None:
+                    never = never_due(self._records, params["program"], awaited, is_due=request.is_due)
                 return completed_run(
-                    self._records, params["program"], run_time=awaited, besides=request.run_id
+                    self._records, params["program"], run_time=awaited, besides=request.run_id, never=never
                 )
             except StoreError as error:
                 raise NotTold(str(error)) from error

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from clew.commands import SIGNATURES
 from clew.conditions import SIGNATURES as CONDITIONS
+from clew.core.planning.cycles import awaited_by, program_dependencies
 from clew.core.program.model import Json, Program
 from clew.core.running.sealed_program import SealedProgram, seal_program
 from clew.orchestrator.programs import ProgramBook
@@ -18,6 +19,9 @@ from clew.settings import Settings
 
 COMING_COUNT = 3
 """The times that a plan tells."""
+
+AWAITED_MAX = 500
+"""Programs of the store that are read for what a plan awaits: each takes a millisecond."""
 
 
 class LoadedProgram(NamedTuple):
@@ -87,7 +91,38 @@ def describe_plan(program: Program, variables: Mapping[str, Json], settings: Set
         secrets_in=find_references,
         last=_last(program.name, settings),
         timing=_coming(program),
+        others=_awaited(program, settings),
+        now=int(_now().timestamp() * 1000),
     )
+
+
+def _awaited(program: Program, settings: Settings) -> dict[str, Program]:
+    """The programs of the store, by name, to which the way leads from what this one awaits."""
+    ahead = _awaited_names(program)
+    if not ahead or not os.path.exists(settings.store):
+        return {}
+    import json
+
+    from clew.wiring.records import open_store
+
+    found: dict[str, Program] = {}
+    store = open_store(settings, read_only=True)
+    try:
+        while ahead and len(found) < AWAITED_MAX:
+            name = ahead.pop()
+            row = store.schedules.of(name)
+            version = store.last_version(name) if row is None or row.retired_at is not None else row.version
+            text = None if version is None else store.program(version)
+            if text is not None:
+                found[name] = read_document(json.loads(text))
+                ahead |= _awaited_names(found[name]) - {*found, program.name}
+    finally:
+        store.close()
+    return found
+
+
+def _awaited_names(program: Program) -> set[str]:
+    return {awaited_by(program, one) for _, one in program_dependencies(program)} - {program.name}
 
 
 def _coming(program: Program) -> Json:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from clew.core.planning.cycles import STEPS_MAX, Awaits, circle_from, waiting_circle
+from collections.abc import Iterator
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clew.core.planning.cycles import Awaits, circle_from, waiting_circle
 
 DAY = 86_400_000
 
@@ -22,11 +28,53 @@ def test_what_leads_to_another_time_is_no_circle() -> None:
     assert waiting_circle([]) == ()
 
 
-def test_it_is_looked_for_along_so_many_steps_only() -> None:
-    """However many programs await however many others."""
-    names = [f"p{number:02}" for number in range(40)]
-    tangle = [Awaits(one, other, 1) for one in names for other in names if one != other]
-    assert len(tangle) ** 2 > STEPS_MAX and waiting_circle(tangle) == ()
+def test_what_leads_to_a_later_time_has_no_beginning_either() -> None:
+    """Also where a way forth and a way back meet; with the circle of the way forth."""
+    assert waiting_circle([Awaits("a", "b"), Awaits("b", "a", DAY)]) == ("a", "b")
+    both = [Awaits("c", "a", DAY), Awaits("a", "c"), Awaits("a", "b"), Awaits("b", "a", -7 * DAY)]
+    assert waiting_circle(both) == ("a", "c")
+    assert waiting_circle([Awaits("a", "a", DAY), Awaits("a", "a", -DAY)]) == ("a",)
+
+
+def test_a_circle_of_many_programs_is_found_among_many_others() -> None:
+    """However many steps it has, and however many lead astray."""
+    names = [f"p{number:03}" for number in range(60)]
+    tangle = [Awaits(one, other, -1) for one in names for other in names if one != other]
+    assert waiting_circle(tangle) == ()
+    ring = [Awaits(one, other, -2) for one, other in pairwise(names)]
+    assert waiting_circle([*tangle, *ring, Awaits(names[-1], names[0], 2 * 59)]) != ()
+    line = [Awaits(one, other) for one, other in pairwise(names)]
+    assert waiting_circle([*line, Awaits("p059", "p000", -1)]) == ()
+    assert waiting_circle([*line, Awaits("p059", "p000")]) == tuple(names)
+
+
+@given(
+    st.lists(
+        st.builds(Awaits, st.sampled_from("abcd"), st.sampled_from("abcd"), st.integers(-2, 2)), max_size=8
+    )
+)
+def test_it_is_found_where_going_round_on_foot_finds_it(awaits: list[Awaits]) -> None:
+    """What is told is a circle, and none is overlooked."""
+    sums = {path: total for path, total in round_on_foot(awaits) if total >= 0}
+    found = waiting_circle(awaits)
+    assert bool(found) == bool(sums)
+    assert not found or found in sums
+
+
+def round_on_foot(awaits: list[Awaits]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """All circles, from their first name on, with the most that their offsets come to."""
+    best: dict[tuple[str, ...], int] = {}
+    ahead: list[tuple[tuple[str, ...], int]] = [((start,), 0) for start in "abcd"]
+    while ahead:
+        path, total = ahead.pop()
+        for one in awaits:
+            if one.program != path[-1]:
+                continue
+            if one.other == path[0] and path[0] == min(path):
+                best[path] = max(best.get(path, total + one.offset), total + one.offset)
+            elif one.other not in path:
+                ahead.append(((*path, one.other), total + one.offset))
+    yield from best.items()
 
 
 def test_a_circle_is_found_from_any_run_that_leads_into_it() -> None:
