@@ -288,3 +288,13 @@ async def test_it_is_known_whether_anything_of_the_program_goes_on() -> None:
     await world.end(first, "b.1")
     assert (world.status(first), places.go_on(name)) == ("completed", False)
     assert world.store.backfills.counts("b1") == {"completed": 1, "queued": 2}
+
+
+@on_a_loop
+async def test_a_version_that_nobody_can_read_pauses_it() -> None:
+    """All else goes on."""
+    world, its = World(), program()
+    make(world, its, version="f" * 64)
+    await world.quiet()
+    (row,) = world.store.backfills.all()
+    assert (row.status, row.changed_why) == ("paused", f"the store has no program of version {'f' * 64}")

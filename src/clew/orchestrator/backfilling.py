@@ -15,7 +15,17 @@ from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.creating import Due, RunMaker
 from clew.orchestrator.driven_run import DrivenRun, Origin
 from clew.orchestrator.recording import AGAIN_MILLISECONDS
-from clew.ports import BackfillRow, BackfillTime, Clock, CommitUnknown, RunExists, Store, StoreBusy, Tasks
+from clew.ports import (
+    BackfillRow,
+    BackfillTime,
+    Clock,
+    CommitUnknown,
+    RunExists,
+    Store,
+    StoreBusy,
+    Tasks,
+    Unreadable,
+)
 
 CHANGED_BY = "clew"
 """Who ends or pauses a backfill, where no person does."""
@@ -91,7 +101,11 @@ class Backfiller:
             self._change(backfill, "completed", "all its runs have settled")
 
     def _run_all(self, backfill: BackfillRow, times: list[BackfillTime]) -> None:
-        sealed = self._sealed(backfill)
+        try:
+            sealed = self._sealed(backfill)
+        except Unreadable as error:
+            self._change(backfill, "paused", str(error))
+            return
         misfit = "; ".join(_misfits(sealed, msgspec.json.decode(backfill.variables)))
         if misfit:
             self._change(backfill, "paused", misfit)

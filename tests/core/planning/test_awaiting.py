@@ -37,6 +37,9 @@ def warned(its: Program, *others: Program) -> list[str]:
 def test_what_can_come_is_not_warned_of() -> None:
     """Nor what nobody knows: a program that the store has not, or that is due once it is live."""
     assert warned(program("p", one="loads"), program("loads")) == []
+    total = {"kind": "variable", "program": "loads", "output": "sum"}
+    stage = {"name": "a", "execute": {"command": "note"}, "dependencies": {"total": total}}
+    assert warned(parse({"name": "p", "stages": [stage]}, COMMANDS, CONDITIONS)) == []
     assert warned(program("p", one=("loads", "-1 hour")), program("loads")) == []
     assert warned(program("p", one="loads"), program("loads", None)) == []
     assert warned(program("p", None, one="loads"), program("loads")) == []
