@@ -156,6 +156,44 @@ def test_to_cancel_one_cancels_its_runs_that_are_queued(person: Person) -> None:
     assert person.clew("backfill", "resume", second["backfill_id"], code=2).err.count("is cancelled") == 1
 
 
+def test_clew_up_makes_the_runs_and_the_others_watch(person: Person) -> None:
+    """Also those of one that it finds when it begins."""
+    person.clew("backfill", "daily.yaml", *DAYS, "--detach", code=5)
+    (left,) = backfills(person)
+    driver = person.begin("up", "daily.yaml")
+    until_said(driver, "1 program live")
+    done = person.clew("backfill", "daily", *RANGE, "--at-once", "2", "--format", "json")
+    assert done.document["runs"] == {"completed": 4} and "if it is `clew up`" in done.err
+    watched = person.clew("backfill", "resume", left["backfill_id"], "--format", "json", code=None)
+    assert watched.code == 0 or "is completed" in watched.err
+    assert {one["status"] for one in backfills(person)} == {"completed"}
+    driver.send_signal(signal.SIGINT)
+    assert person.end(driver).code in (0, 130)
+    assert Counter(row["status"] for row in rows(person) if row["backfill"]) == {"completed": 6}
+
+
+def test_what_stands_still_in_clew_up_goes_on_when_somebody_says_so(person: Person) -> None:
+    """Though nothing of it happens by which it could be noticed otherwise."""
+    begun, go_on = person.fifo("begun"), person.fifo("go-on")
+    person.write("slow.yaml", DAILY.replace("daily", "slow").replace(
+        '"test {run_time:%Y-%m-%d} != {fail}"', f'"echo begun > {begun}; read line < {go_on}"'
+    ))  # fmt: skip
+    driver = person.begin("up", "slow.yaml")
+    until_said(driver, "1 program live")
+    person.clew("backfill", "slow", *DAYS, "--detach", code=5)
+    (told,) = backfills(person)
+    line_from(begun)
+    person.clew("backfill", "pause", told["backfill_id"])
+    line_into(go_on)
+    until_said(driver, "the run is completed")
+    watching = person.begin("backfill", "resume", told["backfill_id"])
+    line_from(begun)
+    line_into(go_on)
+    assert person.end(watching).code == 0
+    driver.send_signal(signal.SIGINT)
+    person.end(driver)
+
+
 def test_ctrl_c_leaves_it_on_record(person: Person) -> None:
     """It says how to go on with it, and how to end it."""
     begun, go_on = person.fifo("begun"), person.fifo("go-on")
