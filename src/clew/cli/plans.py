@@ -49,7 +49,7 @@ def _print_timing(timing: Mapping[str, Json], output: Output) -> None:
         rows = [f"row {row['row'] + 1} ({' and '.join(row['columns'])})" for row in one["rows"]]
         by = f"  by {', '.join(rows)}" if rows else ""
         output.data(f"  {one['time']}{by}")
-    output.talk("nothing runs by a cadence yet in this version of clew; `clew run` runs it now")
+    output.talk("`clew up` runs it when it is due, `clew run` now")
 
 
 def _print_stage(stage: Mapping[str, Json], output: Output) -> None:
