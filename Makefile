@@ -100,7 +100,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
         --no-emit-index-url --no-emit-find-links --no-annotate \
         --custom-compile-command "make lock" pyproject.toml requirements/build.in
 lock:
-	$(LOCK) --extra aws --group test -o requirements/test.lock
+	$(LOCK) --extra aws --extra postgres --group test -o requirements/test.lock
 	$(LOCK) --group examples -c requirements/test.lock -o requirements/run.lock
 
 clean:
