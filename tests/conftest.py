@@ -26,3 +26,12 @@ def seaweed(tmp_path_factory):
 
     with seaweed_server(tmp_path_factory.mktemp("seaweed")) as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """A PostgreSQL server, a `PostgresServer`; each test takes a database of its own."""
+    from tests.databases.postgres import postgres_server
+
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
