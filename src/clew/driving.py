@@ -26,7 +26,7 @@ from clew.operations.requests import RequestError
 from clew.orchestrator.driven_run import DrivenRun, Observer
 from clew.orchestrator.driven_run import Origin as Origin
 from clew.orchestrator.orchestrator import Orchestrator
-from clew.ports import Fenced, FlushFailed, PayloadRow, RunExists, StoreBusy, StoreError
+from clew.ports import Fenced, FlushFailed, PayloadRow, RunExists, StoreBusy, StoreError, UnsafeStore
 from clew.settings import Settings
 from clew.wiring import instruct, open_orchestrator, open_records, queue_run
 
@@ -243,6 +243,9 @@ async def _instructed(
         async with AsyncExitStack() as stack:
             try:
                 orchestrator = await stack.enter_async_context(open_orchestrator(settings, forks=True))
+            except UnsafeStore as error:
+                why = "what was said stands, and is obeyed by whoever drives the store's runs next"
+                raise NotFinished(run_id, f"{error}\n{why}") from error
             except StoreBusy as busy:
                 if not is_told:
                     watcher.is_told(str(busy))

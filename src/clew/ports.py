@@ -8,7 +8,7 @@ process or cluster can be the other end.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -427,6 +427,16 @@ class StoreBusy(StoreError):
     """The store can't be used just now, and nothing was done; the message says who holds it."""
 
 
+class StoreTaken(StoreError):
+    """Another orchestrator has the store by now, or its file is not the one any more that was opened: nothing is
+    recorded any more by this one."""
+
+
+class UnsafeStore(StoreError):
+    """What is recorded in the store might not last, and nobody has said that it is to be used all the same. The message
+    says why, and what would help. Nothing was done."""
+
+
 class CommitUnknown(StoreError):
     """The store was lost while it committed: what was to be recorded is there whole, or not at all. `Store.head`
     says which."""
@@ -450,6 +460,31 @@ class RunExists(StoreError):
 
 class NoPlace(StoreError):
     """The run is queued, and nobody who is in its way goes on by itself; the message says who. It stays queued."""
+
+
+class Diagnosis(NamedTuple):
+    """What was found of one of the things on which the records of a store rest. `verdict`: `sound`; `doubtful`, so that
+    somebody should know of it; or `unsafe`: what is recorded might be lost, or damaged, and nothing is driven unless
+    somebody says so. `remedy` says what would help."""
+
+    name: str
+    verdict: Literal["sound", "doubtful", "unsafe"]
+    found: str
+    remedy: str = ""
+
+
+class Holder(NamedTuple):
+    """The process that drives the runs of a store, or did. `boot_id`: names the time since its machine was started;
+    `started_at`: when the process began to drive, in milliseconds since 1970; `uptime`: how many milliseconds after the
+    start of its machine that was, by a clock that nobody sets."""
+
+    host: str
+    pid: int
+    boot_id: str
+    started_at: int
+    uptime: int
+    clew: str
+    """The version of clew."""
 
 
 class PayloadRow(NamedTuple):

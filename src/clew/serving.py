@@ -55,7 +55,7 @@ class ServiceWatcher(Protocol):
         """Nothing of what stands there is used: why, and which program goes on as it was; empty for none."""
 
     def is_doubtful(self, what: str) -> None:
-        """Something that is live can't go well."""
+        """Something that is live can't go well, or the store might not keep what is recorded."""
 
     def settled(self, program: str, times: Sequence[DueTime]) -> None:
         """Due times of the program are on record from now on, as runs, or as missed or skipped."""
@@ -264,6 +264,9 @@ async def serve(
     """
     async with open_orchestrator(settings, forks=True) as orchestrator:
         orchestrator.observer = observer_of(orchestrator, watcher)
+        for each in orchestrator.diagnoses:
+            if each.verdict != "sound":
+                watcher.is_doubtful(f"the store's {each.name} is {each.verdict}: {each.found}; {each.remedy}")
         scheduler = orchestrator.schedule(
             zones=zone_data_release(), jitter_milliseconds=settings.jitter_milliseconds
         )

@@ -44,9 +44,11 @@ class Settings(msgspec.Struct, frozen=True):
     """Files and folders from which `clew up` reads programs, and references `module:name`."""
     jitter_milliseconds: int = 1_000
     """Over how long the programs are spread that are due at the same moment, each by its name."""
+    unsafe_store: bool = False
+    """The store's runs are driven also where what is recorded might be lost; that is put on record."""
 
 
-_KEYS = ("store", "payloads", "logs", "workers", "programs", "jitter", "buckets", "secrets")
+_KEYS = ("store", "payloads", "logs", "workers", "programs", "jitter", "unsafe_store", "buckets", "secrets")
 
 JITTER_MILLISECONDS_MAX = 30_000
 """Half of the minute for which a due time is due."""
@@ -59,9 +61,10 @@ def read_settings(
     file: str | None = None,
     store: str | None = None,
     buckets: Mapping[str, str] | None = None,
+    unsafe_store: bool = False,
 ) -> Settings:
-    """The settings in force in a folder. `file` names another file than the folder's `clew.toml`; `store` and
-    `buckets` are flags. Raises SettingsError."""
+    """The settings in force in a folder. `file` names another file than the folder's `clew.toml`; `store`, `buckets`
+    and `unsafe_store` are flags. Raises SettingsError."""
     path = file or environment.get("CLEW_SETTINGS") or os.path.join(folder, FILE_NAME)
     said = _read_file(path, is_named=file is not None or "CLEW_SETTINGS" in environment)
     url = store or environment.get("CLEW_STORE") or said.get("store", DEFAULT_STORE)
@@ -86,6 +89,8 @@ def read_settings(
         workers_max=said.get("workers", 0),
         programs=tuple(_program_place(one, base_of_file) for one in said.get("programs", ())),
         jitter_milliseconds=_jitter(said.get("jitter"), path),
+        unsafe_store=unsafe_store
+        or _is_said(environment, "CLEW_UNSAFE_STORE", said.get("unsafe_store", False)),
     )
 
 
@@ -118,12 +123,18 @@ def _read_file(path: str, *, is_named: bool) -> dict[str, Any]:
 
 def _check_types(said: Mapping[str, Any], path: str) -> None:
     wanted = {
-        "store": str, "payloads": str, "logs": str, "workers": int, "programs": list, "jitter": str, "buckets": dict,
-        "secrets": dict,
+        "store": str, "payloads": str, "logs": str, "workers": int, "programs": list, "jitter": str,
+        "unsafe_store": bool, "buckets": dict, "secrets": dict,
     }  # fmt: skip
     for key, kind in wanted.items():
-        if key in said and (not isinstance(said[key], kind) or isinstance(said[key], bool)):
-            what = {str: "a text", int: "a whole number", dict: "a table", list: "a list"}[kind]
+        if key in said and type(said[key]) is not kind:  # true is no whole number
+            what = {
+                str: "a text",
+                int: "a whole number",
+                dict: "a table",
+                list: "a list",
+                bool: "true or false",
+            }[kind]
             raise SettingsError(f"{path}: {key}: must be {what}")
     for place in said.get("programs", ()):
         if not isinstance(place, str) or not place:
@@ -131,6 +142,15 @@ def _check_types(said: Mapping[str, Any], path: str) -> None:
     for name, url in said.get("buckets", {}).items():
         if not isinstance(url, str):
             raise SettingsError(f'{path}: buckets.{name}: must be a URL, such as "file:data"')
+
+
+def _is_said(environment: Mapping[str, str], variable: str, otherwise: bool) -> bool:
+    """What a variable of the environment says of something that is so or not; where it says nothing, what the file
+    does."""
+    text = environment.get(variable, "")
+    if text not in ("", "0", "1"):
+        raise SettingsError(f"{variable}={text}: must be 1 or 0")
+    return text == "1" if text else otherwise
 
 
 def _program_place(place: Any, folder: str) -> str:

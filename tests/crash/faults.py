@@ -31,8 +31,9 @@ import msgspec
 
 from clew.ports import RunRecord
 from clew.stores.sqlite import SqliteStore
+from clew.stores.sqlite_orchestrators import SqliteOrchestrators
 
-OTHER_TRANSACTIONS = ("open", "register_program", "take_over", "instruct", "refuse", "close")
+OTHER_TRANSACTIONS = ("open", "take", "register_program", "take_over", "instruct", "refuse", "close")
 LOOP_TURNS_TO_ACT = 3
 """After so many turns of the event loop what was handed to an executor has been sent to it."""
 SYSTEM = apsw.vfs_names()[0]
@@ -236,6 +237,8 @@ def watch(store: type[SqliteStore], witness: Witness) -> None:
                     raise
                 # The library has closed all the same: here, too, only a file system in Python makes it an error.
 
+    taken = SqliteOrchestrators
+    taken.take = _named(witness, "take", taken.take)  # type: ignore[method-assign]
     for name in ("register_program", "take_over", "instruct", "refuse"):
         setattr(store, name, _named(witness, name, getattr(store, name)))
     store.__init__, store.record, store.close = watched_begin, watched_record, watched_close  # type: ignore[assignment, method-assign]

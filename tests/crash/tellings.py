@@ -185,5 +185,7 @@ class TellingPlay(Play):
 
 def points_by(role: str, passed: Sequence[Transaction]) -> list[Point]:
     """The points of a process of that role of which these transactions passed when nothing struck. Whether the driver
-    is the last to close the store is not steady."""
-    return [point for point in points_of(passed) if role == TELLER or point.transaction != "close"]
+    is the last to close the store is not steady, nor whether the teller comes to take it; of the driver, stories have
+    that."""
+    left = {"take"} if role == TELLER else {"take", "close"}
+    return [point for point in points_of(passed) if point.transaction not in left]

@@ -23,6 +23,7 @@ from clew.cli.progress import Progress
 from clew.core.running.instructions import Instruction
 from clew.settings import read_settings
 from clew.stores.lock import OrchestratorLock
+from clew.wiring.taking import this_process
 
 HELLO = "{name: hello, stages: [{name: A, rollback: none, execute: {command: shell, params: [echo, hello]}}]}"
 
@@ -591,7 +592,7 @@ def test_a_word_that_nobody_takes_up(teller: Teller, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(driving, "TAKEN_UP_SECONDS_MAX", 0)
     settings = read_settings(folder=str(teller.folder), environment={})
     lock = OrchestratorLock(settings.store + ".lock")
-    lock.acquire()
+    lock.acquire(this_process())
     said = Instruction("cancel", "somebody", "to see")
     telling = driving.instruct_run(settings, run_id, said, stays=True, watcher=Progress(Output(quiet=True)))
     with pytest.raises(driving.NotFinished, match="has not taken up what was said; it stands"):

@@ -46,6 +46,7 @@ VERBS = {
     "rehearse": Verb("rehearsing", "Prove a program's rollbacks in a scratch copy of its world."),
     "check": Verb("programs", "Find every mistake in program files."),
     "schema": Verb("programs", "Print the JSON Schema of program files."),
+    "doctor": Verb("diagnosing", "Say whether the store is sound, and who drives its runs."),
     "replay": Verb("proving", "Derive runs from their journals again, and compare."),
     "verify": Verb("proving", "Recompute every hash and link of runs."),
 }

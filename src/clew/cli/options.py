@@ -26,6 +26,12 @@ def store_options(function: Function) -> Function:
     return click.option("--store", metavar="URL", help="Where runs are kept: sqlite:///PATH.")(function)
 
 
+def unsafe_option(function: Function) -> Function:
+    """Whether a store is driven that is found unsafe: `--unsafe-store`."""
+    return click.option("--unsafe-store", is_flag=True,
+                        help="Drive runs though the store is unsafe (see `clew doctor`).")(function)  # fmt: skip
+
+
 def bucket_option(function: Function) -> Function:
     return click.option("--bucket", "buckets", multiple=True, metavar="NAME=URL",
                         help="Where a bucket is, such as data=file:folder. Repeatable.")(function)  # fmt: skip
@@ -62,11 +68,22 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_quiet(with_colour(collected))
 
 
-def settings_of(store: str | None, settings_file: str | None, buckets: tuple[str, ...] = ()) -> Settings:
+def settings_of(
+    store: str | None,
+    settings_file: str | None,
+    buckets: tuple[str, ...] = (),
+    *,
+    unsafe_store: bool = False,
+) -> Settings:
     """The settings in force. Raises SettingsError, click.UsageError."""
     given = dict(_pair(text, "--bucket", "NAME=URL") for text in buckets)
     return read_settings(
-        folder=os.getcwd(), environment=os.environ, file=settings_file, store=store, buckets=given
+        folder=os.getcwd(),
+        environment=os.environ,
+        file=settings_file,
+        store=store,
+        buckets=given,
+        unsafe_store=unsafe_store,
     )
 
 

@@ -50,6 +50,8 @@ _MARKS = {
     "sound": ("✓", "green"),
     "tampered": ("✗", "red"),
     "incomplete": ("?", "yellow"),
+    "unsafe": ("✗", "red"),
+    "doubtful": ("?", "yellow"),
     "agrees": ("✓", "green"),
     "differs": ("✗", "red"),
     "back": ("✓", "green"),

@@ -6,7 +6,7 @@ import click
 
 from clew.cli import exits
 from clew.cli.next_steps import short
-from clew.cli.options import format_option, output_options, settings_of, store_options
+from clew.cli.options import format_option, output_options, settings_of, store_options, unsafe_option
 from clew.cli.output import Output, counted
 from clew.cli.progress import interrupted_hint, new_progress
 from clew.cli.running import print_outcome, stay, tell_unfinished
@@ -23,6 +23,7 @@ from clew.settings import Settings
 )
 @no_wait_option
 @store_options
+@unsafe_option
 @format_option("text", "json")
 @output_options
 def resume(
@@ -31,6 +32,7 @@ def resume(
     no_wait: bool,
     store: str | None,
     settings_file: str | None,
+    unsafe_store: bool,
     format_: str,
     output: Output,
 ) -> int:
@@ -40,7 +42,7 @@ def resume(
     are not, unless somebody has told them something: they are listed with what goes on with them. With a RUN, that
     one is taken up. One that is held, or whose rollback failed, goes on: what failed is tried again.
     """
-    settings = settings_of(store, settings_file)
+    settings = settings_of(store, settings_file, unsafe_store=unsafe_store)
     if run is None:
         if reason or no_wait:
             raise click.UsageError("--reason and --no-wait are for a RUN that is held; name it")
@@ -49,7 +51,17 @@ def resume(
                 output.document([])
             return exits.DONE
     elif _is_held(settings, run, is_told=bool(reason or no_wait)):
-        return tell("resume", run, store, settings_file, format_, output, reason, no_wait=no_wait)
+        return tell(
+            "resume",
+            run,
+            store,
+            settings_file,
+            format_,
+            output,
+            reason,
+            no_wait=no_wait,
+            unsafe_store=unsafe_store,
+        )
     return _drive(settings, run, format_, output)
 
 

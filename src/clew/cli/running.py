@@ -20,6 +20,7 @@ from clew.cli.options import (
     output_options,
     settings_of,
     store_options,
+    unsafe_option,
     user_name,
     variable_options,
     variables_of,
@@ -40,6 +41,7 @@ Result = TypeVar("Result")
 @variable_options
 @bucket_option
 @store_options
+@unsafe_option
 @format_option("text", "json")
 @output_options
 def run(
@@ -49,6 +51,7 @@ def run(
     buckets: tuple[str, ...],
     store: str | None,
     settings_file: str | None,
+    unsafe_store: bool,
     format_: str,
     output: Output,
 ) -> int:
@@ -57,7 +60,7 @@ def run(
     PROGRAM is a file (YAML, JSON or TOML), or module:name for a program in Python. Once the run's id is said,
     the run is on disk: whatever happens then, `clew resume` goes on with it.
     """
-    settings = settings_of(store, settings_file, buckets)
+    settings = settings_of(store, settings_file, buckets, unsafe_store=unsafe_store)
     given = variables_of(variables, variables_file)
     from clew.driving import NotFinished, Origin, run_to_rest
     from clew.wiring import load_program, seal, unknown_secrets

@@ -36,7 +36,15 @@ def sentence(entry: Entry, program: SealedProgram, said: Said) -> tuple[str, str
 def _created(body: kinds.RunCreated, program: SealedProgram, said: Said) -> str:
     stages = counted(len(program.stages), "stage")
     queued = ", queued until there is a place for it" if body.queued else ""
-    return f"created: {stages} in {counted(len(program.blocks), 'block')}{queued}"
+    return f"created: {stages} in {counted(len(program.blocks), 'block')}{queued}{_unsafe(body)}"
+
+
+def _taken(body: kinds.RunTaken, program: SealedProgram, said: Said) -> str:
+    return f"taken up again{_unsafe(body)}"
+
+
+def _unsafe(body: kinds.RunCreated | kinds.RunTaken) -> str:
+    return f", in a store whose {' and '.join(body.unsafe)} is unsafe" if body.unsafe else ""
 
 
 def _attempt_started(body: kinds.AttemptStarted, program: SealedProgram, said: Said) -> str:
@@ -193,7 +201,7 @@ def _settled(body: kinds.RunSettled, program: SealedProgram, said: Said) -> str:
 
 _SENTENCES: dict[type, Callable[[Any, SealedProgram, Said], str]] = {
     kinds.RunCreated: _created,
-    kinds.RunTaken: lambda body, program, said: "taken up again",
+    kinds.RunTaken: _taken,
     kinds.WhenTested: lambda body, program, said: f"its `when` is {'true' if body.verdict else 'false'}",
     kinds.StageSkipped: _skipped,
     kinds.StageFailed: _failed,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clew.cli import exits
-from clew.cli.options import bucket_option, output_options, settings_of, store_options
+from clew.cli.options import bucket_option, output_options, settings_of, store_options, unsafe_option
 from clew.cli.output import Output, clock_text, counted, escaped, first_line, moment_text
 from clew.cli.sentences import Said, sentence
 from clew.core.program.model import Program
@@ -118,6 +118,7 @@ class Talk:
 @click.option("-v", "--verbose", is_flag=True, help="Say everything that happens to runs.")
 @bucket_option
 @store_options
+@unsafe_option
 @output_options
 def up(
     places: tuple[str, ...],
@@ -126,6 +127,7 @@ def up(
     buckets: tuple[str, ...],
     store: str | None,
     settings_file: str | None,
+    unsafe_store: bool,
     output: Output,
 ) -> int:
     """Run programs when they are due, and drive all runs of the store, until told to end.
@@ -138,7 +140,7 @@ def up(
     from clew.core.program.durations import read_duration
     from clew.serving import Ends, serve
 
-    settings = settings_of(store, settings_file, buckets)
+    settings = settings_of(store, settings_file, buckets, unsafe_store=unsafe_store)
     try:
         grace_seconds = max(read_duration(grace), 0) / 1000
     except ValueError as error:

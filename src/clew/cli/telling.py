@@ -233,9 +233,10 @@ def tell(
     yes: bool = False,
     dry_run: bool = False,
     no_wait: bool = False,
+    unsafe_store: bool = False,
 ) -> int:
     """Tell the run so, once it is known that it can obey and, where something is undone, that it is meant."""
-    settings = settings_of(store, settings_file)
+    settings = settings_of(store, settings_file, unsafe_store=unsafe_store)
     instruction = Instruction(verb, f"cli:{user_name()}", reason, stage, values or {})
     run_id, instruction, undoes = _look_ahead(settings, run, instruction)
     if undoes is not None:

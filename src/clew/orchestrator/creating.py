@@ -41,8 +41,17 @@ class RunMaker:
     """Makes fresh runs of sealed programs."""
 
     def __init__(
-        self, *, store: Store, programs: ProgramBook, payloads: PayloadKeeper, clock: Clock, chance: Chance
+        self,
+        *,
+        store: Store,
+        programs: ProgramBook,
+        payloads: PayloadKeeper,
+        clock: Clock,
+        chance: Chance,
+        unsafe: tuple[str, ...] = (),
     ) -> None:
+        """`unsafe`: what was found so of the store in which the runs are, and is put up with."""
+        self._unsafe = unsafe
         self._store = store
         self._programs = programs
         self._payloads = payloads
@@ -80,7 +89,7 @@ class RunMaker:
         body = RunCreated(
             name, program.version, program.plan_hash, run_name, run_time, generation, requested_by,
             queued=program.has_places, due=due is not None, zones=wanted.zones, backfill=wanted.backfill,
-            follows=wanted.follows,
+            follows=wanted.follows, unsafe=self._unsafe,
         )  # fmt: skip
         said = {"variables": run.values} if run.values else None
         run.write(body, at=at, payload=self._payloads.keep(run, said))

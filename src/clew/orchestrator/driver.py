@@ -7,7 +7,7 @@ transaction. There is one path for a fresh run and for one that is taken up agai
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from clew.core.program.model import Dependency, ProgramDependency, VariableDependency
 from clew.core.running import actions, statuses
@@ -63,8 +63,10 @@ class Driver:
         performer: Performer,
         payloads: PayloadKeeper,
         name: str,
+        unsafe: Sequence[str] = (),
         events: BucketEvents | None = None,
     ) -> None:
+        """`unsafe`: what was found so of the store, and is put up with; it stands in the journal of each run."""
         self._store = store
         self._recorder = Recorder(store, self._recorded)
         self._clock = clock
@@ -81,6 +83,7 @@ class Driver:
             wake=self._wake, waiting=self._waiting,
         )  # fmt: skip
         self._name = name
+        self.unsafe = tuple(unsafe)
         self._ready: deque[DrivenRun] = deque()
         self._turn_is_due = False
         self._is_stopped = False
@@ -105,7 +108,7 @@ class Driver:
     def take_up(self, run: DrivenRun) -> None:
         """Drive a run whose driver is gone, under the epoch that fences it. Its attempts are known to have
         ended, though not how: each is an interrupted one. What it waits for may have come meanwhile."""
-        run.write(RunTaken(self._name), at=self._clock.now())
+        run.write(RunTaken(self._name, self.unsafe), at=self._clock.now())
         interrupted = AttemptReport(
             outcome=statuses.UNKNOWN,
             error=AttemptError(INTERRUPTED, "the orchestrator was lost while it ran"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -28,11 +28,13 @@ from clew.ports import (
     Chance,
     Clock,
     CommitUnknown,
+    Diagnosis,
     Executor,
     FlushFailed,
     Store,
     StoreBusy,
     StoreError,
+    StoreTaken,
     Tasks,
     Unreadable,
 )
@@ -68,9 +70,12 @@ class Orchestrator:
         alarm: Alarm,
         failed: asyncio.Future[None],
         release: Callable[[], None],
+        diagnoses: Sequence[Diagnosis] = (),
     ) -> None:
+        """`diagnoses`: what was found of what the records of the store rest on."""
         self.store = store
         self.driver = driver
+        self.diagnoses = diagnoses
         self.programs = programs
         self._payload_bucket = payload_bucket
         self._executors = tuple(executors)
@@ -86,7 +91,14 @@ class Orchestrator:
         self._left_alone: set[str] = set()
         self._changes_seen = -1
         self._pauses_seen = (-1, -1)
-        self.maker = RunMaker(store=store, programs=programs, payloads=payloads, clock=clock, chance=chance)
+        self.maker = RunMaker(
+            store=store,
+            programs=programs,
+            payloads=payloads,
+            clock=clock,
+            chance=chance,
+            unsafe=driver.unsafe,
+        )
         self.places = Places(
             store=store, clock=clock, alarm=alarm, tasks=tasks, program_of=programs.of_version,
             take_up=lambda row: self.take_up(row.run_id, row.version, row.origin), notice=driver.notice,
@@ -233,7 +245,7 @@ class Orchestrator:
             try:
                 instruction = msgspec.json.decode(content, type=Instruction)
                 run = self.driver.runs.get(run_id) or self._called_up(instruction_id, run_id, instruction)
-            except (StoreBusy, CommitUnknown, FlushFailed):
+            except (StoreBusy, CommitUnknown, FlushFailed, StoreTaken):
                 raise
             except (StoreError, msgspec.ValidationError) as error:
                 # The run, or the instruction, can't be read. That is no reason to drive no other run.

@@ -148,6 +148,7 @@ def _world(ground: Groundwork, folder: str, addresses: Mapping[str, str]) -> Scr
         sources=os.path.join(os.path.dirname(folder), "sources"),
         buckets={name: f"file:{quote(path)}" for name, path in buckets.items()},
         secrets=_secrets(ground, folder, names),
+        unsafe_store=True,  # nothing of it outlives the rehearsal
     )
     return ScratchWorld(
         folder=folder,

@@ -7,9 +7,9 @@ import os
 _SQL = os.path.join(os.path.dirname(__file__), "sql")  # importlib.resources costs 20 ms of every start
 
 
-def load_queries(database: str) -> dict[str, str]:
-    """The queries of a database (`sqlite`), by name."""
-    with open(os.path.join(_SQL, database, "queries.sql"), encoding="utf-8") as file:
+def load_queries(database: str, part: str = "queries") -> dict[str, str]:
+    """The queries of a database (`sqlite`), by name; or those of another part of it than what all databases have."""
+    with open(os.path.join(_SQL, database, f"{part}.sql"), encoding="utf-8") as file:
         text = file.read()
     queries: dict[str, str] = {}
     for part in text.split("-- name: ")[1:]:

@@ -16,7 +16,9 @@ from typing import Any
 import apsw
 
 from clew.ports import (
+    Diagnosis,
     FlushFailed,
+    Holder,
     InstructionRow,
     PayloadRow,
     RunExists,
@@ -28,6 +30,8 @@ from clew.ports import (
 )
 from clew.stores.queries import load_migrations, load_queries
 from clew.stores.sqlite_backfills import SqliteBackfills
+from clew.stores.sqlite_check import diagnose_clock, diagnose_settings
+from clew.stores.sqlite_orchestrators import SqliteOrchestrators
 from clew.stores.sqlite_schedules import SqliteSchedules
 
 BUSY_MILLISECONDS = 10_000
@@ -38,6 +42,9 @@ STATEMENTS_CACHED = 200
 
 PAGE_SIZE = 8_192
 """Twice the default: a flush of many runs then writes 15 % faster, one of a single run no slower (measured)."""
+
+DAMAGES_MAX = 10
+"""One is reason enough to restore a copy; ten show where it is."""
 
 WAL_PAGES_CHECKPOINT = 2_000
 """16 MiB of WAL between two checkpoints: their cost is shared by some ten thousand entries."""
@@ -50,7 +57,7 @@ class SqliteStore:
         """Opens the file, and unless `read_only` creates or migrates it. Raises StoreError."""
         self.path = path
         self.flush_count = 0
-        self._sql = load_queries("sqlite")
+        self._sql = load_queries("sqlite") | load_queries("sqlite", "orchestrators")
         try:
             if not read_only and path != ":memory:":
                 _make_private_file(path)
@@ -75,6 +82,7 @@ class SqliteStore:
         self._executemany = self._connection.cursor().executemany
         self.schedules = SqliteSchedules(self._rows, self._transaction, self._insert_fresh)
         self.backfills = SqliteBackfills(self._rows, self._transaction, self._insert_fresh)
+        self.orchestrators = SqliteOrchestrators(path, self._rows, self._transaction)
 
     def close(self) -> None:
         self._connection.close()
@@ -229,6 +237,7 @@ class SqliteStore:
         return [StandingRow(*row) for row in self._rows("select_under_way", (program,))]
 
     def change_count(self) -> int:
+        self.orchestrators.see_that_it_drives()
         return int(self._rows("change_count")[0][0])
 
     def last_generation(self, program: str, run_time: int) -> int:
@@ -279,6 +288,33 @@ class SqliteStore:
 
     # ---- this database's own ----
 
+    def diagnose(self, me: Holder) -> list[Diagnosis]:
+        """What is in force here, and whether the clock by which this process would begin to drive can be right."""
+        newest, last = self._rows("select_newest")[0][0], self.last_orchestrator()
+        clock = diagnose_clock(me.started_at, me.uptime, me.boot_id, newest=newest, last=last)
+        try:
+            return [*diagnose_settings(self._connection.pragma), clock]
+        except apsw.Error as error:
+            raise _sorted_error(error, self.path) from error
+
+    def last_orchestrator(self) -> Holder | None:
+        """Who drives the runs of this store, or did last."""
+        is_known = self._connection.table_exists(None, "orchestrators")
+        return self.orchestrators.last() if is_known else None
+
+    @property
+    def schema(self) -> int:
+        """The last migration that has made the store what it is."""
+        return max(self._migrations_done(), default=0)
+
+    def damages(self) -> list[str]:
+        """What is wrong with the file's pages, the first of it; nothing where all are sound. Reads the whole file."""
+        try:
+            found = [row[0] for row in self._connection.execute(f"PRAGMA quick_check({DAMAGES_MAX})")]
+        except apsw.Error as error:
+            return [str(error)]
+        return [] if found == ["ok"] else found
+
     def _rows(self, name: str, bound: Any = ()) -> list[Any]:
         try:
             return list(self._execute(self._sql[name], bound))
@@ -299,6 +335,7 @@ class SqliteStore:
         """A transaction that holds the write lock from its start; abandoned when anything goes wrong."""
         try:
             self._execute("BEGIN IMMEDIATE")
+            self.orchestrators.see_that_it_drives()
             yield
             self._commit()
         except BaseException as error:
@@ -321,15 +358,13 @@ class SqliteStore:
 
     def _configure(self, read_only: bool) -> None:
         self._connection.set_busy_timeout(BUSY_MILLISECONDS)
-        pragmas = ["foreign_keys = OFF", "trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"]
+        # Of macOS alone: there a flush reaches the disk, and not only the drive's memory, by its own word.
+        flushing = ["synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON"]
+        guards = ["foreign_keys = OFF", "trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"]
+        pragmas = [*flushing, *guards]
         if not read_only:
-            pragmas = [
-                f"page_size = {PAGE_SIZE}",
-                "journal_mode = WAL",
-                "synchronous = FULL",
-                f"wal_autocheckpoint = {WAL_PAGES_CHECKPOINT}",
-                *pragmas,
-            ]
+            log = ["journal_mode = WAL", f"wal_autocheckpoint = {WAL_PAGES_CHECKPOINT}"]
+            pragmas = [f"page_size = {PAGE_SIZE}", *log, *pragmas]
         for pragma in pragmas:
             list(self._connection.execute(f"PRAGMA {pragma}"))  # to its end, where errors are told
         if not read_only and self._connection.pragma("synchronous") != 2:

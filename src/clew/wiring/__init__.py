@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         known_program,
         make_backfill,
     )
+    from clew.wiring.diagnosing import diagnose
     from clew.wiring.orchestrators import instruct, open_local_executor, open_orchestrator, queue_run
     from clew.wiring.programs import (
         describe_month,
@@ -37,6 +38,7 @@ _HOME = {
     "known_program": "clew.wiring.backfills",
     "make_backfill": "clew.wiring.backfills",
     "now": "clew.wiring.scheduling",
+    "diagnose": "clew.wiring.diagnosing",
     "describe_month": "clew.wiring.programs",
     "describe_plan": "clew.wiring.programs",
     "due_times": "clew.wiring.programs",
@@ -64,6 +66,7 @@ __all__ = [
     "backfill_store",
     "describe_month",
     "describe_plan",
+    "diagnose",
     "due_times",
     "explain_time",
     "find_files",

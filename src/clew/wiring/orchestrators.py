@@ -35,19 +35,15 @@ from clew.ports import (
     Tasks,
 )
 from clew.settings import Settings
-from clew.stores.lock import OrchestratorLock
-from clew.stores.sqlite import SqliteStore
 from clew.wiring.events import LoopEvents
 from clew.wiring.plug_ins import PlugIns
 from clew.wiring.programs import new_book
 from clew.wiring.records import LazyBucket, log_path, open_store, search_dependencies
+from clew.wiring.taking import TakenStore, take_store, unsafe_of
 
 ATTEMPTS_END_SECONDS_MAX = 60
 """How long a new orchestrator waits for the attempts of a dead one to end. They are killed at once when it is
 gone; what has not ended after so long hangs in the kernel, and whoever looks must decide."""
-
-LOCK_INTERVAL_SECONDS = 0.05
-"""How often a lock that another process holds is asked for: soon enough for a person, rare enough for a core."""
 
 WORKERS_PER_CORE = 4
 """Attempts mostly wait for others: a few a core keep the machine busy without choking it."""
@@ -78,37 +74,23 @@ async def open_orchestrator(
 
     `functions`: those of this process, by reference; stages made of them run here, all others in processes of
     their own. `forks`: this process is clew's own, so those may be begun by a fork of it, which spares them
-    most of their start. `executor`: all work goes to this one instead. Raises StoreBusy when another orchestrator
-    drives the store's runs, unless told to wait.
+    most of their start. `executor`: all work goes to this one instead. Raises as `take_store` does.
     """
-    store = open_store(settings)
-    lock = OrchestratorLock(settings.store + ".lock")
+    taken = await take_store(settings, wait=wait)
     try:
-        await _take(lock, wait=wait)
         _see_attempts_end(settings)
     except BaseException:
-        lock.release()
-        store.close()
+        taken.store.close()
+        taken.lock.release()
         raise
     orchestrator = _assemble(
-        settings, store, lock, functions or {}, forks=forks, executor=executor, searcher=searcher
+        settings, taken, functions or {}, forks=forks, executor=executor, searcher=searcher
     )
     orchestrator.attend_regularly()
     try:
         yield orchestrator
     finally:
         await orchestrator.close()
-
-
-async def _take(lock: OrchestratorLock, *, wait: bool) -> None:
-    """Asked for again and again rather than waited for in a thread, which nothing could interrupt."""
-    while True:
-        try:
-            return lock.acquire()
-        except StoreBusy:
-            if not wait:
-                raise
-        await asyncio.sleep(LOCK_INTERVAL_SECONDS)
 
 
 def queue_run(
@@ -162,14 +144,14 @@ def _attempts_lock(settings: Settings) -> str:
 
 def _assemble(
     settings: Settings,
-    store: SqliteStore,
-    lock: OrchestratorLock,
+    taken: TakenStore,
     functions: Mapping[str, Function],
     *,
     forks: bool,
     executor: Executor | None,
     searcher: Searcher | None,
 ) -> Orchestrator:
+    store, unsafe = taken.store, tuple(each.name for each in unsafe_of(taken.diagnoses))
     clock, chance, tasks = RealClock(), RealChance(), LoopTasks(asyncio.get_running_loop())
     events = LoopEvents(asyncio.get_running_loop())
     if executor is None:
@@ -198,7 +180,7 @@ def _assemble(
     alarm = WallClockAlarm(asyncio.get_running_loop(), clock, guarded=tasks.guarded)
     driver = Driver(
         store=store, clock=clock, chance=chance, tasks=tasks, alarm=alarm, performer=performer, payloads=payloads,
-        name=f"{os.uname().nodename}:{os.getpid()}", events=events,
+        name=f"{os.uname().nodename}:{os.getpid()}", unsafe=unsafe, events=events,
     )  # fmt: skip
     programs = new_book(store, clock)
 
@@ -206,12 +188,12 @@ def _assemble(
         alarm.close()
         events.close()
         plug_ins.end()
-        lock.release()
+        taken.lock.release()
 
     return Orchestrator(
         store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket, tasks=tasks,
         executors=set(executors.values()), clock=clock, chance=chance, alarm=alarm, failed=tasks.failed,
-        release=release,
+        release=release, diagnoses=taken.diagnoses,
     )  # fmt: skip
 
 

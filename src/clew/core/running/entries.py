@@ -28,7 +28,8 @@ class RunCreated(_Kind, frozen=True, tag="run_created"):
 
     `queued`: it begins when a place is given to it. `due`: it stands for a due time, and `zones` is the release of the
     time zone data by which that was found. `backfill`: what has it made up for, a backfill's id or MISSED_TIME.
-    `follows`: the run of the generation before, for the same time."""
+    `follows`: the run of the generation before, for the same time. `unsafe`: by name, what was found so of the store by
+    whoever drives the run from here on, and was put up with since somebody said so."""
 
     program: str
     version: str
@@ -42,6 +43,7 @@ class RunCreated(_Kind, frozen=True, tag="run_created"):
     zones: str = ""
     backfill: str = ""
     follows: str = ""
+    unsafe: tuple[str, ...] = ()
 
 
 class PlaceGiven(_Kind, frozen=True, tag="place_given"):
@@ -58,9 +60,10 @@ class WindowOpened(_Kind, frozen=True, tag="window_opened"):
 
 
 class RunTaken(_Kind, frozen=True, tag="run_taken"):
-    """Another orchestrator drives the run from here on, under the epoch of this entry."""
+    """Another orchestrator drives the run from here on, under the epoch of this entry. `unsafe`: see `RunCreated`."""
 
     orchestrator: str
+    unsafe: tuple[str, ...] = ()
 
 
 class WhenTested(_Kind, frozen=True, tag="when_tested"):

@@ -1,0 +1,232 @@
+"""What `clew doctor` tells: on what the store's records rest, who drives its runs, and what is in force here.
+
+Nothing is changed by it, nor made; and nothing is told that is a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import apsw
+
+from clew.buckets import open_bucket
+from clew.ports import BucketError, Diagnosis, Holder, StoreError
+from clew.settings import Settings
+from clew.stores.queries import load_migrations
+from clew.wiring.orchestrators import EXECUTORS, WORKERS_PER_CORE
+from clew.wiring.programs import zone_data_release
+from clew.wiring.records import open_store
+from clew.wiring.taking import VERSION, diagnose_ground, lock_of, this_process
+
+Json = Any
+
+BUCKETS_SECONDS_MAX = 5
+"""How long all buckets together may take to answer: a person waits for it."""
+
+_WORST_FIRST = ("unsafe", "doubtful", "sound")
+_OPTIONAL = {"psycopg": "postgres", "botocore": "aws"}
+"""Packages that come with clew's extras."""
+
+
+def diagnose(settings: Settings, *, is_thorough: bool = False) -> dict[str, Json]:
+    """All of it, as one document. `is_thorough`: read the whole store as well, page by page."""
+    store, diagnoses, last = _store(settings, is_thorough)
+    buckets = [("bucket " + name, url) for name, url in sorted(settings.buckets.items())]
+    diagnoses += _buckets([*buckets, ("payloads", settings.payloads)])
+    lock = lock_of(settings)
+    is_held = lock.is_held()
+    return {
+        "verdict": worst(each.verdict for each in diagnoses),
+        "store": store,
+        "is_driven": is_held,
+        "driven_by": _holder(lock.holder()) if is_held else None,
+        "driven_last": _holder(last),
+        "diagnoses": [each._asdict() for each in diagnoses],
+        "versions": _versions(),
+        "executors": _executors(settings),
+        "settings": _settings(settings),
+    }
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    """That which most needs to be looked at."""
+    found = set(verdicts)
+    return next(verdict for verdict in _WORST_FIRST if verdict in found)
+
+
+# ---- the store -------------------------------------------------------------------------------------------
+
+
+def _store(settings: Settings, is_thorough: bool) -> tuple[dict[str, Json], list[Diagnosis], Holder | None]:
+    """The store as a document, what is found of it, and who drove its runs last."""
+    path, me = settings.store, this_process()
+    exists = os.path.exists(path)
+    document: dict[str, Json] = {
+        "path": path, "exists": exists, "size": _size(path), "log_size": _size(path + "-wal"),
+        "schema": None, "schema_here": load_migrations("sqlite")[-1][0],
+    }  # fmt: skip
+    diagnoses, last = diagnose_ground(settings), None
+    try:
+        store = open_store(settings if exists else _nowhere(settings), read_only=exists)
+        try:
+            document["schema"] = store.schema if exists else None
+            if exists and is_thorough:
+                diagnoses.append(_pages(store.damages()))
+            last = store.last_orchestrator()
+            diagnoses += store.diagnose(me)
+        finally:
+            store.close()
+    except StoreError as error:
+        diagnoses.append(Diagnosis("store", "unsafe", str(error), "nothing can be driven before it opens"))
+    return document, diagnoses, last
+
+
+def _nowhere(settings: Settings) -> Settings:
+    """A store in memory, to see what would be in force."""
+    return Settings(":memory:", settings.logs, settings.payloads)
+
+
+def _pages(damages: list[str]) -> Diagnosis:
+    if not damages:
+        return Diagnosis("pages", "sound", "all were read, and none is damaged")
+    remedy = "drive nothing; keep a copy of the files as they are, and restore the last sound one"
+    return Diagnosis("pages", "unsafe", "; ".join(damages), remedy)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def _holder(holder: Holder | None) -> dict[str, Json] | None:
+    return None if holder is None else holder._asdict()
+
+
+# ---- buckets ---------------------------------------------------------------------------------------------
+
+
+def _buckets(buckets: Iterable[tuple[str, str]]) -> list[Diagnosis]:
+    """Whether each bucket answers; all are asked at the same time, and none is waited for longer than so long."""
+    found: dict[str, Diagnosis] = {}
+
+    def ask(name: str, url: str) -> None:
+        found[name] = _bucket(name, url)
+
+    asked = []
+    for name, url in buckets:
+        thread = threading.Thread(
+            target=ask, args=(name, url), daemon=True
+        )  # one that hangs ends with the process
+        thread.start()
+        asked.append((name, url, thread))
+    told, end = [], monotonic() + BUCKETS_SECONDS_MAX
+    for name, url, thread in asked:
+        thread.join(max(end - monotonic(), 0))
+        silent = f"{without_password(url)} did not answer within {BUCKETS_SECONDS_MAX} seconds"
+        told.append(found.get(name) or Diagnosis(name, "doubtful", silent, _REACH))
+    return told
+
+
+_REACH = "see that it is there, and may be reached from here with the credentials at hand"
+
+
+def _bucket(name: str, url: str) -> Diagnosis:
+    told = without_password(url)
+    if url.startswith("file:"):
+        from clew.buckets.file import folder_of
+
+        if not os.path.isdir(folder_of(url)):
+            # Nothing is in it yet; the folder comes with the first object.
+            return Diagnosis(name, "sound", f"{told}, a folder that is not there yet")
+    try:
+        next(iter(open_bucket(url, {}).list_folder("")), None)
+    except BucketError as error:
+        return Diagnosis(name, "doubtful", without_password(str(error)), _REACH)
+    return Diagnosis(name, "sound", f"{told} answers")
+
+
+# ---- what is in force here -------------------------------------------------------------------------------
+
+
+def _versions() -> dict[str, str | None]:
+    return {
+        "clew": VERSION,
+        "python": sys.version.split()[0],
+        "sqlite": apsw.sqlite_lib_version(),
+        "apsw": apsw.apsw_version(),
+        **{name: _version_of(name) for name in _OPTIONAL},
+        "time zone data": zone_data_release(),
+    }
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _executors(settings: Settings) -> dict[str, str]:
+    count = settings.workers_max or WORKERS_PER_CORE * (os.cpu_count() or 1)
+    said = "the setting `workers`" if settings.workers_max else f"{WORKERS_PER_CORE} a core"
+    told = {
+        "local": f"processes of this machine, {count} attempts at once ({said})",
+        "inline": "functions of the process that calls `Program.run`; elsewhere as local",
+    }
+    return {name: told[name] for name in EXECUTORS}
+
+
+def _settings(settings: Settings) -> dict[str, Json]:
+    return {
+        "store": without_password(settings.store),
+        "logs": settings.logs,
+        "payloads": without_password(settings.payloads),
+        "sources": settings.sources,
+        "programs": list(settings.programs),
+        "workers": settings.workers_max,
+        "jitter_milliseconds": settings.jitter_milliseconds,
+        "unsafe_store": settings.unsafe_store,
+        "buckets": {name: without_password(url) for name, url in sorted(settings.buckets.items())},
+        "secrets": {name: _secret(each.kind, each.name) for name, each in sorted(settings.secrets.items())},
+    }
+
+
+def _secret(kind: str, name: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Where a secret is found, and whether there is anything; never what."""
+    if kind == "environment":
+        return f"environment {name} ({'set' if name in environment else 'not set'})"
+    return f"file {name} ({'there' if os.path.exists(name) else 'not there'})"
+
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"]+", re.IGNORECASE)
+
+
+def without_password(text: str) -> str:
+    """The text, with each URL in it as it is but for its password, and for what follows such a name in its query."""
+    return _URL.sub(lambda match: _bare(match[0]), text)
+
+
+_SECRET_PARAMETER = re.compile(r"((?:^|&)[^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)
+
+
+def _bare(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("//")[0] + "//…"
+    place = parts.netloc
+    user, at, host = place.rpartition("@")
+    if at and ":" in user:
+        place = f"{user.partition(':')[0]}:…@{host}"
+    query = _SECRET_PARAMETER.sub(r"\1…", parts.query)
+    return urlunsplit((parts.scheme, place, parts.path, query, parts.fragment))
