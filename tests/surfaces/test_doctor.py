@@ -205,7 +205,7 @@ def test_who_loses_the_lock_file_loses_the_store(person: Person, up: Begin) -> N
     os.remove(person.folder / ".clew" / "clew.db.lock")
     second = up(ready=False)
     _, said = first.communicate(timeout=30)
-    assert first.returncode != 0
+    assert first.returncode == 5
     assert f"process {second.pid} on" in said and "nothing is recorded any more by this one" in said
     until_said(second, READY)
     line_from(fifo)
@@ -226,7 +226,7 @@ def test_a_store_that_is_moved_away_ends_who_drives_it(person: Person, up: Begin
     away = person.folder / "away"
     os.rename(path, away)
     _, said = process.communicate(timeout=30)
-    assert process.returncode != 0
+    assert process.returncode == 5
     assert "moved, deleted or replaced while it was open" in said
     if not suffix:
         os.rename(away, path)

@@ -19,7 +19,7 @@ _EXITS = {"sound": exits.DONE, "unsafe": exits.FAILED, "doubtful": exits.NO_RESU
 
 @click.command()
 @click.option("--thorough", is_flag=True,
-              help="Read every page of the store, too; that takes seconds a gigabyte.")  # fmt: skip
+              help="Read every page of the store, too.")  # fmt: skip
 @store_options
 @format_option("text", "json")
 @output_options

@@ -132,7 +132,9 @@ def call(words: Sequence[str]) -> int:
         if told is None:
             raise
         click.echo(told, err=True)
-        return exits.WRONG_CALL
+        from clew.ports import StoreTaken
+
+        return exits.NOT_FINISHED if isinstance(error, StoreTaken) else exits.WRONG_CALL
 
 
 def _told(error: Exception) -> str | None:

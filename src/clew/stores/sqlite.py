@@ -82,7 +82,9 @@ class SqliteStore:
         self._executemany = self._connection.cursor().executemany
         self.schedules = SqliteSchedules(self._rows, self._transaction, self._insert_fresh)
         self.backfills = SqliteBackfills(self._rows, self._transaction, self._insert_fresh)
-        self.orchestrators = SqliteOrchestrators(path, self._rows, self._transaction)
+        self.orchestrators = SqliteOrchestrators(
+            path, self._rows, self._transaction, self._connection.data_version
+        )
 
     def close(self) -> None:
         self._connection.close()
@@ -237,7 +239,7 @@ class SqliteStore:
         return [StandingRow(*row) for row in self._rows("select_under_way", (program,))]
 
     def change_count(self) -> int:
-        self.orchestrators.see_that_it_drives()
+        self.orchestrators.look_around()
         return int(self._rows("change_count")[0][0])
 
     def last_generation(self, program: str, run_time: int) -> int:
@@ -338,6 +340,7 @@ class SqliteStore:
             self.orchestrators.see_that_it_drives()
             yield
             self._commit()
+            self.orchestrators.has_written()
         except BaseException as error:
             self._abandon()
             if isinstance(error, apsw.Error):

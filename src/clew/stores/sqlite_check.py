@@ -173,7 +173,15 @@ def diagnose_settings(pragma: Pragma) -> list[Diagnosis]:
             f"{others}: damage is noticed late, or done",
             "use the library that apsw carries",
         )
-    return [durability, guards]
+    isolation = Diagnosis("isolation", "sound", "serializable: one writer at a time, locked from its start")
+    if pragma("read_uncommitted"):
+        isolation = Diagnosis(
+            "isolation",
+            "unsafe",
+            "read_uncommitted=1: what is read may never be committed",
+            "use the library that apsw carries",
+        )
+    return [durability, isolation, guards]
 
 
 _FLUSHES = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
