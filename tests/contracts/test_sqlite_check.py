@@ -174,7 +174,7 @@ def test_a_store_that_is_unsafe_is_driven_only_if_somebody_says_so(tmp_path: Pat
     script = """
     cd "$0"; store="sqlite:///over/clew.db"
     "$1" -m clew run quick.yaml --store $store 2>&1 && exit 9
-    ls over; echo ---
+    echo; echo In it: $(ls over); echo ---
     "$1" -m clew run quick.yaml --store $store --unsafe-store --format json || exit 8
     echo ---
     run=$("$1" -m clew runs --store $store --format json | sed -n 's/.*"run_id": "\\(.*\\)".*/\\1/p')
@@ -187,19 +187,20 @@ def test_a_store_that_is_unsafe_is_driven_only_if_somebody_says_so(tmp_path: Pat
     "$1" -m clew show --store $store $run --journal
     echo ---
     "$1" -m clew verify --all --store $store
+    "$1" -c 'import apsw; print(apsw.Connection("over/clew.db").execute("SELECT unsafe FROM orchestrators").get)'
     """
     done = in_namespace(tmp_path, "sh", "-c", script, str(tmp_path), sys.executable)
     assert done.returncode == 0, done.stdout + done.stderr
     refused, ran, journal, told, after = done.stdout.split("---\n")
     assert "volatile" in refused and "--unsafe-store" in refused and "nothing was done" in refused
-    assert refused.rstrip().endswith("clew.db.lock"), "the lock, and no store"
+    assert refused.endswith("\nIn it: clew.db.lock\n"), "the lock, and no store"
     assert '"completed"' in ran
     assert "in a store whose file system is unsafe" in journal
     assert "is not finished" in told and "what was said stands" in told and "stop: 5" in told
     assert (
         "taken up again, in a store whose file system is unsafe" in told and "end it and undo nothing" in told
     )
-    assert "sound" in after
+    assert "sound" in after and after.count('{"file system":"overlay, mounted at') == 3
 
 
 # ---- the file ----------------------------------------------------------------------------------------------
