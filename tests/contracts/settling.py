@@ -7,6 +7,7 @@ from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
+from tests.contracts.conftest import open_store
 from tests.core.running.story import COMMANDS, CONDITIONS, stage
 from tests.orchestrator.on_time import HandAlarm, SetClock
 
@@ -18,7 +19,6 @@ from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.programs import ProgramBook
 from clew.orchestrator.real_world import RealChance
 from clew.orchestrator.scheduler import Scheduler
-from clew.stores.sqlite import SqliteStore
 
 NAMES = ("north", "east", "south", "west")
 
@@ -45,9 +45,9 @@ class Queue:
             self._waiting.popleft()()
 
 
-def settle_all(path: str, since: int, until: int, barrier: Barrier) -> None:
+def settle_all(place: str, since: int, until: int, barrier: Barrier) -> None:
     """Go live with all programs at `since`, and settle what has come by `until` together with the others."""
-    store, clock, tasks = SqliteStore(path), SetClock(since), Queue()
+    store, clock, tasks = open_store(place), SetClock(since), Queue()
     programs = ProgramBook(store=store, clock=clock, signatures=COMMANDS, conditions=CONDITIONS, read=_unread)
     payloads = PayloadKeeper(chance=RealChance(), bucket=None)
     maker = RunMaker(store=store, programs=programs, payloads=payloads, clock=clock, chance=RealChance())

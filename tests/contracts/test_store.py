@@ -1,19 +1,15 @@
-"""What every store promises: one suite, run over each implementation, and what only files have."""
+"""What every store promises: one suite, run over each database."""
 
 from __future__ import annotations
 
-import json
-import os
-import sqlite3
-import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
+from tests.contracts.conftest import VERSION
 
 from clew.ports import (
     Advanced,
@@ -25,42 +21,13 @@ from clew.ports import (
     RunRecord,
     RunRow,
     StageRow,
-    StoreBusy,
     StoreError,
 )
 from clew.stores import sqlite
-from clew.stores.queries import load_migrations, load_queries
-from clew.stores.sqlite import SqliteStore
+from clew.stores.queries import load_queries
+from clew.stores.store import DatabaseStore
 
-VERSION = "v" * 64
 RUNNING = RunRow("running", "", None, "[]")
-
-
-@pytest.fixture(params=["file", "memory"])
-def store(request: Any, tmp_path: Path) -> Iterator[SqliteStore]:
-    opened = SqliteStore(":memory:" if request.param == "memory" else str(tmp_path / "clew.db"))
-    opened.register_program(VERSION, "trip", '{"name":"trip"}', [(1, "{}", "1" * 64), (2, "[]", "2" * 64)], 5)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    return str(tmp_path / "deep" / "clew.db")
-
-
-@pytest.fixture
-def open_file(path: str) -> Iterator[Callable[..., SqliteStore]]:
-    """Opens the same file as often as one likes, each as another process would."""
-    opened: list[SqliteStore] = []
-
-    def open_again(**given: Any) -> SqliteStore:
-        opened.append(SqliteStore(path, **given))
-        return opened[-1]
-
-    yield open_again
-    for one in opened:
-        one.close()
 
 
 def entry(seq: int, text: str = "{}") -> tuple[int, str, str]:
@@ -91,7 +58,7 @@ def following(run_id: str, count: int, **changed: Any) -> RunRecord:
 # ---- writing, whole ----------------------------------------------------------------------------------------
 
 
-def test_a_record_is_there_whole(store: SqliteStore) -> None:
+def test_a_record_is_there_whole(store: DatabaseStore) -> None:
     """Its entries, its payloads and the rows of the tracker stand together."""
     assert store.record([created("r1", 1)]) == []
     done = StageRow(1, -1, 1, "completed", 2, "completed", "", 0, 10, 20, 0)
@@ -124,7 +91,7 @@ def test_a_record_is_there_whole(store: SqliteStore) -> None:
     assert (two["name"], two["status"], two["attempts"], two["result_seq"]) == ("two", "completed", 2, 0)
 
 
-def test_many_runs_share_one_flush(store: SqliteStore) -> None:
+def test_many_runs_share_one_flush(store: DatabaseStore) -> None:
     """However many records, it is one transaction."""
     before = store.flush_count
     store.record([created(f"r{number}", number) for number in range(1, 50)])
@@ -132,7 +99,7 @@ def test_many_runs_share_one_flush(store: SqliteStore) -> None:
     assert len(store.run_ids()) == 49
 
 
-def test_a_row_that_stays_is_not_written(store: SqliteStore) -> None:
+def test_a_row_that_stays_is_not_written(store: DatabaseStore) -> None:
     """A record without a row for its run leaves that row, but for where the journal ends."""
     store.record([created("r1", 1)])
     store.record([following("r1", 2)])
@@ -140,7 +107,7 @@ def test_a_row_that_stays_is_not_written(store: SqliteStore) -> None:
     assert (store.run("r1") or {})["status"] == "running"
 
 
-def test_what_fails_leaves_nothing(store: SqliteStore) -> None:
+def test_what_fails_leaves_nothing(store: DatabaseStore) -> None:
     """When one entry of a batch can't be written, nothing of the whole batch is, and the store goes on."""
     store.record([created("r1", 1)])
     broken = following("r1", 2, entries=[entry(2), entry(0)])
@@ -153,7 +120,7 @@ def test_what_fails_leaves_nothing(store: SqliteStore) -> None:
 # ---- the fence ---------------------------------------------------------------------------------------------
 
 
-def test_taking_over_fences_the_run_and_only_that_one(store: SqliteStore) -> None:
+def test_taking_over_fences_the_run_and_only_that_one(store: DatabaseStore) -> None:
     """The fenced run of a batch is left out whole and named; the others are written."""
     store.record([created("r1", 1), created("r2", 2)])
     assert store.take_over("r1") == 2
@@ -166,7 +133,7 @@ def test_taking_over_fences_the_run_and_only_that_one(store: SqliteStore) -> Non
     assert store.head("r2") == RunHead(1, 3, entry(2)[2])
 
 
-def test_the_new_holder_writes_and_the_old_one_never_again(store: SqliteStore) -> None:
+def test_the_new_holder_writes_and_the_old_one_never_again(store: DatabaseStore) -> None:
     """Each take-over gives out a higher epoch, and only the highest writes."""
     store.record([created("r1", 1)])
     assert [store.take_over("r1"), store.take_over("r1")] == [2, 3]
@@ -175,7 +142,7 @@ def test_the_new_holder_writes_and_the_old_one_never_again(store: SqliteStore) -
     assert store.record([following("r1", 3, epoch=1)]) == ["r1"]
 
 
-def test_the_count_of_entries_guards_beside_the_epoch(store: SqliteStore) -> None:
+def test_the_count_of_entries_guards_beside_the_epoch(store: DatabaseStore) -> None:
     """Who does not know where the journal ends writes nothing, whatever its epoch."""
     store.record([created("r1", 1)])
     store.record([following("r1", 2)])
@@ -184,7 +151,7 @@ def test_the_count_of_entries_guards_beside_the_epoch(store: SqliteStore) -> Non
     assert len(store.journal("r1")) == 3
 
 
-def test_a_run_that_is_not_there_can_not_be_taken_or_written(store: SqliteStore) -> None:
+def test_a_run_that_is_not_there_can_not_be_taken_or_written(store: DatabaseStore) -> None:
     """It is fenced off like any other that is not ours."""
     with pytest.raises(StoreError, match="no run r9"):
         store.take_over("r9")
@@ -198,7 +165,7 @@ def test_a_run_that_is_not_there_can_not_be_taken_or_written(store: SqliteStore)
 # ---- what people say -----------------------------------------------------------------------------------------
 
 
-def test_an_instruction_is_obeyed_by_the_commit_of_its_entry_and_answered_once(store: SqliteStore) -> None:
+def test_an_instruction_is_obeyed_by_the_commit_of_its_entry_and_answered_once(store: DatabaseStore) -> None:
     """It waits, in the order in which it was said, until an entry says it; whatever comes after changes nothing."""
     store.record([created("r1", 1)])
     store.instruct("i1", "r1", "{}", 20)
@@ -212,7 +179,7 @@ def test_an_instruction_is_obeyed_by_the_commit_of_its_entry_and_answered_once(s
     assert store.instruction("i3") is None
 
 
-def test_a_record_that_is_fenced_obeys_nothing(store: SqliteStore) -> None:
+def test_a_record_that_is_fenced_obeys_nothing(store: DatabaseStore) -> None:
     """Its entry is not there, so what it would have said waits still."""
     store.record([created("r1", 1)])
     store.instruct("i1", "r1", "{}", 10)
@@ -221,7 +188,7 @@ def test_a_record_that_is_fenced_obeys_nothing(store: SqliteStore) -> None:
     assert store.instruction("i1") == InstructionRow(None, "", None)
 
 
-def test_only_who_drives_the_run_refuses(store: SqliteStore) -> None:
+def test_only_who_drives_the_run_refuses(store: DatabaseStore) -> None:
     """Whoever was fenced knows an old state of the run, and another obeys perhaps what that could not."""
     store.record([created("r1", 1)])
     store.instruct("i1", "r1", "{}", 10)
@@ -236,7 +203,7 @@ def test_only_who_drives_the_run_refuses(store: SqliteStore) -> None:
     assert store.instruction("i2") == InstructionRow("refused", "there is no run", None)
 
 
-def test_a_due_time_and_generation_have_one_run(store: SqliteStore) -> None:
+def test_a_due_time_and_generation_have_one_run(store: DatabaseStore) -> None:
     """A second one is refused by name, and nothing of its batch is written; without it the rest is."""
     store.record([created("r1", 1)])
     batch = [created("r2", 2), created("r3", 1, run_name="b"), following("r1", 2)]
@@ -247,7 +214,7 @@ def test_a_due_time_and_generation_have_one_run(store: SqliteStore) -> None:
     assert store.record([batch[0], batch[2]]) == []
 
 
-def test_refused_are_all_that_can_not_be_at_once(store: SqliteStore) -> None:
+def test_refused_are_all_that_can_not_be_at_once(store: DatabaseStore) -> None:
     """The same run again, one of the same name, and one in the place of another of the same batch."""
     store.record([created("r1", 1)])
     with pytest.raises(RunExists) as refused:
@@ -258,7 +225,7 @@ def test_refused_are_all_that_can_not_be_at_once(store: SqliteStore) -> None:
     assert refused.value.run_ids == ("r8",)
 
 
-def test_generations_are_counted_by_program_and_due_time(store: SqliteStore) -> None:
+def test_generations_are_counted_by_program_and_due_time(store: DatabaseStore) -> None:
     """0 while there is none."""
     assert store.last_generation("trip", 7) == 0
     store.record([created("r1", 1), created("r2", 2), created("r3", 1, run_time=8, run_name="b")])
@@ -269,7 +236,7 @@ def test_generations_are_counted_by_program_and_due_time(store: SqliteStore) -> 
 # ---- reading -----------------------------------------------------------------------------------------------
 
 
-def test_a_program_version_is_kept_once(store: SqliteStore) -> None:
+def test_a_program_version_is_kept_once(store: DatabaseStore) -> None:
     """Registering it again changes nothing, whatever comes with it."""
     store.register_program(VERSION, "trip", "{}", [(1, "x", "3" * 64)], 6)
     assert store.program(VERSION) == '{"name":"trip"}'
@@ -277,7 +244,7 @@ def test_a_program_version_is_kept_once(store: SqliteStore) -> None:
     assert store.program("w") is None and store.chain("w") == []
 
 
-def test_unsettled_runs_are_listed_oldest_first(store: SqliteStore) -> None:
+def test_unsettled_runs_are_listed_oldest_first(store: DatabaseStore) -> None:
     """Held ones among them; settled ones not."""
     store.record(
         [created("r1", 1, launched_at=30), created("r2", 2, launched_at=10), created("r3", 3, launched_at=20)]
@@ -287,7 +254,7 @@ def test_unsettled_runs_are_listed_oldest_first(store: SqliteStore) -> None:
     assert store.unsettled() == [("r2", VERSION, 1, "running"), ("r1", VERSION, 1, "held")]
 
 
-def test_the_last_run_is_that_of_the_latest_scheduled_time(store: SqliteStore) -> None:
+def test_the_last_run_is_that_of_the_latest_scheduled_time(store: DatabaseStore) -> None:
     """Then of the latest launch; of all, of one status, of one scheduled time, and never the one that asks."""
     assert store.last_run("trip") is None
     for run_id, run_time, launched_at, status in (
@@ -320,7 +287,7 @@ def test_the_last_run_is_that_of_the_latest_scheduled_time(store: SqliteStore) -
     assert last(status="completed") == "first"
 
 
-def test_runs_are_found_by_what_people_type(store: SqliteStore) -> None:
+def test_runs_are_found_by_what_people_type(store: DatabaseStore) -> None:
     """By the beginning of the id or the whole name, literally; listed newest first, by program and status."""
     store.record(
         [created("r%1", 1, launched_at=1), created("rx2", 2, launched_at=2), created("s3", 3, launched_at=3)]
@@ -339,47 +306,29 @@ def test_runs_are_found_by_what_people_type(store: SqliteStore) -> None:
 # ---- files, processes, versions ----------------------------------------------------------------------------
 
 
-def test_it_is_durable_and_private(open_file: Callable[..., SqliteStore], path: str) -> None:
-    """Write-ahead log with full synchronisation; what was recorded is there when the file is opened again; only
-    its owner can read it."""
-    store = open_file()
-    assert store._connection.pragma("journal_mode") == "wal"
-    assert store._connection.pragma("synchronous") == 2
-    store.register_program(VERSION, "trip", "{}", [], 5)
-    store.record([created("r1", 1)])
-    for name in (path, path + "-wal", path + "-shm"):
-        assert stat.S_IMODE(os.stat(name).st_mode) == 0o600, name
-    store.close()
-    again = open_file()
-    assert again.head("r1") == RunHead(1, 2, entry(1)[2])
-    assert again._connection.pragma("synchronous") == 2, "it belongs to the connection, not to the file"
+# ---- several at once -----------------------------------------------------------------------------------------
 
 
-def test_the_library_is_one_without_the_wal_reset_bug() -> None:
-    """Several connections on a write-ahead log are safe from 3.51.3 on."""
-    assert tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) >= (3, 51, 3)
-
-
-def test_two_connections_see_and_fence_each_other(open_file: Callable[..., SqliteStore]) -> None:
+def test_two_connections_see_and_fence_each_other(open_again: Callable[..., DatabaseStore]) -> None:
     """What one has recorded the other reads; who is taken over writes nothing more."""
-    one, other = open_file(), open_file()
+    one, other = open_again(), open_again()
     one.register_program(VERSION, "trip", "{}", [], 5)
     one.record([created("r1", 1)])
     assert other.unsettled() == [("r1", VERSION, 1, "running")]
     assert other.take_over("r1") == 2
     assert one.record([following("r1", 2)]) == ["r1"]
     assert other.record([following("r1", 2, epoch=2)]) == []
-    assert open_file(read_only=True).head("r1") == RunHead(2, 3, entry(2)[2])
+    assert open_again(read_only=True).head("r1") == RunHead(2, 3, entry(2)[2])
 
 
 def test_a_process_that_dies_in_a_transaction_leaves_nothing(
-    open_file: Callable[..., SqliteStore], path: str
+    open_again: Callable[..., DatabaseStore], place: str
 ) -> None:
     """Whatever it had written without committing is not there."""
-    open_file().register_program(VERSION, "trip", "{}", [], 5)
-    died = subprocess.run([sys.executable, "-c", _DIES, path], check=False, capture_output=True, text=True)
+    open_again().register_program(VERSION, "trip", "{}", [], 5)
+    died = subprocess.run([sys.executable, "-c", _DIES, place], check=False, capture_output=True, text=True)
     assert died.returncode == 7, died.stderr
-    store = open_file()
+    store = open_again()
     assert store.run_ids() == ["whole"]
     assert store.record([created("after", 3)]) == []
 
@@ -387,8 +336,8 @@ def test_a_process_that_dies_in_a_transaction_leaves_nothing(
 _DIES = """
 import os, sys
 from clew.ports import Advanced, NewRun, RunRecord, RunRow
-from clew.stores.sqlite import SqliteStore
-store = SqliteStore(sys.argv[1])
+from tests.contracts.conftest import open_store
+store = open_store(sys.argv[1])
 def record(run_id, generation):
     new = NewRun("trip", "v" * 64, run_id, 7, 8, "test", generation, "{}", [(0, "one", 1)])
     return RunRecord(run_id, 1, 0, [(0, "{}", "0" * 64)], [], Advanced(1, "0" * 64), RunRow("running", "", None, "[]"),
@@ -400,125 +349,24 @@ with store._transaction():
 """
 
 
-def test_a_store_that_is_held_is_busy_and_nothing_is_done(
-    open_file: Callable[..., SqliteStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It waits for a while, then says so; afterwards the same record is taken."""
-    monkeypatch.setattr(sqlite, "BUSY_MILLISECONDS", 10)
-    store, other = open_file(), open_file()
-    store.register_program(VERSION, "trip", "{}", [], 5)
-    with other._transaction():
-        with pytest.raises(StoreBusy):
-            store.record([created("r1", 1)])
-        assert store.head("r1") is None, "reading goes on"
-    assert store.record([created("r1", 1)]) == []
-
-
-def test_readers_change_nothing_and_make_nothing(open_file: Callable[..., SqliteStore], path: str) -> None:
-    """A store that is opened to be read must be there, and can't be written."""
-    with pytest.raises(StoreError, match="no store here"):
-        open_file(read_only=True)
-    assert not os.path.exists(path)
-    open_file()
-    with pytest.raises(StoreError):
-        open_file(read_only=True).register_program(VERSION, "trip", "{}", [], 5)
-
-
-def test_migrations_run_once(open_file: Callable[..., SqliteStore], path: str) -> None:
-    """Opening again leaves the schema as it is; each migration is on record with its digest."""
-    tables = open_file()._connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
-    again = open_file()._connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
-    assert again == tables
-    with sqlite3.connect(path) as connection:
-        found = connection.execute("SELECT number, name FROM migrations").fetchall()
-    connection.close()
-    assert found == [(number, name) for number, name, _ in load_migrations("sqlite")]
-
-
-def test_a_newer_or_a_changed_schema_is_refused(open_file: Callable[..., SqliteStore], path: str) -> None:
-    """A store of a version to come is left alone, by writers and by readers; so is one whose migrations differ."""
-    open_file().close()
-    connection = apsw.Connection(path)
-    connection.execute("INSERT INTO migrations VALUES (9999, '9999_future.sql', 'x')")
-    for read_only in (False, True):
-        with pytest.raises(StoreError, match="newer clew"):
-            open_file(read_only=read_only)
-    connection.execute("DELETE FROM migrations WHERE number = 9999")
-    connection.execute("UPDATE migrations SET digest = 'x'")
-    with pytest.raises(StoreError, match="not the one that made"):
-        open_file()
-    connection.close()
-
-
-def test_a_migration_that_fails_leaves_the_file_as_it_was(
-    open_file: Callable[..., SqliteStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is a transaction of its own, and the next opening goes on after the last that was done."""
-    whole = load_migrations("sqlite")
-    broken = [*whole, (len(whole) + 1, "broken.sql", "CREATE TABLE more (x) STRICT; CREATE TABLE runs (x);")]
-    monkeypatch.setattr(sqlite, "load_migrations", lambda database: broken)
-    with pytest.raises(StoreError):
-        open_file()
-    monkeypatch.undo()
-    names = {row[0] for row in open_file()._connection.execute("SELECT name FROM sqlite_schema")}
-    assert "runs" in names and "more" not in names
+# ---- its queries ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "content", [b"this is no database, whatever its name says" * 30, b"SQLite format 3\0" * 99]
+    ("database", "parts"),
+    [("sqlite", ("queries", "orchestrators")), ("postgres", ("queries", "transactions"))],
 )
-def test_a_file_that_is_no_store_is_refused(
-    open_file: Callable[..., SqliteStore], path: str, content: bytes
-) -> None:
-    """The message says so, and the file stays as it was."""
-    os.makedirs(os.path.dirname(path))
-    Path(path).write_bytes(content)
-    with pytest.raises(StoreError, match="clew store"):
-        open_file()
-    assert Path(path).read_bytes() == content
-
-
-def test_a_folder_is_no_store(open_file: Callable[..., SqliteStore], path: str) -> None:
-    """Nor is a path below a file."""
-    os.makedirs(path)
-    with pytest.raises(StoreError):
-        open_file()
-    with pytest.raises(StoreError):
-        SqliteStore(__file__ + "/clew.db")
-
-
-def test_anybody_reads_the_tracker_with_sql(open_file: Callable[..., SqliteStore], path: str) -> None:
-    """The documented views answer any client, with moments people can read."""
-    store = open_file()
-    store.register_program(VERSION, "trip", "{}", [], 5)
-    body = {"at": 1_767_225_600_123, "body": {"kind": "attempt_ended", "stage": "one"}, "epoch": 1}
-    record = created("r1", 1)._replace(entries=[entry(0, json.dumps(body)), entry(1, json.dumps(body))])
-    done = StageRow(0, -1, 1, "completed", 1, "completed", "", 0, 1_767_225_600_000, 1_767_225_600_123, 0)
-    store.record([record._replace(stages=[done])])
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        tracker = connection.execute(
-            "SELECT program, run_status, stage, stage_status, ended_at, result FROM run_status_tracker ORDER BY block"
-        ).fetchall()
-        variables = connection.execute("SELECT run_id, seq, stage, name, value FROM variables").fetchall()
-        entries = connection.execute(
-            "SELECT seq, kind, stage, at FROM journal_entries ORDER BY seq"
-        ).fetchall()
-    connection.close()
-    assert tracker == [
-        ("trip", "running", "one", "completed", "2026-01-01T00:00:00.123Z", '{"variables":{"x":1}}'),
-        ("trip", "running", "two", "pending", None, None),
-    ]
-    assert variables == [("r1", 0, "one", "x", 1)]
-    assert entries[0] == (0, "attempt_ended", "one", "2026-01-01T00:00:00.123Z")
-
-
-def test_every_query_is_used_and_has_its_sentence() -> None:
+def test_every_query_is_used_and_has_its_sentence(database: str, parts: tuple[str, ...]) -> None:
     """No query lies about unused, and each says what it is for."""
     folder = Path(sqlite.__file__).parent
-    source = "".join(
-        (folder / name).read_text() for name in ("sqlite.py", "sqlite_schedules.py", "sqlite_backfills.py")
-    )
-    text = (Path(sqlite.__file__).parent / "sql/sqlite/queries.sql").read_text()
-    for name in load_queries("sqlite"):
-        assert f'"{name}"' in source, f"{name} is not used"
-        assert f"-- name: {name}\n-- " in text, f"{name} has no sentence"
+    source = "".join(path.read_text() for path in folder.glob("*.py"))
+    for part in parts:
+        text = (folder / f"sql/{database}/{part}.sql").read_text()
+        for name in load_queries(database, part):
+            assert f'"{name}"' in source, f"{name} is not used"
+            assert f"-- name: {name}\n-- " in text, f"{name} has no sentence"
+
+
+def test_databases_have_the_same_queries_in_the_same_order() -> None:
+    """What one is asked the other is: only how it is put differs."""
+    assert list(load_queries("postgres")) == list(load_queries("sqlite"))

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.contracts.test_store import VERSION
+from tests.contracts.conftest import VERSION
 from tests.contracts.test_store_schedules import due
 
 from clew.ports import Advanced, BackfillRow, BackfillRun, BackfillTime, RunExists, RunRecord, RunRow
 from clew.stores.sqlite import SqliteStore
+from clew.stores.store import DatabaseStore
 
 TIMES = [(100, ""), (200, "run-before"), (300, "")]
-
-
-@pytest.fixture(params=["file", "memory"])
-def store(request: Any, tmp_path: Path) -> Iterator[SqliteStore]:
-    opened = SqliteStore(":memory:" if request.param == "memory" else str(tmp_path / "clew.db"))
-    opened.register_program(VERSION, "trip", '{"name":"trip"}', [(1, "{}", "1" * 64)], 5)
-    yield opened
-    opened.close()
 
 
 def backfill(backfill_id: str = "b1", made_at: int = 5) -> BackfillRow:
@@ -31,7 +22,7 @@ def backfill(backfill_id: str = "b1", made_at: int = 5) -> BackfillRow:
     )  # fmt: skip
 
 
-def test_a_backfill_is_kept_with_its_times(store: SqliteStore) -> None:
+def test_a_backfill_is_kept_with_its_times(store: DatabaseStore) -> None:
     """In the order in which they are to be run, each with the run that it had."""
     store.backfills.make(backfill(), TIMES)
     assert store.backfills.all() == [backfill()] == store.backfills.like("b")
@@ -43,7 +34,7 @@ def test_a_backfill_is_kept_with_its_times(store: SqliteStore) -> None:
     assert store.backfills.like("%") == [] == store.backfills.like("c")
 
 
-def test_the_newest_are_listed_first_and_those_that_are_over_can_be_left_out(store: SqliteStore) -> None:
+def test_the_newest_are_listed_first_and_those_that_are_over_can_be_left_out(store: DatabaseStore) -> None:
     """What is paused is not over."""
     for number in (1, 2, 3):
         store.backfills.make(backfill(f"b{number}", made_at=number), TIMES)
@@ -53,7 +44,7 @@ def test_the_newest_are_listed_first_and_those_that_are_over_can_be_left_out(sto
     assert [row.backfill_id for row in store.backfills.all(only_open=True)] == ["b3", "b1"]
 
 
-def test_a_time_is_given_its_run_once(store: SqliteStore) -> None:
+def test_a_time_is_given_its_run_once(store: DatabaseStore) -> None:
     """Run and mark are one transaction; a second try does nothing."""
     store.backfills.make(backfill(), TIMES)
     assert store.backfills.begin("b1", 0, due("r1", 100, backfill="b1"))
@@ -65,7 +56,7 @@ def test_a_time_is_given_its_run_once(store: SqliteStore) -> None:
 
 
 def test_a_generation_that_somebody_has_made_meanwhile_is_told_and_leaves_the_time_to_do(
-    store: SqliteStore,
+    store: DatabaseStore,
 ) -> None:
     """Nothing of it is recorded."""
     store.backfills.make(backfill(), TIMES)
@@ -77,7 +68,7 @@ def test_a_generation_that_somebody_has_made_meanwhile_is_told_and_leaves_the_ti
 
 
 @pytest.mark.parametrize("status", ["paused", "stopped", "cancelled", "completed"])
-def test_one_that_does_not_run_gets_no_runs(store: SqliteStore, status: str) -> None:
+def test_one_that_does_not_run_gets_no_runs(store: DatabaseStore, status: str) -> None:
     """Whoever was about to make one is too late."""
     store.backfills.make(backfill(), TIMES)
     assert store.backfills.change("b1", status, before=("running",), at=9, by="clew", why="said so")
@@ -87,7 +78,7 @@ def test_one_that_does_not_run_gets_no_runs(store: SqliteStore, status: str) -> 
     assert not store.backfills.change("b1", "running", before=("running",), at=10, by="clew", why="")
 
 
-def test_of_past_times_the_last_generation_is_told(store: SqliteStore) -> None:
+def test_of_past_times_the_last_generation_is_told(store: DatabaseStore) -> None:
     """Of those within the range."""
     store.record([due("a1", 100), due("a2", 100, 2), due("b1", 200), due("c1", 400)])
     found = store.backfills.past_runs("trip", 100, 300)
@@ -95,7 +86,7 @@ def test_of_past_times_the_last_generation_is_told(store: SqliteStore) -> None:
     assert store.backfills.past_runs("another", 0, 1_000) == {}
 
 
-def settled(store: SqliteStore, backfill_id: str, position: int, run_id: str, at: int, status: str) -> None:
+def settled(store: DatabaseStore, backfill_id: str, position: int, run_id: str, at: int, status: str) -> None:
     """The run of that time is made, and has settled so."""
     record = due(run_id, at, backfill=backfill_id)
     assert store.backfills.begin(backfill_id, position, record)
@@ -106,7 +97,7 @@ def settled(store: SqliteStore, backfill_id: str, position: int, run_id: str, at
                             RunRow(status, "", at, "[]"), [])])  # fmt: skip
 
 
-def test_what_has_not_settled_and_what_has_failed_is_told_of_its_own_runs(store: SqliteStore) -> None:
+def test_what_has_not_settled_and_what_has_failed_is_told_of_its_own_runs(store: DatabaseStore) -> None:
     """Those of others are no business of it; and what has failed before it was let go on counts no more."""
     store.backfills.make(backfill(), TIMES)
     store.record([due("other", 100)])
@@ -120,7 +111,7 @@ def test_what_has_not_settled_and_what_has_failed_is_told_of_its_own_runs(store:
     assert store.backfills.failures("b1") == 0
 
 
-def test_a_time_is_left_to_a_run_that_somebody_else_has_made(store: SqliteStore) -> None:
+def test_a_time_is_left_to_a_run_that_somebody_else_has_made(store: DatabaseStore) -> None:
     """It is not to do any more, and is told with that run; once, and only while the backfill runs."""
     store.backfills.make(backfill(), TIMES)
     store.record([due("other", 100)])
@@ -133,7 +124,7 @@ def test_a_time_is_left_to_a_run_that_somebody_else_has_made(store: SqliteStore)
     assert not store.backfills.leave("b1", 1, "other")
 
 
-def test_cancelling_and_telling_its_queued_runs_so_are_one(store: SqliteStore) -> None:
+def test_cancelling_and_telling_its_queued_runs_so_are_one(store: DatabaseStore) -> None:
     """Only those that are its own, and queued; where it can't be cancelled nobody is told anything."""
     store.backfills.make(backfill(), TIMES)
     store.record([due("other", 400)])
@@ -147,11 +138,13 @@ def test_cancelling_and_telling_its_queued_runs_so_are_one(store: SqliteStore) -
     assert store.instructions() == [("backfill-r2", "r2", "{}")]
 
 
-def test_what_is_asked_at_each_step_does_not_look_through_all_times(store: SqliteStore) -> None:
+def test_what_is_asked_at_each_step_does_not_look_through_all_times(tmp_path: Path) -> None:
     """However long the backfill is: each is found by an index."""
+    store = SqliteStore(str(tmp_path / "clew.db"))
     for query in ("select_backfill_unsettled", "count_backfill_failures", "select_backfill_times"):
         text = "EXPLAIN QUERY PLAN " + store._sql[query]
         bound = ("b1",) if text.count("?") == 1 else ("b1", 1)
         plan = " ".join(row[3] for row in store._connection.execute(text, bound))
         assert "SCAN" not in plan, plan
         assert "runs_of_backfills" in plan or "backfill_times_by_run" in plan, plan
+    store.close()

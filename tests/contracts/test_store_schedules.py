@@ -5,43 +5,23 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.contracts.conftest import VERSION
 from tests.contracts.settling import NAMES, settle_all
-from tests.contracts.test_store import VERSION, created, entry, following, new
+from tests.contracts.test_store import created, entry, following, new
 
-from clew.ports import Advanced, PauseRow, RunRecord, RunRow, ScheduleRow, StandingRow
+from clew.ports import Advanced, PauseRow, RunRecord, RunRow, ScheduleRow, StandingRow, StoreError
 from clew.stores.sqlite import SqliteStore
+from clew.stores.store import DatabaseStore
 
 QUEUED = RunRow("queued", "", None, "[]")
 
 
-@pytest.fixture(params=["file", "memory"])
-def store(request: Any, tmp_path: Path) -> Iterator[SqliteStore]:
-    opened = SqliteStore(":memory:" if request.param == "memory" else str(tmp_path / "clew.db"))
-    opened.register_program(VERSION, "trip", '{"name":"trip"}', [(1, "{}", "1" * 64)], 5)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def open_file(tmp_path: Path) -> Iterator[Callable[[], SqliteStore]]:
-    """Opens the same file as often as one likes, each as another process would."""
-    opened: list[SqliteStore] = []
-
-    def open_again() -> SqliteStore:
-        opened.append(SqliteStore(str(tmp_path / "clew.db")))
-        return opened[-1]
-
-    yield open_again
-    for one in opened:
-        one.close()
-
-
-def live(store: SqliteStore, at: int = 100, **given: Any) -> ScheduleRow:
+def live(store: DatabaseStore, at: int = 100, **given: Any) -> ScheduleRow:
     facts = {"version": VERSION, "source": "trip.yaml", "origin": "{}", "zones": "2026a", **given}
     return store.schedules.go_live("trip", facts.pop("version"), at=at, **facts)
 
@@ -57,7 +37,7 @@ def due(run_id: str, run_time: int, generation: int = 1, **given: Any) -> RunRec
 # ---- what is live ------------------------------------------------------------------------------------------
 
 
-def test_a_program_that_goes_live_is_due_from_then_on(store: SqliteStore) -> None:
+def test_a_program_that_goes_live_is_due_from_then_on(store: DatabaseStore) -> None:
     """The moment itself is not settled yet; nothing before is due."""
     row = live(store)
     assert row == ScheduleRow("trip", VERSION, 100, 99, "trip.yaml", "{}", "2026a", None)
@@ -65,7 +45,7 @@ def test_a_program_that_goes_live_is_due_from_then_on(store: SqliteStore) -> Non
     assert store.schedules.of("nothing") is None
 
 
-def test_another_version_goes_on_where_the_one_before_stood(store: SqliteStore) -> None:
+def test_another_version_goes_on_where_the_one_before_stood(store: DatabaseStore) -> None:
     """What has come meanwhile is not lost."""
     live(store)
     assert store.schedules.settle("trip", settled_until=99, until=150)
@@ -73,7 +53,7 @@ def test_another_version_goes_on_where_the_one_before_stood(store: SqliteStore) 
     assert row == ScheduleRow("trip", "w" * 64, 100, 150, "moved.yaml", '{"folder":"x"}', "2026b", None)
 
 
-def test_what_came_while_a_program_was_retired_is_nobodys(store: SqliteStore) -> None:
+def test_what_came_while_a_program_was_retired_is_nobodys(store: DatabaseStore) -> None:
     """It is live again from its return on; the first time it was live stays on record."""
     live(store)
     store.schedules.retire("trip", 200)
@@ -86,7 +66,7 @@ def test_what_came_while_a_program_was_retired_is_nobodys(store: SqliteStore) ->
     assert (back.live_since, back.settled_until, back.retired_at) == (100, 299, None)
 
 
-def test_a_return_by_a_clock_that_was_put_back_settles_nothing_anew(store: SqliteStore) -> None:
+def test_a_return_by_a_clock_that_was_put_back_settles_nothing_anew(store: DatabaseStore) -> None:
     """What is settled stays so."""
     live(store)
     store.schedules.settle("trip", settled_until=99, until=900)
@@ -94,7 +74,7 @@ def test_a_return_by_a_clock_that_was_put_back_settles_nothing_anew(store: Sqlit
     assert live(store, 300).settled_until == 900
 
 
-def test_retiring_what_never_was_live_is_nothing(store: SqliteStore) -> None:
+def test_retiring_what_never_was_live_is_nothing(store: DatabaseStore) -> None:
     """No row comes of it."""
     store.schedules.retire("nothing", 5)
     assert store.schedules.all() == []
@@ -103,7 +83,7 @@ def test_retiring_what_never_was_live_is_nothing(store: SqliteStore) -> None:
 # ---- settling ----------------------------------------------------------------------------------------------
 
 
-def test_times_are_settled_together_with_their_runs(store: SqliteStore) -> None:
+def test_times_are_settled_together_with_their_runs(store: DatabaseStore) -> None:
     """The cursor and the runs stand together."""
     live(store)
     assert store.schedules.settle(
@@ -117,7 +97,7 @@ def test_times_are_settled_together_with_their_runs(store: SqliteStore) -> None:
     ]
 
 
-def test_who_comes_second_settles_nothing(store: SqliteStore) -> None:
+def test_who_comes_second_settles_nothing(store: DatabaseStore) -> None:
     """The cursor was moved by another one meanwhile: neither it nor any run is touched."""
     live(store)
     assert store.schedules.settle("trip", settled_until=99, until=150, records=[due("r1", 120)])
@@ -126,7 +106,7 @@ def test_who_comes_second_settles_nothing(store: SqliteStore) -> None:
     assert store.run_ids() == ["r1"]
 
 
-def test_no_run_is_there_twice(store: SqliteStore) -> None:
+def test_no_run_is_there_twice(store: DatabaseStore) -> None:
     """A time that has a run already keeps it, whoever made it; the others come beside it."""
     live(store)
     store.record([due("r1", 120)])
@@ -138,11 +118,11 @@ def test_no_run_is_there_twice(store: SqliteStore) -> None:
     assert sorted(store.run_ids()) == ["r1", "r3"]
 
 
-def test_times_are_settled_whole_or_not_at_all(store: SqliteStore) -> None:
+def test_times_are_settled_whole_or_not_at_all(store: DatabaseStore) -> None:
     """A record that can't be written takes the cursor back with it."""
     live(store)
     broken = due("r2", 140)._replace(entries=[entry(0), entry(0)])
-    with pytest.raises(Exception, match="UNIQUE"):
+    with pytest.raises(StoreError, match=r"(?i)unique"):
         store.schedules.settle("trip", settled_until=99, until=150, records=[due("r1", 120), broken])
     row = store.schedules.of("trip")
     assert row is not None and row.settled_until == 99
@@ -153,7 +133,7 @@ def test_times_are_settled_whole_or_not_at_all(store: SqliteStore) -> None:
 # ---- pausing -----------------------------------------------------------------------------------------------
 
 
-def test_a_program_is_paused_once_at_a_time(store: SqliteStore) -> None:
+def test_a_program_is_paused_once_at_a_time(store: DatabaseStore) -> None:
     """Each pause is on record for good, the last one first; what is over by a moment is left out."""
     schedules = store.schedules
     assert schedules.pause_count() == (0, 0)
@@ -172,7 +152,7 @@ def test_a_program_is_paused_once_at_a_time(store: SqliteStore) -> None:
     assert schedules.pauses("nothing", 0) == []
 
 
-def test_a_pause_never_ends_before_it_began(store: SqliteStore) -> None:
+def test_a_pause_never_ends_before_it_began(store: DatabaseStore) -> None:
     """Whatever the clock says."""
     store.schedules.pause("trip", at=100, by="ann", why="")
     store.schedules.unpause("trip", at=50, by="ann", why="")
@@ -183,7 +163,7 @@ def test_a_pause_never_ends_before_it_began(store: SqliteStore) -> None:
 
 
 def test_the_queue_is_by_scheduled_time_and_what_makes_up_for_something_comes_last(
-    store: SqliteStore,
+    store: DatabaseStore,
 ) -> None:
     """Of each sort as many as asked for."""
     store.record(
@@ -205,7 +185,7 @@ def test_the_queue_is_by_scheduled_time_and_what_makes_up_for_something_comes_la
     assert not store.queued("trip", 9)[2].is_due
 
 
-def test_what_has_begun_and_has_not_settled_is_under_way(store: SqliteStore) -> None:
+def test_what_has_begun_and_has_not_settled_is_under_way(store: DatabaseStore) -> None:
     """Held and paused runs among it; no queued one, and none that is over."""
     store.record([due(f"r{number}", number) for number in range(1, 8)])
     for number, status in enumerate(["running", "waiting", "held", "paused", "completed", "missed"], start=1):
@@ -217,7 +197,7 @@ def test_what_has_begun_and_has_not_settled_is_under_way(store: SqliteStore) -> 
     assert store.under_way("other") == []
 
 
-def test_a_launch_is_on_record_when_a_queued_run_begins(store: SqliteStore) -> None:
+def test_a_launch_is_on_record_when_a_queued_run_begins(store: DatabaseStore) -> None:
     """Until then its row says when it was made; the order of the listing follows."""
     store.record([due("r1", 100), created("r2", 7, launched_at=50)])
     assert [row["run_id"] for row in store.runs(limit=9)] == ["r2", "r1"]
@@ -228,9 +208,11 @@ def test_a_launch_is_on_record_when_a_queued_run_begins(store: SqliteStore) -> N
     assert (store.run("r1") or {})["launched_at"] == 70
 
 
-def test_the_schedules_are_a_documented_table(open_file: Callable[[], SqliteStore], tmp_path: Path) -> None:
+def test_the_schedules_are_a_documented_table(tmp_path: Path) -> None:
     """Any SQL client can read them."""
-    live(open_file())
+    store = SqliteStore(str(tmp_path / "clew.db"))
+    live(store)
+    store.close()
     with sqlite3.connect(tmp_path / "clew.db") as client:
         assert client.execute("SELECT program, settled_until FROM schedules").fetchall() == [("trip", 99)]
 
@@ -238,9 +220,9 @@ def test_the_schedules_are_a_documented_table(open_file: Callable[[], SqliteStor
 # ---- more than one process ---------------------------------------------------------------------------------
 
 
-def test_only_what_others_change_is_counted(open_file: Callable[[], SqliteStore]) -> None:
+def test_only_what_others_change_is_counted(open_again: Callable[..., DatabaseStore]) -> None:
     """What a store has written itself is no news to it."""
-    mine, other = open_file(), open_file()
+    mine, other = open_again(), open_again()
     before = mine.change_count()
     live(mine)
     mine.record([due("r1", 100)])
@@ -252,9 +234,9 @@ def test_only_what_others_change_is_counted(open_file: Callable[[], SqliteStore]
     assert mine.change_count() == after
 
 
-def test_the_cursor_guards_across_processes(open_file: Callable[[], SqliteStore]) -> None:
+def test_the_cursor_guards_across_processes(open_again: Callable[..., DatabaseStore]) -> None:
     """Each sees what the other has settled."""
-    mine, other = open_file(), open_file()
+    mine, other = open_again(), open_again()
     live(mine)
     assert other.schedules.settle("trip", settled_until=99, until=150, records=[due("r1", 120)])
     assert not mine.schedules.settle("trip", settled_until=99, until=150, records=[due("r2", 120, 2)])
@@ -268,22 +250,22 @@ START = 1_767_225_600_000
 """2026-01-01T00:00:00Z."""
 
 
-def test_processes_that_settle_the_same_times_make_one_run_of_each(tmp_path: Path) -> None:
-    """Four schedulers on one file, at the same moment: none is lost, none is there twice, each is whole."""
-    path = str(tmp_path / "clew.db")
-    SqliteStore(path).close()
+def test_processes_that_settle_the_same_times_make_one_run_of_each(
+    place: str, open_again: Callable[..., DatabaseStore]
+) -> None:
+    """Four schedulers on one store, at the same moment: none is lost, none is there twice, each is whole."""
+    store = open_again()
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(PROCESSES)
     until = START + MINUTES * MINUTE
     processes = [
-        context.Process(target=settle_all, args=(path, START + 1, until, barrier)) for _ in range(PROCESSES)
+        context.Process(target=settle_all, args=(place, START + 1, until, barrier)) for _ in range(PROCESSES)
     ]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * PROCESSES
-    store = SqliteStore(path)
     rows = store.runs(limit=100_000)
     found = Counter((row["program"], row["run_time"]) for row in rows)
     wanted = [START + minute * MINUTE for minute in range(1, MINUTES + 1)]
@@ -293,4 +275,3 @@ def test_processes_that_settle_the_same_times_make_one_run_of_each(tmp_path: Pat
         assert row["status"] == ("queued" if late <= MINUTE else "missed")
         assert len(store.journal(row["run_id"])) == row["entry_count"] == (1 if late <= MINUTE else 2)
     assert {row.settled_until for row in store.schedules.all()} == {until}
-    store.close()

@@ -19,20 +19,15 @@ from clew.ports import (
     Diagnosis,
     FlushFailed,
     Holder,
-    InstructionRow,
-    PayloadRow,
     RunExists,
-    RunHead,
     RunRecord,
-    StandingRow,
     StoreBusy,
     StoreError,
 )
 from clew.stores.queries import load_migrations, load_queries
-from clew.stores.sqlite_backfills import SqliteBackfills
 from clew.stores.sqlite_check import diagnose_clock, diagnose_settings
 from clew.stores.sqlite_orchestrators import SqliteOrchestrators
-from clew.stores.sqlite_schedules import SqliteSchedules
+from clew.stores.store import DatabaseStore
 
 BUSY_MILLISECONDS = 10_000
 """How long a write waits for another process' transaction: many times the longest one clew makes."""
@@ -50,14 +45,13 @@ WAL_PAGES_CHECKPOINT = 2_000
 """16 MiB of WAL between two checkpoints: their cost is shared by some ten thousand entries."""
 
 
-class SqliteStore:
+class SqliteStore(DatabaseStore):
     """A `Store` on one SQLite file (or `:memory:`). Used from one thread at a time."""
 
     def __init__(self, path: str, *, read_only: bool = False, vfs: str | None = None) -> None:
         """Opens the file, and unless `read_only` creates or migrates it. Raises StoreError."""
+        super().__init__(load_queries("sqlite") | load_queries("sqlite", "orchestrators"))
         self.path = path
-        self.flush_count = 0
-        self._sql = load_queries("sqlite") | load_queries("sqlite", "orchestrators")
         try:
             if not read_only and path != ":memory:":
                 _make_private_file(path)
@@ -80,8 +74,6 @@ class SqliteStore:
             raise StoreError(f"{path}: can't be opened as a store: {error.strerror}") from error
         self._execute = self._connection.cursor().execute
         self._executemany = self._connection.cursor().executemany
-        self.schedules = SqliteSchedules(self._rows, self._transaction, self._insert_fresh)
-        self.backfills = SqliteBackfills(self._rows, self._transaction, self._insert_fresh)
         self.orchestrators = SqliteOrchestrators(
             path, self._rows, self._transaction, self._connection.data_version
         )
@@ -127,14 +119,6 @@ class SqliteStore:
             executemany(sql["insert_payload"], payloads)
         return fenced
 
-    def _insert_fresh(self, records: Sequence[RunRecord]) -> None:
-        """Fresh runs, without those that are there already."""
-        existing = self._existing(records)
-        fresh = [record for record in records if record.run_id not in existing]
-        if fresh:
-            self._insert(fresh)
-            self.flush_count += 1
-
     def _insert_rare(self, record: RunRecord) -> None:
         """What most turns of most runs have none of."""
         sql, run_id = self._sql, record.run_id
@@ -161,18 +145,6 @@ class SqliteStore:
             raise RunExists(existing) from error
         self._executemany(self._sql["insert_stage"], stages)
 
-    def _existing(self, records: Sequence[RunRecord]) -> list[str]:
-        """Which of the creations can't be: the store, or an earlier one of them, has such a run."""
-        existing: list[str] = []
-        for record in records:
-            created = record.created
-            assert created is not None
-            wanted = {"run_id": record.run_id, "program": created.program, "run_name": created.run_name,
-                      "run_time": created.run_time, "generation": created.generation}  # fmt: skip
-            if list(self._execute(self._sql["select_existing"], wanted)):
-                existing.append(record.run_id)
-        return existing
-
     def _fenced(self, records: Sequence[RunRecord]) -> list[str]:
         """Which of the records did not pass: their run's row was not moved on."""
         query = "SELECT 1 FROM runs WHERE run_id = ? AND epoch = ? AND entry_count = ?"
@@ -182,111 +154,9 @@ class SqliteStore:
             if not list(self._execute(query, (record.run_id, record.epoch, record.advanced.entry_count)))
         ]
 
-    def register_program(
-        self, version: str, name: str, content: str, chain: Sequence[tuple[int, str, str]], registered_at: int
-    ) -> None:
-        with self._transaction():
-            self._execute(self._sql["insert_program"], (version, name, content, registered_at))
-            self._executemany(self._sql["insert_plan_block"], [(version, *block) for block in chain])
-
-    def instruct(self, instruction_id: str, run_id: str, content: str, said_at: int) -> None:
-        with self._transaction():
-            self._execute(self._sql["insert_instruction"], (instruction_id, run_id, content, said_at))
-
-    def refuse(self, instruction_id: str, why: str, *, epoch: int | None) -> None:
-        with self._transaction():
-            self._execute(self._sql["refuse_instruction"], (why, instruction_id, epoch))
-
-    def take_over(self, run_id: str) -> int:
-        with self._transaction():
-            rows = list(self._execute(self._sql["take_run"], (run_id,)))
-        if not rows:
-            raise StoreError(f"there is no run {run_id}")
-        return int(rows[0][0])
-
-    # ---- reading ----
-
-    def instructions(self) -> list[tuple[str, str, str]]:
-        return self._rows("select_instructions")
-
-    def instruction(self, instruction_id: str) -> InstructionRow | None:
-        rows = self._rows("select_instruction", (instruction_id,))
-        return InstructionRow(*rows[0]) if rows else None
-
-    def program(self, version: str) -> str | None:
-        rows = self._rows("select_program", (version,))
-        return rows[0][1] if rows else None
-
-    def chain(self, version: str) -> list[tuple[int, str, str]]:
-        return self._rows("select_plan_blocks", (version,))
-
-    def head(self, run_id: str) -> RunHead | None:
-        rows = self._rows("select_head", (run_id,))
-        return RunHead(*rows[0]) if rows else None
-
-    def last_version(self, program: str) -> str | None:
-        """The version of that program that ran last."""
-        rows = self._rows("select_last_version", (program,))
-        return rows[0][0] if rows else None
-
-    def unsettled(self) -> list[tuple[str, str, int, str]]:
-        return self._rows("select_unsettled")
-
-    def queued(self, program: str, limit: int) -> list[StandingRow]:
-        return [StandingRow(*row) for row in self._rows("select_queued", (program, limit))]
-
-    def under_way(self, program: str) -> list[StandingRow]:
-        return [StandingRow(*row) for row in self._rows("select_under_way", (program,))]
-
     def change_count(self) -> int:
         self.orchestrators.look_around()
         return int(self._rows("change_count")[0][0])
-
-    def last_generation(self, program: str, run_time: int) -> int:
-        return self._rows("select_generation", (program, run_time))[0][0] or 0
-
-    def journal(self, run_id: str, after: int = -1) -> list[tuple[str, str]]:
-        return self._rows("select_journal", (run_id, after))
-
-    def payloads(self, run_id: str) -> list[PayloadRow]:
-        return [PayloadRow(*row) for row in self._rows("select_payloads", (run_id,))]
-
-    def payload(self, run_id: str, seq: int) -> PayloadRow | None:
-        """One payload."""
-        rows = self._rows("select_payload", (run_id, seq))
-        return PayloadRow(seq, *rows[0]) if rows else None
-
-    def run(self, run_id: str) -> dict[str, Any] | None:
-        """One run's row of the tracker, by column."""
-        rows = self._named("select_run", (run_id,))
-        return rows[0] if rows else None
-
-    def last_run(
-        self, program: str, *, run_time: int | None = None, status: str | None = None, besides: str = ""
-    ) -> dict[str, Any] | None:
-        bound = {"program": program, "run_time": run_time, "status": status, "besides": besides}
-        rows = self._named("select_last_run", bound)
-        return rows[0] if rows else None
-
-    def run_ids_like(self, text: str) -> list[str]:
-        """Up to three ids of runs whose id begins with the text, or whose name it is."""
-        escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return [row[0] for row in self._rows("select_run_ids", (escaped + "%", text))]
-
-    def runs(
-        self, *, program: str | None = None, status: str | None = None, before: int | None = None, limit: int
-    ) -> list[dict[str, Any]]:
-        """Rows of the tracker, newest first, those launched before `before`."""
-        bound = {"program": program, "status": status, "before": before, "limit": limit}
-        return self._named("select_runs", bound)
-
-    def run_ids(self) -> list[str]:
-        """Every run, oldest first."""
-        return [row[0] for row in self._rows("select_all_run_ids")]
-
-    def stages(self, run_id: str) -> list[dict[str, Any]]:
-        """A run's stages in the plan's order, by column."""
-        return self._named("select_stages", (run_id,))
 
     # ---- this database's own ----
 
@@ -322,15 +192,6 @@ class SqliteStore:
             return list(self._execute(self._sql[name], bound))
         except apsw.Error as error:
             raise _sorted_error(error, self.path) from error
-
-    def _named(self, name: str, bound: Any) -> list[dict[str, Any]]:
-        cursor = self._connection.cursor()
-        try:
-            rows = list(cursor.execute(self._sql[name], bound))
-            names = _columns_of(self._sql[name])
-        except apsw.Error as error:
-            raise _sorted_error(error, self.path) from error
-        return [dict(zip(names, row, strict=True)) for row in rows]
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -414,12 +275,6 @@ class SqliteStore:
 
 _MIGRATIONS = """CREATE TABLE IF NOT EXISTS migrations (
   number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL) STRICT"""
-
-
-def _columns_of(query: str) -> list[str]:
-    """The columns that a query of one table names."""
-    listed = query[query.index("SELECT") + 6 : query.index("FROM")]
-    return [name.strip() for name in listed.split(",")]
 
 
 def _make_private_file(path: str) -> None:

@@ -1,4 +1,4 @@
-"""What a SQLite store knows of when programs are due. Handed the store's own connection, transactions and queries."""
+"""What a store knows of when programs are due, on every database. Handed the store's own transactions and queries."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from clew.ports import PauseRow, RunRecord, ScheduleRow
 Rows = Callable[[str, Any], list[Any]]
 
 
-class SqliteSchedules:
-    """The `Schedules` of a store on SQLite."""
+class StoredSchedules:
+    """The `Schedules` of a store."""
 
     def __init__(
         self,

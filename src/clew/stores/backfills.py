@@ -1,4 +1,4 @@
-"""The backfills of a SQLite store. Handed the store's own connection, transactions and queries."""
+"""The backfills of a store, on every database. Handed the store's own transactions and queries."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ ALL = -1
 """As a limit of rows: without any."""
 
 
-class SqliteBackfills:
-    """The `Backfills` of a store on SQLite."""
+class StoredBackfills:
+    """The `Backfills` of a store."""
 
     def __init__(
         self,

@@ -1,0 +1,275 @@
+"""The store on PostgreSQL 14 or later: the same behaviour as on SQLite, for many orchestrators.
+
+What stands here is this database's alone: its batches as columns of arrays, its errors sorted into kinds, its one round
+trip a flush. A commit of which nobody knows whether it took place is made again: its runs' rows say whether it
+had, since each record names how long the journal was before, and its head after.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from clew.ports import RunExists, RunRecord, StoreBusy, StoreError
+from clew.stores.postgres_arrays import binaries, integers, texts
+from clew.stores.postgres_connection import UNIQUE_VIOLATION, PostgresConnection, Refused, Statement
+from clew.stores.queries import load_migrations, load_queries
+from clew.stores.store import Bound, DatabaseStore
+
+LOOK_SECONDS = 1.0
+"""How often whoever asks is told that something may have changed, though nobody has said so."""
+
+DIVISION_BY_ZERO = "22012"
+
+_MIGRATING = 0x636C6577
+"""The lock that whoever migrates holds for each migration's transaction."""
+
+
+class PostgresStore(DatabaseStore):
+    """A `Store` in one PostgreSQL database. Used from one thread at a time."""
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        """Connects, and unless `read_only` creates or migrates the tables. Raises StoreError."""
+        queries = load_queries("postgres") | load_queries("postgres", "transactions")
+        super().__init__(queries)
+        self.name = without_password(url)
+        self._read_only = read_only
+        self._connection = PostgresConnection(url, self.name, queries)
+        self._looked_at = 0.0
+        self._looks = 0
+        self._listens = False
+        try:
+            if not read_only:
+                self._migrate()
+            self._refuse_newer()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # ---- writing ----
+
+    def record(self, records: Sequence[RunRecord]) -> list[str]:
+        """See `ports.Store`. All that passes the fence is flushed by one commit."""
+        fenced: list[str] = []
+        left = list(records)
+        while left:
+            try:
+                self._connection.flush(_statements(left))
+            except Refused as refused:
+                out = self._refused(refused, left)
+                fenced += out
+                left = [record for record in left if record.run_id not in out]
+            else:
+                break
+        self.flush_count += 1
+        return fenced
+
+    def _refused(self, refused: Refused, records: Sequence[RunRecord]) -> list[str]:
+        """Which of these do not pass the fence. Raises RunExists, StoreError."""
+        if refused.state == UNIQUE_VIOLATION:
+            fresh = [record for record in records if record.created is not None]
+            existing = self._existing(fresh)
+            if existing:
+                raise RunExists(existing) from refused
+        if refused.state == DIVISION_BY_ZERO:
+            known = {
+                row[0]: row[1:3]
+                for row in self._rows("select_advanced", ([each.run_id for each in records],))
+            }
+            out = [
+                record.run_id
+                for record in records
+                if record.created is None and known.get(record.run_id) != (record.epoch, record.entry_count)
+            ]
+            if out:
+                return out
+            raise StoreBusy(f"{self.name}: a run was being written by somebody else; try again") from refused
+        raise StoreError(f"{self.name}: {refused}") from refused
+
+    def _insert(self, records: Sequence[RunRecord]) -> list[str]:
+        """Within a transaction of several queries, where nothing has to be fenced: fresh runs."""
+        for name, given in _statements(records):
+            self._connection.execute_binary(name, given)
+        return []
+
+    def change_count(self) -> int:
+        if not self._listens:
+            self._listens = True
+            self._connection.listen()
+        now = time.monotonic()
+        if now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            self._looks += 1
+        return self._looks + self._connection.heard()
+
+    # ---- this database's own ----
+
+    def _rows(self, name: str, bound: Bound = ()) -> list[Any]:
+        return self._connection.rows(name, bound)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if self._read_only:
+            raise StoreError(f"{self.name}: opened to be read")
+        with self._connection.transaction():
+            yield
+            self._rows("tell_others")
+
+    @property
+    def schema(self) -> int:
+        """The last migration that has made the store what it is."""
+        return max(self._migrations_done(), default=0)
+
+    def _migrate(self) -> None:
+        """Bring the database to this version's schema: each migration in a transaction of its own."""
+        connection, done = self._connection, self._migrations_done()
+        for number, name, text in load_migrations("postgres"):
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            if number in done:
+                if done[number] != digest:
+                    raise StoreError(f"{self.name}: migration {name} is not the one that made this store")
+                continue
+            with connection.transaction():
+                connection.execute(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
+                if number not in self._migrations_done():  # another process may have been first
+                    connection.execute(_MIGRATIONS)
+                    connection.execute_script(text)
+                    connection.execute("INSERT INTO migrations VALUES ($1, $2, $3)", (number, name, digest))
+
+    def _migrations_done(self) -> dict[int, str]:
+        [(found,)] = self._connection.execute("SELECT to_regclass('migrations') IS NOT NULL")
+        return dict(self._connection.execute("SELECT number, digest FROM migrations")) if found else {}
+
+    def _refuse_newer(self) -> None:
+        done = self._migrations_done()
+        if not done:
+            raise StoreError(f"{self.name}: there is no store here; `clew run` makes one")
+        newer = done.keys() - {number for number, _, _ in load_migrations("postgres")}
+        if newer:
+            raise StoreError(f"{self.name}: made by a newer clew (schema {max(newer)}); use that version")
+
+
+_MIGRATIONS = """CREATE TABLE IF NOT EXISTS migrations (
+  number bigint NOT NULL PRIMARY KEY, name text NOT NULL, digest text NOT NULL)"""
+
+
+def without_password(url: str) -> str:
+    """A URL that may be shown: where a store is, and not how to get in."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    where = f"{parts.username}@{host}" if parts.username else host
+    return f"{parts.scheme}://{where}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+def _statements(records: Sequence[RunRecord]) -> list[Statement]:
+    """What writes these records, in the order in which it is written on every database."""
+    statements: list[Statement] = []
+    fresh = [record for record in records if record.created is not None]
+    if fresh:
+        statements += _creations(fresh)
+    columns = zip(
+        *[(*each.advanced, each.run_id, each.epoch, each.entry_count) for each in records], strict=True
+    )
+    counts, heads, run_ids, epochs, counts_before = columns
+    statements.append(
+        (
+            "advance_run",
+            (integers(counts), texts(heads), texts(run_ids), integers(epochs), integers(counts_before)),
+        )
+    )
+    changed = [(*each.run, each.run_id) for each in records if each.run is not None]
+    if changed:
+        status, cause, ended_at, residue, run_ids = zip(*changed, strict=True)
+        statements.append(
+            ("update_run", (texts(status), texts(cause), integers(ended_at), texts(residue), texts(run_ids)))
+        )
+    entries = [(each.run_id, *entry) for each in records for entry in each.entries]
+    if entries:
+        run_ids, seqs, contents, hashes = zip(*entries, strict=True)
+        statements.append(("insert_entry", (texts(run_ids), integers(seqs), texts(contents), texts(hashes))))
+    stages = [(*row[2:], each.run_id, row[0]) for each in records for row in each.stages]
+    if stages:
+        statements.append(("update_stage", _columns(stages, _STAGE)))
+    statements += _rare(records)
+    payloads = [(each.run_id, *payload) for each in records for payload in each.payloads]
+    if payloads:
+        run_ids, seqs, salts, contents, locations = zip(*payloads, strict=True)
+        given = (texts(run_ids), integers(seqs), binaries(salts), texts(contents), texts(locations))
+        statements.append(("insert_payload", given))
+    return statements
+
+
+_STAGE = (integers, texts, integers, texts, texts, integers, integers, integers, integers, texts, integers)
+_ITEM = (
+    texts,
+    integers,
+    integers,
+    integers,
+    texts,
+    integers,
+    texts,
+    texts,
+    integers,
+    integers,
+    integers,
+    integers,
+)
+_RUN = (
+    texts,
+    texts,
+    texts,
+    texts,
+    integers,
+    integers,
+    texts,
+    integers,
+    texts,
+    texts,
+    texts,
+    integers,
+    integers,
+)
+
+
+def _creations(fresh: Sequence[RunRecord]) -> list[Statement]:
+    runs: list[Any] = []
+    stages: list[Any] = []
+    for record in fresh:
+        created = record.created
+        assert created is not None
+        runs.append((record.run_id, *created[:8], *created[9:], record.epoch))
+        stages.extend((record.run_id, *stage) for stage in created.stages)
+    return [
+        ("insert_run", _columns(runs, _RUN)),
+        ("insert_stage", _columns(stages, (texts, integers, texts, integers))),
+    ]
+
+
+def _rare(records: Sequence[RunRecord]) -> list[Statement]:
+    """What most turns of most runs have none of."""
+    statements: list[Statement] = []
+    dropped = [(each.run_id, position) for each in records for position in each.dropped]
+    items = [(each.run_id, *row) for each in records for row in each.items]
+    obeyed = [said for each in records for said in each.obeyed]
+    launched = [(each.launched_at, each.run_id) for each in records if each.launched_at]
+    if dropped:
+        statements.append(("delete_items", _columns(dropped, (texts, integers))))
+    if items:
+        statements.append(("put_item", _columns(items, _ITEM)))
+    if obeyed:
+        statements.append(("obey_instruction", _columns(obeyed, (integers, texts))))
+    if launched:
+        statements.append(("launch_run", _columns(launched, (integers, texts))))
+    return statements
+
+
+def _columns(rows: Sequence[Sequence[Any]], kinds: Sequence[Any]) -> tuple[bytes, ...]:
+    """The rows as columns, each an array of its kind."""
+    return tuple(kind(column) for kind, column in zip(kinds, zip(*rows, strict=True), strict=True))

@@ -1,0 +1,339 @@
+-- Each query has a name and a sentence. The names are the same, in the same order, for every database.
+
+-- name: insert_program
+-- A program version is kept once.
+INSERT INTO programs (version, name, content, registered_at) VALUES ($1, $2, $3, $4) ON CONFLICT (version) DO NOTHING;
+
+-- name: insert_plan_block
+-- The chain of a version is kept once, too.
+INSERT INTO plan_blocks (version, block_index, content, hash) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+-- name: select_program
+-- A version's content.
+SELECT name, content FROM programs WHERE version = $1;
+
+-- name: select_plan_blocks
+-- A version's chain, in order.
+SELECT block_index, content, hash FROM plan_blocks WHERE version = $1 ORDER BY block_index;
+
+-- name: select_last_version
+-- The version of a program that ran last, other than the given one where that ran too.
+SELECT version FROM runs WHERE program = $1 ORDER BY launched_at DESC, run_id DESC LIMIT 1;
+
+-- name: insert_run
+-- A run comes to be, with its first entries, in one transaction.
+INSERT INTO runs (run_id, program, version, run_name, run_time, launched_at, requested_by, generation, origin,
+  backfill, follows, is_due, status, epoch, entry_count, head)
+SELECT run_id, program, version, run_name, run_time, launched_at, requested_by, generation, origin, backfill, follows,
+  is_due, 'queued', epoch, 0, ''
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[],
+  $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[]) AS given (run_id, program, version, run_name,
+  run_time, launched_at, requested_by, generation, origin, backfill, follows, is_due, epoch);
+
+-- name: select_existing
+-- The run in whose place another was to be created; not one that this transaction itself has just begun.
+SELECT run_id FROM runs
+WHERE (run_id = :run_id AND entry_count > 0)
+   OR (run_id <> :run_id AND program = :program AND (run_name = :run_name
+       OR (run_time = :run_time AND generation = :generation)));
+
+-- name: insert_stage
+-- A stage's row in the tracker, from the first moment on.
+INSERT INTO stages (run_id, position, name, block, status)
+SELECT run_id, position, name, block, 'pending'
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[]) AS given (run_id, position, name, block);
+
+-- name: advance_run
+-- Every record moves its run's row on, and only the holder of the epoch can: the fence, for all runs of a batch at once.
+-- Where one of them does not pass it divides by zero, so that nothing of the transaction holds.
+WITH advanced AS (
+  UPDATE runs SET entry_count = given.entry_count, head = given.head
+  FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+    AS given (entry_count, head, run_id, epoch, entry_count_before)
+  WHERE runs.run_id = given.run_id AND runs.epoch = given.epoch AND runs.entry_count = given.entry_count_before
+  RETURNING 1)
+SELECT 1 / (CASE count(*) WHEN cardinality($3::text[]) THEN 1 ELSE 0 END) FROM advanced;
+
+-- name: update_run
+-- The run's row follows what its entries say, where that changed.
+UPDATE runs SET status = given.status, cause = given.cause, ended_at = given.ended_at, residue = given.residue
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[]) AS given (status, cause, ended_at, residue, run_id)
+WHERE runs.run_id = given.run_id;
+
+-- name: launch_run
+-- A run that was queued has begun. By itself, since it names an indexed column.
+UPDATE runs SET launched_at = given.launched_at FROM unnest($1::bigint[], $2::text[]) AS given (launched_at, run_id)
+WHERE runs.run_id = given.run_id;
+
+-- name: update_stage
+-- A stage's row follows what its entries say.
+UPDATE stages SET pass = given.pass, status = given.status, attempts = given.attempts, outcome = given.outcome,
+  error_kind = given.error_kind, rollback_attempts = given.rollback_attempts, started_at = given.started_at,
+  ended_at = given.ended_at, result_seq = given.result_seq
+FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
+  $9::bigint[], $10::text[], $11::bigint[]) AS given (pass, status, attempts, outcome, error_kind, rollback_attempts,
+  started_at, ended_at, result_seq, run_id, position)
+WHERE stages.run_id = given.run_id AND stages.position = given.position AND stages.item = -1;
+
+-- name: delete_items
+-- A new pass of a stage makes its items anew.
+DELETE FROM stages USING unnest($1::text[], $2::bigint[]) AS given (run_id, position)
+WHERE stages.run_id = given.run_id AND stages.position = given.position AND stages.item >= 0;
+
+-- name: put_item
+-- An item's row follows what its entries say, from the moment on in which it is made.
+INSERT INTO stages (run_id, position, name, block, item, pass, status, attempts, outcome, error_kind,
+  rollback_attempts, started_at, ended_at, result_seq)
+SELECT run_id, position, whole.name, whole.block, given.item, given.pass, given.status, given.attempts, given.outcome,
+  given.error_kind, given.rollback_attempts, given.started_at, given.ended_at, given.result_seq
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[],
+  $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) AS given (run_id, position, item, pass, status, attempts,
+  outcome, error_kind, rollback_attempts, started_at, ended_at, result_seq)
+JOIN stages AS whole USING (run_id, position)
+WHERE whole.item = -1
+ON CONFLICT (run_id, position, item) DO UPDATE SET pass = excluded.pass, status = excluded.status,
+  attempts = excluded.attempts, outcome = excluded.outcome, error_kind = excluded.error_kind,
+  rollback_attempts = excluded.rollback_attempts, started_at = excluded.started_at, ended_at = excluded.ended_at,
+  result_seq = excluded.result_seq;
+
+-- name: insert_entry
+-- The journal only grows.
+INSERT INTO journal (run_id, seq, content, hash)
+SELECT run_id, seq, content, hash
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) AS given (run_id, seq, content, hash);
+
+-- name: insert_payload
+-- What an entry names by digest stands apart.
+INSERT INTO payloads (run_id, seq, salt, content, location)
+SELECT run_id, seq, salt, content, location
+FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::text[], $5::text[]) AS given (run_id, seq, salt, content, location);
+
+-- name: insert_instruction
+-- What a person tells a run waits until whoever drives it takes it up.
+INSERT INTO instructions (instruction_id, run_id, content, said_at) VALUES ($1, $2, $3, $4);
+
+-- name: obey_instruction
+-- An instruction is obeyed in the transaction of the entry that says it.
+UPDATE instructions SET answer = 'obeyed', seq = given.seq
+FROM unnest($1::bigint[], $2::text[]) AS given (seq, instruction_id)
+WHERE instructions.instruction_id = given.instruction_id AND answer IS NULL;
+
+-- name: refuse_instruction
+-- Or it is refused, and changes nothing; by nobody whom another orchestrator has fenced.
+UPDATE instructions SET answer = 'refused', why = $1
+WHERE instruction_id = $2 AND answer IS NULL
+  AND $3::bigint IS NOT DISTINCT FROM (SELECT epoch FROM runs WHERE runs.run_id = instructions.run_id);
+
+-- name: select_instructions
+-- What waits to be taken up, in the order in which it was said.
+SELECT instruction_id, run_id, content FROM instructions WHERE answer IS NULL ORDER BY said_at, position;
+
+-- name: select_instruction
+-- What became of one.
+SELECT answer, why, seq FROM instructions WHERE instruction_id = $1;
+
+-- name: take_run
+-- Another orchestrator drives the run: every write under the old epoch is refused from here on.
+UPDATE runs SET epoch = epoch + 1 WHERE run_id = $1 RETURNING epoch;
+
+-- name: select_head
+-- Where a run's journal ends.
+SELECT epoch, entry_count, head FROM runs WHERE run_id = $1;
+
+-- name: select_generation
+-- The last generation of a program at one scheduled time.
+SELECT max(generation) FROM runs WHERE program = $1 AND run_time = $2;
+
+-- name: select_unsettled
+-- The runs that are not at rest, oldest first.
+SELECT run_id, version, epoch, status FROM runs
+WHERE status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped') ORDER BY launched_at, run_id;
+
+-- name: select_queued
+-- The first of a program's queue: those that make up for nothing, and those that do.
+SELECT * FROM (
+  SELECT run_id, version, origin, run_time, generation, is_due, backfill, status FROM runs
+  WHERE program = $1 AND (backfill <> '') = false AND status = 'queued'
+    AND status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped')
+  ORDER BY run_time, generation LIMIT $2) AS first
+UNION ALL SELECT * FROM (
+  SELECT run_id, version, origin, run_time, generation, is_due, backfill, status FROM runs
+  WHERE program = $1 AND (backfill <> '') = true AND status = 'queued'
+    AND status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped')
+  ORDER BY run_time, generation LIMIT $2) AS making_up;
+
+-- name: select_under_way
+-- The runs of a program that have begun and are not at rest for good.
+SELECT run_id, version, origin, run_time, generation, is_due, backfill, status FROM runs
+WHERE program = $1 AND status <> 'queued'
+  AND status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped');
+
+-- name: change_count
+-- Others tell of what they change, and may be overheard: see `PostgresStore.change_count`.
+SELECT 0;
+
+-- name: select_run
+-- One run's row.
+SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due
+FROM runs WHERE run_id = $1;
+
+-- name: select_last_run
+-- A program's run that is latest by scheduled time, then by launch: of all, or of those for one time, or in one status,
+-- and never the one that asks.
+SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due
+FROM runs
+WHERE program = :program AND (:run_time::bigint IS NULL OR run_time = :run_time) AND (:status::text IS NULL OR status = :status)
+  AND run_id <> :besides
+ORDER BY run_time DESC, launched_at DESC, generation DESC LIMIT 1;
+
+-- name: select_run_ids
+-- The runs whose id or name begins so: what a person types.
+SELECT run_id FROM runs WHERE run_id LIKE $1 ESCAPE '\' OR run_name = $2 ORDER BY launched_at DESC LIMIT 3;
+
+-- name: select_runs
+-- Runs, newest first, before a cursor.
+SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due
+FROM runs
+WHERE (:program::text IS NULL OR program = :program) AND (:status::text IS NULL OR status = :status)
+  AND (:before::bigint IS NULL OR launched_at < :before)
+ORDER BY launched_at DESC, run_id DESC LIMIT :limit;
+
+-- name: select_all_run_ids
+-- Every run, oldest first.
+SELECT run_id FROM runs ORDER BY launched_at, run_id;
+
+-- name: select_stages
+-- A run's stages in the plan's order, each followed by its items.
+SELECT name, item, block, pass, status, attempts, outcome, error_kind, rollback_attempts, started_at, ended_at, result_seq
+FROM stages WHERE run_id = $1 ORDER BY position, item;
+
+-- name: select_journal
+-- A run's entries after a given one.
+SELECT content, hash FROM journal WHERE run_id = $1 AND seq > $2 ORDER BY seq;
+
+-- name: select_payloads
+-- A run's payloads.
+SELECT seq, salt, content, location FROM payloads WHERE run_id = $1 ORDER BY seq;
+
+-- name: select_payload
+-- One payload.
+SELECT salt, content, location FROM payloads WHERE run_id = $1 AND seq = $2;
+
+-- name: select_schedules
+-- What is live, and what was.
+SELECT program, version, live_since, settled_until, source, origin, zones, retired_at FROM schedules ORDER BY program;
+
+-- name: select_schedule
+-- One of them.
+SELECT program, version, live_since, settled_until, source, origin, zones, retired_at FROM schedules WHERE program = $1;
+
+-- name: put_schedule
+-- A program, or another version of it, is live. What came to be due while it was not is no business of anybody's.
+INSERT INTO schedules (program, version, live_since, settled_until, source, origin, zones)
+VALUES (:program, :version, :at::bigint, :at::bigint - 1, :source, :origin, :zones)
+ON CONFLICT (program) DO UPDATE SET version = excluded.version, source = excluded.source, origin = excluded.origin,
+  zones = excluded.zones, retired_at = NULL,
+  settled_until = CASE WHEN schedules.retired_at IS NULL THEN schedules.settled_until
+    ELSE greatest(schedules.settled_until, excluded.settled_until) END;
+
+-- name: retire_schedule
+-- A program is not live any more.
+UPDATE schedules SET retired_at = $1 WHERE program = $2 AND retired_at IS NULL;
+
+-- name: settle_schedule
+-- All due times up to another moment are on record; unless somebody was faster, or it is not live any more.
+UPDATE schedules SET settled_until = $1 WHERE program = $2 AND settled_until = $3 AND retired_at IS NULL RETURNING 1;
+
+-- name: select_pauses
+-- When a program was paused, as far as it lasted beyond a moment, the last one first.
+SELECT paused_at, paused_by, paused_why, unpaused_at FROM program_pauses
+WHERE program = $1 AND (unpaused_at IS NULL OR unpaused_at > $2) ORDER BY paused_at DESC;
+
+-- name: pause_program
+-- Somebody pauses a program that is not paused.
+INSERT INTO program_pauses (program, paused_at, paused_by, paused_why) VALUES ($1, $2, $3, $4)
+ON CONFLICT (program) WHERE unpaused_at IS NULL DO NOTHING RETURNING 1;
+
+-- name: unpause_program
+-- Somebody lets it go on.
+UPDATE program_pauses SET unpaused_at = greatest($1, paused_at), unpaused_by = $2, unpaused_why = $3
+WHERE program = $4 AND unpaused_at IS NULL RETURNING 1;
+
+-- name: count_pauses
+-- Changes whenever a program is paused or goes on.
+SELECT count(*), count(unpaused_at) FROM program_pauses;
+
+-- name: select_past_runs
+-- The last run of each scheduled time of a program within a range.
+SELECT run_time, run_id, status FROM runs AS r
+WHERE program = $1 AND run_time BETWEEN $2 AND $3 AND generation =
+  (SELECT max(generation) FROM runs WHERE program = $1 AND run_time = r.run_time)
+ORDER BY run_time;
+
+-- name: insert_backfill
+-- Somebody wants past times to be run.
+INSERT INTO backfills (backfill_id, program, version, from_time, to_time, which, run_order, at_once, stops_on_failure,
+  variables, origin, made_at, made_by, made_why, status, changed_at, changed_by, changed_why)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18);
+
+-- name: insert_backfill_time
+-- One of these times.
+INSERT INTO backfill_times (backfill_id, position, run_time, follows) VALUES ($1, $2, $3, $4);
+
+-- name: select_backfills
+-- Every backfill, the newest first; or those that are still open.
+SELECT backfill_id, program, version, from_time, to_time, which, run_order, at_once, stops_on_failure, variables, origin,
+  made_at, made_by, made_why, status, changed_at, changed_by, changed_why
+FROM backfills WHERE (NOT :open::boolean OR status IN ('running', 'paused')) AND (:id::text IS NULL OR backfill_id LIKE :id || '%')
+ORDER BY made_at DESC, backfill_id LIMIT :limit;
+
+-- name: count_backfill_times
+-- How far a backfill has come: the statuses of its runs; empty for times that have none yet.
+SELECT coalesce(r.status, ''), count(*) FROM backfill_times AS t LEFT JOIN runs AS r ON r.run_id = t.run_id
+WHERE t.backfill_id = $1 GROUP BY 1 ORDER BY 1;
+
+-- name: select_backfill_times
+-- The first of its times that have no run yet.
+SELECT position, run_time, follows FROM backfill_times
+WHERE backfill_id = $1 AND run_id IS NULL ORDER BY position LIMIT $2;
+
+-- name: select_backfill_runs
+-- Its times with their runs, in order.
+SELECT t.run_time, t.run_id, r.status, t.follows FROM backfill_times AS t LEFT JOIN runs AS r ON r.run_id = t.run_id
+WHERE t.backfill_id = $1 ORDER BY t.position LIMIT nullif($2::bigint, -1);
+
+-- name: select_backfill_unsettled
+-- The runs that were made for a backfill and have not settled.
+SELECT run_id, status FROM runs WHERE backfill = $1 AND backfill <> '' AND status IN
+  ('queued', 'running', 'waiting', 'paused', 'held', 'rolling_back', 'rollback_failed') ORDER BY run_id;
+
+-- name: count_backfill_failures
+-- How many of its runs have settled without completing, and nobody has accepted that.
+SELECT count(*) FROM runs AS r JOIN backfill_times AS t ON t.backfill_id = r.backfill AND t.run_id = r.run_id
+WHERE r.backfill = $1 AND r.backfill <> '' AND r.status IN ('failed', 'rolled_back', 'missed', 'skipped')
+  AND t.is_accepted = 0;
+
+-- name: accept_backfill_failures
+-- Somebody lets it go on, whatever has failed so far.
+UPDATE backfill_times SET is_accepted = 1 WHERE backfill_id = $1 AND run_id IN (
+  SELECT run_id FROM runs WHERE backfill = $1 AND backfill <> ''
+    AND status IN ('failed', 'rolled_back', 'missed', 'skipped'));
+
+-- name: cancel_backfill_runs
+-- Those of its runs that are queued are told to be cancelled, each once.
+INSERT INTO instructions (instruction_id, run_id, content, said_at)
+SELECT 'backfill-' || run_id, run_id, $2, $3::bigint FROM runs WHERE backfill = $1 AND backfill <> '' AND status = 'queued'
+ON CONFLICT DO NOTHING;
+
+-- name: take_backfill_time
+-- A run is made, or was, for one of the times of a backfill that runs.
+UPDATE backfill_times SET run_id = $1 WHERE backfill_id = $2 AND position = $3 AND run_id IS NULL
+  AND EXISTS (SELECT 1 FROM backfills WHERE backfill_id = $2 AND status = 'running') RETURNING 1;
+
+-- name: change_backfill
+-- It is paused, goes on, or is over; from one of the statuses in which that can be.
+UPDATE backfills SET status = :status, changed_at = :at, changed_by = :by, changed_why = :why
+WHERE backfill_id = :id AND strpos(:before, ' ' || status || ' ') > 0 RETURNING 1;
