@@ -15,7 +15,7 @@ from clew.core.program.problems import ProgramError
 from clew.core.running import statuses
 from clew.core.running.entries import Entry, RunCreated
 from clew.core.running.sealed_program import SealedProgram
-from clew.core.running.state import RunState
+from clew.core.running.state import NONE, RunState
 from clew.core.sealing.canonical import payload_digest, tagged_hash
 from clew.core.sealing.chain import ChainError, SealedBlock, verify_chain
 from clew.core.sealing.journal import JournalError, StoredEntry, read_entry, verify_journal
@@ -326,7 +326,7 @@ def follow(program: SealedProgram, entries: Sequence[Entry]) -> Followed:
             followed.stage_seqs[name] = entry.seq
         state.touched.clear()
         if state.dropped:
-            state.dropped.clear()
+            state.dropped = NONE
             known = {name: status for name, status in known.items() if name in state.units}
     return followed
 

@@ -6,7 +6,8 @@ The state is the journal's and nothing else's; the values stand beside it, since
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -15,7 +16,7 @@ from clew.core.running.entries import Body, Entry
 from clew.core.running.rollback import residue_of
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.stage_state import StageState
-from clew.core.running.state import RunState
+from clew.core.running.state import NONE, RunState
 from clew.core.sealing.canonical import payload_digest
 from clew.core.sealing.journal import Head, read_entry
 from clew.ports import Advanced, ListingName, NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
@@ -26,6 +27,12 @@ Observer = Callable[[Entry, RunState], None]
 
 SALT_SIZE = 16
 """Bytes of salt of a payload: enough that a small value can't be guessed from its digest."""
+
+T = TypeVar("T")
+Few = list[T] | tuple[()]
+"""None, most of the time, and then not even an empty list."""
+
+NOTHING: AbstractSet[Any] = frozenset()
 
 NO_TRIES = (0, 0)
 """Of what was asked of a bucket: how often in vain, and when it is asked again."""
@@ -82,52 +89,7 @@ class DrivenRun:
         self.origin = origin
         self.head = Head(run_id, 0, program.plan_hash)
         self.created: NewRun | None = None
-        self.values: dict[str, Json] = {}
-        """The variables map as it stands going forward."""
-        self.outputs: dict[str, Mapping[str, Json]] = {}
-        """What the last completed attempt of each stage and item gave, for its own conditions and rollback."""
-        self.items: dict[str, list[Json]] = {}
-        """The values for each of which a stage is done."""
-        self.supplied: dict[str, Json] = {}
-        """The inputs that were supplied."""
-        self.kept: dict[str, Sequence[Mapping[str, Json]]] = {}
-        """Which objects were kept for each stage and item."""
-        self.left: dict[str, Mapping[str, str | None] | None] = {}
-        """How the last attempt left these objects, as far as anybody knows."""
-        self.keep_tries: dict[str, tuple[int, int]] = {}
-        """How often in vain a bucket was asked to give them, and when it is asked again."""
-        self.fetched: dict[str, Mapping[str, Json]] = {}
-        """What the source of each stage is, of which no attempt has been ordered yet: its digest, files and size."""
-        self.fetch_tries: dict[str, tuple[int, int]] = {}
-        """How often that could not be found out, and when it is tried again."""
-        self.facts: list[Any] = []
-        """What came in since the last turn."""
         self.is_ready = False
-        self.timers: dict[Any, Timer] = {}
-        self.asked: set[Any] = set()
-        """What was asked of the world and has not been answered: searches, tests, ends."""
-        self.waits_for: dict[str, tuple[ListingName, ...]] = {}
-        """The listings in which what a stage waits for did not stand, as far as this orchestrator has looked."""
-        self.unanswered: dict[str, int] = {}
-        """How often in a row a bucket had no answer for a stage that looks for its data."""
-        self.sightings: dict[str, dict[tuple[str, str], Any]] = {}
-        """What a stage has seen that may still be being written, by dependency and key (see `waiting.Sighting`)."""
-        self.said_in_vain: dict[str, tuple[str, ...]] = {}
-        """What the last recorded look of a stage in vain said: the verdict, and of which dependencies."""
-        self.look_now: set[str] = set()
-        """The stages that look for their data before they are due."""
-        self.rounds: dict[Any, Any] = {}
-        self.entries: list[Entry] = []
-        """What was written and is not recorded yet."""
-        self.rows: list[tuple[int, str, str]] = []
-        """The same as it is stored: seq, content, hash."""
-        self.payloads: list[PayloadRow] = []
-        self.outbox: list[Any] = []
-        """What to do once these entries are durable."""
-        self.obeyed: list[tuple[int, str]] = []
-        """The instructions that these entries say: seq and id."""
-        self.refused: list[tuple[str, str]] = []
-        """The instructions that the run can't obey, id and why; told once these entries are durable."""
         self.written_at = 0
         self.is_launch_recorded = not program.has_places
         """The tracker's row says when it was launched: one that needs no place is when it is made."""
@@ -136,8 +98,68 @@ class DrivenRun:
         self.error: Exception | None = None
         """Why this orchestrator drives the run no more: another one does, or it could not be created."""
         self.observer: Observer | None = None
-        self.awaited_by: list[Callable[[], None]] = []
+        self.asked: AbstractSet[Any] = NOTHING
+        """What was asked of the world and has not been answered: searches, tests, ends."""
+        self.look_now: AbstractSet[str] = NOTHING
+        """The stages that look for their data before they are due."""
+        self.facts: Few[Any] = ()
+        """What came in since the last turn."""
+        self.entries: Few[Entry] = ()
+        """What was written and is not recorded yet."""
+        self.rows: Few[tuple[int, str, str]] = ()
+        """The same as it is stored: seq, content, hash."""
+        self.payloads: Few[PayloadRow] = ()
+        self.outbox: Few[Any] = ()
+        """What to do once these entries are durable."""
+        self.obeyed: Few[tuple[int, str]] = ()
+        """The instructions that these entries say: seq and id."""
+        self.refused: Few[tuple[str, str]] = ()
+        """The instructions that the run can't obey, id and why; told once these entries are durable."""
+        self.awaited_by: Few[Callable[[], None]] = ()
         """How those are told who wait for its rest."""
+
+    # Most of these most runs need for a moment, or never, and there may be a hundred thousand runs that wait: each is
+    # made when it is first asked for, and what has become empty again may be deleted.
+
+    values: dict[str, Json]
+    """The variables map as it stands going forward."""
+    outputs: dict[str, Mapping[str, Json]]
+    """What the last completed attempt of each stage and item gave, for its own conditions and rollback."""
+    items: dict[str, list[Json]]
+    """The values for each of which a stage is done."""
+    supplied: dict[str, Json]
+    """The inputs that were supplied."""
+    kept: dict[str, Sequence[Mapping[str, Json]]]
+    """Which objects were kept for each stage and item."""
+    left: dict[str, Mapping[str, str | None] | None]
+    """How the last attempt left these objects, as far as anybody knows."""
+    keep_tries: dict[str, tuple[int, int]]
+    """How often in vain a bucket was asked to give them, and when it is asked again."""
+    fetched: dict[str, Mapping[str, Json]]
+    """What the source of each stage is, of which no attempt has been ordered yet: its digest, files and size."""
+    fetch_tries: dict[str, tuple[int, int]]
+    """How often that could not be found out, and when it is tried again."""
+    timers: dict[Any, Timer]
+    waits_for: dict[str, tuple[ListingName, ...]]
+    """The listings in which what a stage waits for did not stand, as far as this orchestrator has looked."""
+    unanswered: dict[str, int]
+    """How often in a row a bucket had no answer for a stage that looks for its data."""
+    sightings: dict[str, dict[tuple[str, str], Any]]
+    """What a stage has seen that may still be being written, by dependency and key (see `waiting.Sighting`)."""
+    said_in_vain: dict[str, tuple[str, ...]]
+    """What the last recorded look of a stage in vain said: the verdict, and of which dependencies."""
+    rounds: dict[Any, Any]
+    """Of conditions that are tested, by stage, item or block."""
+
+    if not TYPE_CHECKING:  # else no misspelt attribute would be found
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                made = _MADE_WHEN_NEEDED[name]()
+            except KeyError:
+                raise AttributeError(name) from None
+            setattr(self, name, made)
+            return made
 
     @property
     def is_at_rest(self) -> bool:
@@ -166,12 +188,14 @@ class DrivenRun:
         if payload is not None:
             digest = payload_digest(payload.salt, payload.content)
             text = None if payload.location else payload.content.decode()
-            self.payloads.append(PayloadRow(self.head.seq, payload.salt, text, payload.location))
+            self.payloads = more(
+                self.payloads, PayloadRow(self.head.seq, payload.salt, text, payload.location)
+            )
         block_hash = self.state.program.chain[block - 1].hash if block else ""
         entry, stored = self.head.link(body, at=at, epoch=self.epoch, block=block_hash, payload=digest)
         self.state.apply(entry)
-        self.entries.append(entry)
-        self.rows.append((entry.seq, stored.content.decode(), stored.hash))
+        self.entries = more(self.entries, entry)
+        self.rows = more(self.rows, (entry.seq, stored.content.decode(), stored.hash))
         return entry
 
     def record(self) -> RunRecord:
@@ -187,7 +211,7 @@ class DrivenRun:
         return RunRecord(
             state.run_id,
             self.epoch,
-            self.rows[0][0],
+            self.head.seq - len(self.rows),
             self.rows,
             self.payloads,
             Advanced(self.head.seq, self.head.hash),
@@ -218,15 +242,13 @@ class DrivenRun:
         self.row = row
         return row
 
-    def recorded(self) -> list[Entry]:
+    def recorded(self) -> Few[Entry]:
         """The record is durable: forget it, and say what it held."""
-        entries, self.entries, self.rows, self.created = self.entries, [], [], None
-        if self.payloads:
-            self.payloads = []
-        if self.obeyed:
-            self.obeyed = []
+        entries = self.entries
+        self.entries = self.rows = self.payloads = self.obeyed = ()
+        self.created = None
         self.state.touched.clear()
-        self.state.dropped.clear()
+        self.state.dropped = NONE
         if not self.is_launch_recorded:
             self.is_launch_recorded = bool(self.state.launched_at)
         return entries
@@ -238,13 +260,36 @@ class DrivenRun:
                 self.values.pop(name, None)
                 if stage.found:
                     self.supplied.pop(name, None)
-            self.asked.discard(("fetch", stage.name))
+            self.answered(("fetch", stage.name))
             for of_stage in (self.items, self.fetched, self.fetch_tries):
                 of_stage.pop(stage.name, None)
             self.rounds.pop(stage.sealed.block, None)
             for unit in {stage.name: stage, **{item.name: item for item in stage.units}}.values():
                 for known in (self.outputs, self.kept, self.left, self.rounds, self.keep_tries):
                     known.pop(unit.name, None)
+
+    # ---- what came in, and what is on its way ----
+
+    def notice(self, fact: Any) -> None:
+        """A fact came in, for the run's next turn."""
+        self.facts = more(self.facts, fact)
+
+    def order(self, what: Any) -> None:
+        """Have that done once what this turn wrote is durable."""
+        self.outbox = more(self.outbox, what)
+
+    def ask(self, key: Any) -> None:
+        """The world was asked that, and owes the answer."""
+        if isinstance(self.asked, set):
+            self.asked.add(key)
+        else:
+            self.asked = {key}
+
+    def answered(self, key: Any) -> None:
+        """It has answered, or does not have to any more."""
+        if isinstance(self.asked, set):
+            self.asked.discard(key)
+            self.asked = self.asked or NOTHING
 
     # ---- taking up again ----
 
@@ -255,7 +300,7 @@ class DrivenRun:
             self.state.apply(entry)
             self.written_at = entry.at
         self.state.touched.clear()
-        self.state.dropped.clear()
+        self.state.dropped = NONE
         self.is_launch_recorded = bool(self.state.launched_at)
         self.head = Head(self.state.run_id, self.state.seq + 1, journal[-1][1])
         self.values = dict(payloads.get(0, {}).get("variables", {}))
@@ -274,6 +319,21 @@ class DrivenRun:
             variables = payloads.get(seq, {}).get("variables", {})
             if name in variables:
                 self.values[name] = variables[name]
+
+
+_MADE_WHEN_NEEDED: Mapping[str, Callable[[], Any]] = {
+    "fetch_tries": dict, "fetched": dict, "items": dict, "keep_tries": dict, "kept": dict, "left": dict,
+    "outputs": dict, "rounds": dict, "said_in_vain": dict, "sightings": dict, "supplied": dict, "timers": dict,
+    "unanswered": dict, "values": dict, "waits_for": dict,
+}  # fmt: skip
+
+
+def more(known: Few[T], one: T) -> list[T]:
+    """The same with one more."""
+    if isinstance(known, list):
+        known.append(one)
+        return known
+    return [one]
 
 
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True):

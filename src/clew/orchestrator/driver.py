@@ -113,17 +113,17 @@ class Driver:
             outcome=statuses.UNKNOWN,
             error=AttemptError(INTERRUPTED, "the orchestrator was lost while it ran"),
         )
-        run.look_now.update(name for name, stage in run.state.stages.items() if _waits_for_news(run, stage))
+        run.look_now |= {name for name, stage in run.state.stages.items() if _waits_for_news(run, stage)}
         for name, stage in run.state.units.items():
             if stage.in_flight:
                 self._performer.report(run, name, stage.attempts, interrupted, self.notice)
             if stage.rollback_in_flight:
-                run.facts.append(RollbackReported(name, stage.rollback_attempts, interrupted))
+                run.notice(RollbackReported(name, stage.rollback_attempts, interrupted))
         self.add(run)
 
     def notice(self, run: DrivenRun, fact: Fact) -> None:
         """A fact came in; the run's next turn takes it up."""
-        run.facts.append(fact)
+        run.notice(fact)
         self._wake(run)
 
     def expire(self, run: DrivenRun) -> None:
@@ -226,7 +226,7 @@ class Driver:
     def _gather(self, run: DrivenRun, at: int) -> None:
         facts = run.facts
         if facts:
-            run.facts = []
+            run.facts = ()
             for fact in facts:
                 self._gatherer.take(run, fact, at)
 
@@ -288,7 +288,7 @@ class Driver:
         self._answer(run)
         outbox = run.outbox
         if outbox:
-            run.outbox = []
+            run.outbox = ()
             self._performer.begin(run, outbox, self.notice)
         state = run.state
         if state.is_settled or state.held or state.is_paused:
@@ -300,7 +300,7 @@ class Driver:
 
     def _answer(self, run: DrivenRun) -> None:
         """Refuse what the run can't obey, now that what keeps it from that is on record."""
-        refused, run.refused = run.refused, []
+        refused, run.refused = run.refused, ()
         for instruction_id, why in refused:
             self.refuse(instruction_id, why, epoch=run.epoch)
 
@@ -320,7 +320,7 @@ class Driver:
     def _give_up(self, run: DrivenRun, error: Exception) -> None:
         """The run is another orchestrator's now, or was refused: what it waited for here is for nobody."""
         run.error = error
-        run.outbox, run.refused = [], []
+        run.outbox = run.refused = ()
         self.runs.pop(run.state.run_id, None)
         self._waiting.forget_run(run)
         for timer in run.timers.values():

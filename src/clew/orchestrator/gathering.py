@@ -24,7 +24,7 @@ from clew.core.running.limits import waits_until
 from clew.core.running.retry import retry_delay_milliseconds
 from clew.core.running.rollback import is_going_back
 from clew.core.running.stage_state import StageState
-from clew.orchestrator.driven_run import NO_TRIES, DrivenRun, defaults_of
+from clew.orchestrator.driven_run import NO_TRIES, DrivenRun, defaults_of, more
 from clew.orchestrator.facts import (
     AttemptReported,
     Expired,
@@ -80,8 +80,7 @@ class Gatherer:
             known = dict(zip(stage.attempt_numbers, stage.outcomes, strict=True)) if stage is not None else {}
             self._refuse_report(run, fact, at, known.get(fact.attempt))
             return
-        if run.asked:
-            run.asked.discard(("end", fact.stage))
+        run.answered(("end", fact.stage))
         report = fact.report
         error_kind = report.error.kind if report.error is not None else ""
         if report.outcome == statuses.COMPLETED:
@@ -142,7 +141,7 @@ class Gatherer:
     # ---- what a stage needs before it begins ----
 
     def _searched(self, run: DrivenRun, fact: Searched, at: int) -> None:
-        run.asked.discard(("search", fact.stage))
+        run.answered(("search", fact.stage))
         stage = run.state.stages[fact.stage]
         is_awaited = stage.status in (statuses.PENDING, statuses.WAITING) and not stage.found
         if not is_awaited or self._is_of_before(run, stage, fact) or self._is_over(run):
@@ -209,7 +208,7 @@ class Gatherer:
         return retry_delay_milliseconds(BUCKET_ERRORS, tries, self._chance.permille())
 
     def _kept(self, run: DrivenRun, fact: Kept, at: int) -> None:
-        run.asked.discard(("keep", fact.stage))
+        run.answered(("keep", fact.stage))
         stage = run.state.units.get(fact.stage)
         if stage is None or self._is_of_before(run, stage, fact) or stage.kept_seq >= 0:
             return
@@ -230,7 +229,7 @@ class Gatherer:
     def _fetched(self, run: DrivenRun, fact: Fetched, at: int) -> None:
         if fact.pass_number != run.state.pass_number:
             return  # another may have been asked for since
-        run.asked.discard(("fetch", fact.stage))
+        run.answered(("fetch", fact.stage))
         stage = run.state.stages[fact.stage]
         if self._is_of_before(run, stage, fact) or stage.is_pinned or stage.status in _FINISHED:
             return
@@ -270,12 +269,12 @@ class Gatherer:
         why = refusal(run.state, instruction)
         if why:
             if fact.instruction_id:
-                run.refused.append((fact.instruction_id, why))
+                run.refused = more(run.refused, (fact.instruction_id, why))
             return
         body = body_of(run.state, instruction)
         entry = run.write(body, at=at, payload=self._payloads.keep(run, payload_of(instruction)))
         if fact.instruction_id:
-            run.obeyed.append((entry.seq, fact.instruction_id))
+            run.obeyed = more(run.obeyed, (entry.seq, fact.instruction_id))
         _OBEY.get(instruction.verb, _nothing)(run, instruction)
         if instruction.verb == "skip":
             self._waiting.forget(run, instruction.stage)

@@ -14,7 +14,7 @@ from clew.core.running.instructions import Instruction, refusal
 from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.backfilling import Backfiller
 from clew.orchestrator.creating import RunMaker
-from clew.orchestrator.driven_run import DrivenRun, Observer, Origin
+from clew.orchestrator.driven_run import DrivenRun, Observer, Origin, more
 from clew.orchestrator.driver import Driver
 from clew.orchestrator.facts import Instructed
 from clew.orchestrator.payloads import PayloadKeeper
@@ -353,11 +353,11 @@ class Orchestrator:
                 news.set_result(None)
 
         self._waiting.add(news)
-        run.awaited_by.append(tell)
+        run.awaited_by = more(run.awaited_by, tell)
         try:
             await news
         finally:
-            run.awaited_by.remove(tell)
+            run.awaited_by = [each for each in run.awaited_by if each is not tell] or ()
             self._waiting.discard(news)
 
     @property

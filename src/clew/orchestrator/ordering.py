@@ -24,7 +24,7 @@ from clew.core.running.entries import (
 )
 from clew.core.running.limits import waits_until
 from clew.core.running.stage_state import StageState
-from clew.orchestrator.driven_run import NO_TRIES, DrivenRun, defaults_of
+from clew.orchestrator.driven_run import NO_TRIES, NOTHING, DrivenRun, defaults_of
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.performing import Notice, Performer
 from clew.orchestrator.requests import SOURCE, NoItems, items_of
@@ -91,7 +91,7 @@ class Orderer:
         not_before = 0 if action.stage in run.look_now else action.not_before
         if self.is_draining or self._is_early(run, key, not_before, at) or key in run.asked:
             return
-        run.look_now.discard(action.stage)
+        run.look_now = run.look_now - {action.stage} or NOTHING
         stage = run.state.stages[action.stage]
         now = stage.now_at or at
         missing = inputs_missing(run.state, stage)
@@ -103,7 +103,7 @@ class Orderer:
             run.write(DependenciesFound(stage.name, now), at=at, block=stage.sealed.block, payload=payload)
             run.values.update(found)
         else:
-            run.asked.add(key)
+            run.ask(key)
             self._performer.search(run, stage, at, self._notice)
             for other, name in self._waiting.companions(run, stage.name, at):
                 self.look_now(other, name)
@@ -111,7 +111,7 @@ class Orderer:
     def look_now(self, run: DrivenRun, stage: str) -> None:
         """Have a stage that waits for its data look for it before it is due; once more, if it is looking: it may have
         looked already at what has changed since."""
-        run.look_now.add(stage)
+        run.look_now |= {stage}
         self._wake(run)
 
     def _wait_for_inputs(
@@ -159,7 +159,7 @@ class Orderer:
             return
         if self.is_draining or self._is_early(run, key, again_at, at) or key in run.asked:
             return
-        run.asked.add(key)
+        run.ask(key)
         self._performer.keep(run, run.state.units[action.stage], at, self._notice)
 
     def _fail(self, run: DrivenRun, stage: StageState, kind: str, message: str, at: int) -> None:
@@ -186,7 +186,7 @@ class Orderer:
         key = ("fetch", stage.name)
         tries, again_at = run.fetch_tries.get(stage.name, NO_TRIES)
         if not (self.is_draining or self._is_early(run, key, again_at, at) or key in run.asked):
-            run.asked.add(key)
+            run.ask(key)
             self._performer.fetch(run, stage, at, tries + 1, self._notice)
         return True
 
@@ -201,7 +201,7 @@ class Orderer:
         body = AttemptStarted(stage.name, stage.attempts + 1, reexecution, inputs, code)
         payload = self._payloads.keep(run, {SOURCE: dict(fetched)} if fetched is not None else None)
         run.write(body, at=at, block=stage.sealed.block, payload=payload)
-        run.outbox.append(body)
+        run.order(body)
 
     def _validate_stage(self, run: DrivenRun, action: actions.ValidateStage, at: int) -> None:
         stage = run.state.units[action.stage]
@@ -219,10 +219,10 @@ class Orderer:
     def _end_attempt(self, run: DrivenRun, action: actions.EndAttempt, at: int) -> None:
         key = ("end", action.stage)
         if key not in run.asked:
-            run.asked.add(key)
-            run.outbox.append(action)
+            run.ask(key)
+            run.order(action)
             if not run.entries:  # nothing is to be recorded first
-                outbox, run.outbox = run.outbox, []
+                outbox, run.outbox = run.outbox, ()
                 self._performer.begin(run, outbox, self._notice)
 
     def _cancel_stage(self, run: DrivenRun, action: actions.CancelStage, at: int) -> None:
@@ -253,7 +253,7 @@ class Orderer:
             return
         body = RollbackStarted(action.stage, action.attempt, action.outcome)
         run.write(body, at=at, block=stage.sealed.block)
-        run.outbox.append(body)
+        run.order(body)
 
     def _begin_pass(self, run: DrivenRun, action: actions.BeginPass, at: int) -> None:
         again = [stage for stage in run.state.stages.values() if stage.sealed.block >= action.block]

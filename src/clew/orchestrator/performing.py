@@ -83,7 +83,7 @@ class Performer:
 
     # ---- attempts and rollbacks ----
 
-    def begin(self, run: DrivenRun, outbox: list[Any], notice: Notice) -> None:
+    def begin(self, run: DrivenRun, outbox: Sequence[Any], notice: Notice) -> None:
         """Carry out what has just been recorded, one submission for an executor and turn."""
         works = self._works_of(run.state.program)
         submissions: dict[str, list[tuple[AttemptRequest, Callable[[AttemptReport], None]]]] = {}

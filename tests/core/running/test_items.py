@@ -221,9 +221,9 @@ def test_a_new_pass_finds_out_anew_for_which_values_it_is() -> None:
     """The items of the pass before are gone; those of the next go on counting, so that no two attempts are alike."""
     story = Story(each("a", writes=["x"]), stage("b", reads=["x"], rollback=back_to("a"))).make("a", 3)
     story.complete("a[0]", "a[1]", "a[2]").follow().fail("b").follow()
-    story.undo("b", "a[0]", "a[1]", "a[2]").state.touched = {"a[2]"}
+    story.undo("b", "a[0]", "a[1]", "a[2]").state.touched = {"a[2]": None}
     assert story.follow().due() == [MakeItems("a")]
-    assert set(story.state.units) == story.state.touched == {"a", "b"} and story.state.dropped == {0}
+    assert story.state.units.keys() == story.state.touched.keys() == {"a", "b"} and story.state.dropped == {0}
     story.make("a", 1)
     assert story.due() == [StartAttempt("a[0]", 2, 0)]
     found = story.stage("a[0]")

@@ -105,7 +105,8 @@ def _rollback_planned(state: RunState, entry: Entry, body: kinds.RollbackPlanned
     state.is_crossing_accepted = False
     state.status = statuses.ROLLING_BACK
     if body.declared_by:
-        state.returns[body.declared_by] = state.returns.get(body.declared_by, 0) + 1
+        count = state.returns.get(body.declared_by, 0) + 1
+        state.returns = {**state.returns, body.declared_by: count}
     for stage in state.stages.values():
         stage.items_to_undo = 0
     for block in body.blocks:
@@ -113,7 +114,7 @@ def _rollback_planned(state: RunState, entry: Entry, body: kinds.RollbackPlanned
             unit = state.units[item.stage]
             unit.outcome = item.outcome
             unit.whole.items_to_undo += 1
-            state.touched.add(item.stage)
+            state.touched[item.stage] = None
 
 
 def _rollback_started(state: RunState, entry: Entry, body: kinds.RollbackStarted) -> None:
@@ -235,14 +236,14 @@ def _begin_again(state: RunState, stage: StageState) -> None:
     if stage.items is not None:
         for item in stage.items:
             del state.units[item.name]
-            state.touched.discard(item.name)
-        state.dropped.add(stage.sealed.position)
+            state.touched.pop(item.name, None)
+        state.dropped |= {stage.sealed.position}
     fresh = StageState(stage.sealed)
     fresh.pass_number = state.pass_number
     fresh.attempts = fresh.attempts_before = stage.attempts
     fresh.rollback_attempts = rollback_attempts
     state.stages[fresh.name] = state.units[fresh.name] = fresh
-    state.touched.add(fresh.name)
+    state.touched[fresh.name] = None
 
 
 # ---- holding, and what a person says ---------------------------------------------------------------------
@@ -355,7 +356,7 @@ def _run_unpaused(state: RunState, entry: Entry, body: kinds.RunUnpaused) -> Non
 
 
 def _report_refused(state: RunState, entry: Entry, body: kinds.ReportRefused) -> None:
-    state.refused.add((body.stage, body.attempt, body.rollback))
+    state.refused |= {(body.stage, body.attempt, body.rollback)}
 
 
 APPLY_BACK: dict[type, Callable[[RunState, Entry, Any], None]] = {

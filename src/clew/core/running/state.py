@@ -6,7 +6,7 @@ is driven, and built by the same code when a run is taken up again: there is no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from clew.core.running import entries as kinds
@@ -22,10 +22,16 @@ from clew.core.running.fold_back import (
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.stage_state import StageState
 
+NOTHING: Mapping[str, int] = {}
+NONE: frozenset[Any] = frozenset()
+
 
 class RunState:
     """All that a run's journal amounts to. `touched`: stages and items whose tracker rows are to be written;
-    `dropped`: positions of stages whose items' rows are to go first."""
+    `dropped`: positions of stages whose items' rows are to go first.
+
+    There may be a hundred thousand runs that wait. So what few runs need is one value for all of them while there is
+    none of it, and replaced rather than changed."""
 
     __slots__ = (
         "active_stages", "backfill", "block", "block_done_at", "block_failed", "block_validated", "cause",
@@ -40,8 +46,8 @@ class RunState:
     def __init__(self, program: SealedProgram) -> None:
         self.program = program
         self.stages = {name: StageState(sealed) for name, sealed in program.stages.items()}
-        self.units: dict[str, StageState] = dict(self.stages)
-        """The stages and their items, by name: whatever an entry can be about."""
+        self.units: dict[str, StageState] = self.stages
+        """The stages and their items, by name: whatever an entry can be about. Without items the same dictionary."""
         self.run_id = self.run_name = self.requested_by = ""
         self.run_time = self.created_at = self.launched_at = self.ended_at = self.generation = 0
         """Launched: when it was first given a place; 0 while it waits for that."""
@@ -84,7 +90,7 @@ class RunState:
         """Why a person is needed, and about which stage; empty while none is."""
         self.is_crossing_accepted = False
         """A person has said that the run may go forward again on top of what is not undone."""
-        self.returns: dict[str, int] = {}
+        self.returns: Mapping[str, int] = NOTHING
         """How often each stage's `rollback.to` was followed."""
         self.undo: tuple[UndoBlock, ...] | None = None
         self.undo_position = self.undo_next = 0
@@ -93,14 +99,14 @@ class RunState:
         self.undo_forward = False
         self.residue: tuple[ResidueItem, ...] = ()
         """What has no rollback, or was given up, of all ways back so far."""
-        self.supplied: dict[str, int] = {}
+        self.supplied: Mapping[str, int] = NOTHING
         """The entries by which inputs were supplied."""
-        self.refused: set[tuple[str, int, bool]] = set()
+        self.refused: frozenset[tuple[str, int, bool]] = NONE
         """The attempts and tries at rollbacks of which a late report was refused."""
         self.written: dict[str, int] = {}
         """For each name of the variables map that a stage wrote, the `seq` of the entry that did."""
-        self.touched: set[str] = set()
-        self.dropped: set[int] = set()
+        self.touched: dict[str, None] = {}
+        self.dropped: frozenset[int] = NONE
 
     @property
     def forward_status(self) -> str:
@@ -143,7 +149,7 @@ class RunState:
         """Give a stage its new status, and keep the counts of the block that is under way."""
         before = stage.status
         stage.status = status
-        self.touched.add(stage.name)
+        self.touched[stage.name] = None
         if stage.parent is not None:
             _count_item(stage.parent, before, status)
             return
@@ -204,8 +210,8 @@ class RunState:
         for stage in stages:
             for name in stage.sealed.own_names:
                 self.written.pop(name, None)
-                if stage.found:
-                    self.supplied.pop(name, None)
+                if stage.found and name in self.supplied:
+                    self.supplied = {each: seq for each, seq in self.supplied.items() if each != name}
 
 
 FAILURE = "failure"
@@ -317,11 +323,13 @@ def _items_made(state: RunState, entry: Entry, body: kinds.ItemsMade) -> None:
     stage.now_at = stage.now_at or body.now
     _note_start(state, stage, entry.at)
     stage.make_items(body.count)
+    if state.units is state.stages:
+        state.units = dict(state.stages)
     for item in stage.units:
         item.attempts = item.attempts_before = stage.attempts_before
         item.rollback_attempts = stage.rollback_attempts
         state.units[item.name] = item
-        state.touched.add(item.name)
+        state.touched[item.name] = None
     state.move(stage, statuses.STARTED, entry.at)
 
 
@@ -339,7 +347,7 @@ def _objects_kept(state: RunState, entry: Entry, body: kinds.ObjectsKept) -> Non
 
 
 def _input_supplied(state: RunState, entry: Entry, body: kinds.InputSupplied) -> None:
-    state.supplied[body.name] = entry.seq
+    state.supplied = {**state.supplied, body.name: entry.seq}
     state.stages[body.stage].look_again_at = 0
 
 
@@ -354,7 +362,7 @@ def _attempt_started(state: RunState, entry: Entry, body: kinds.AttemptStarted) 
     if stage.parent is not None:
         stage.parent.open_item(stage)
         stage.parent.attempts = max(stage.parent.attempts, body.attempt)
-        state.touched.add(stage.parent.name)
+        state.touched[stage.parent.name] = None
     pinned = stage.parent or stage
     if not pinned.is_pinned:
         pinned.is_pinned, pinned.code = True, body.code
