@@ -348,13 +348,16 @@ class ListingName(NamedTuple):
 class SearchAnswer(NamedTuple):
     """`verdict`: `found`, `missing`, `ambiguous` or `error` (the bucket, or who was asked, could not answer);
     `message` says how near it came, or what is wrong. `evidence`: on what each match rests, or why there is none, by
-    dependency (see `Evidence` and `Told` of `core.planning`). `listed`: the listings that were looked through."""
+    dependency (see `Evidence` and `Told` of `core.planning`). `listed`: the listings that were looked through. `seen`:
+    of a search that found nothing in listings, and asked nobody else, a digest of all that they showed it: as long as
+    that stays, so does the answer; empty for any other."""
 
     verdict: str
     found: Mapping[str, Json] | None
     message: str = ""
     evidence: Mapping[str, Json] = {}
     listed: tuple[ListingName, ...] = ()
+    seen: bytes = b""
 
 
 class NotTold(Exception):

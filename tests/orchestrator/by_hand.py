@@ -34,11 +34,18 @@ class ByHand(Instant):
 
 
 class Noticed(LoopTasks):
-    """Says so when something is put off."""
+    """Says so when something is put off, or a turn was taken."""
 
     def __init__(self, moved: asyncio.Event) -> None:
         super().__init__(asyncio.get_running_loop())
         self._moved = moved
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        def call() -> None:
+            callback()
+            self._moved.set()
+
+        super().soon(call)
 
     def later(self, milliseconds: int, callback: Callable[[], None]) -> Timer:
         self._moved.set()

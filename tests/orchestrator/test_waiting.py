@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
@@ -20,15 +20,17 @@ from clew.buckets.file import FileBucket
 from clew.buckets.memory import MemoryBucket, memory_bucket
 from clew.core.program.model import AskedDependency, Dependency, Element, Retry, VariableDependency
 from clew.core.running.entries import DependenciesFound, StageWaiting
+from clew.core.running.instructions import Instruction
 from clew.orchestrator import gathering, waiting
 from clew.orchestrator.driven_run import DrivenRun, Origin
-from clew.orchestrator.facts import Searched
+from clew.orchestrator.facts import Instructed, Searched
 from clew.orchestrator.orchestrator import Orchestrator
 from clew.orchestrator.waiting import round_of, unsettled_among
-from clew.ports import BucketError, ObjectFacts, SearchAnswer
+from clew.ports import BucketError, ObjectFacts, SearchAnswer, SearchRequest
 from clew.settings import read_settings
 from clew.wiring import open_orchestrator, read_document
 from clew.wiring.programs import seal
+from clew.wiring.records import search_dependencies
 
 
 @pytest.fixture
@@ -73,9 +75,10 @@ def program(stages: int, prefixes: int, bucket: str, delay: str) -> Any:
 
 
 @asynccontextmanager
-async def orchestrator(tmp_path):
+async def orchestrator(tmp_path, searcher=None):
     settings = read_settings(folder=str(tmp_path), environment={})
-    async with open_orchestrator(settings, functions={"os:getpid": os.getpid}) as opened:
+    functions = {"os:getpid": os.getpid}
+    async with open_orchestrator(settings, functions=functions, searcher=searcher) as opened:
         yield opened
 
 
@@ -102,50 +105,131 @@ def begin(opened: Orchestrator, sealed: Any, looks: Looks) -> DrivenRun:
     return opened.create(sealed, {}, requested_by="test", origin=Origin(), observer=looks)
 
 
-def test_stages_of_a_run_that_wait_for_the_same_prefix_look_together(tmp_path, listings):
-    """However many they are, a round costs one listing per distinct prefix; and then all of them are served."""
+class Rounds:
+    """Searches as clew does, and sees who looked in each round, and how many listings that took."""
 
-    async def story() -> tuple[str, int, int]:
-        async with orchestrator(tmp_path) as opened:
+    def __init__(self, listings: Counter[tuple[str, str]]) -> None:
+        self.held: list[tuple[list[str], int]] = []
+        """Of each round the runs for whose stages was looked, and the number of listings."""
+        self._listings = listings
+        self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def __call__(self, requests: Sequence[SearchRequest]) -> Sequence[SearchAnswer]:
+        before = self._listings.total()
+        answers = search_dependencies(requests)
+        self.held.append(([request.run_id for request in requests], self._listings.total() - before))
+        self._loop.call_soon_threadsafe(self._news.set)
+        return answers
+
+    async def after(self, first: int, looks: int) -> list[tuple[list[str], int]]:
+        """The rounds from that one on, once so many have looked in them."""
+        while sum(len(runs) for runs, _ in self.held[first:]) < looks:
+            self._news.clear()
+            await self._news.wait()
+        return self.held[first:]
+
+
+def test_of_stages_that_have_seen_the_same_one_looks_for_all(tmp_path, listings):
+    """However many they are, each has a look of its own, on record; then a regular look costs one search and one
+    listing per distinct prefix, and no entry, until there is something else to be seen."""
+
+    async def story() -> tuple[str, list[tuple[list[str], int]], list[tuple[list[str], int]], int]:
+        rounds = Rounds(listings)
+        async with orchestrator(tmp_path, rounds) as opened, asyncio.timeout(60):
             looks = Looks()
             run = begin(opened, program(400, 20, "memory:one-run", "300 milliseconds"), looks)
-            await looks.until(3, 400)
-            rounds, listed = max(looks.count.values()), listings.total()
+            await looks.until(1, 400)
+            own, looked = rounds.held[:2], looks.count.total()
+            later = await rounds.after(2, 60)
+            looked = looks.count.total()
             for number in range(20):
                 memory_bucket("memory:one-run").write(f"p{number}/f1", b"")
             await opened.rested(run)
-            return run.state.status, rounds, listed
+            return run.state.status, own, later, looked
 
-    status, rounds, listed = asyncio.run(story())
-    assert status == "completed"
-    # A round may have been listed whose looks are not on record yet.
-    assert listed <= 20 * (rounds + 1)
+    status, own, later, looked = asyncio.run(story())
+    assert (status, looked) == ("completed", 400)
+    assert sum(len(runs) for runs, _ in own) == 400 and sum(listed for _, listed in own) <= 2 * 20
+    assert all(len(runs) == listed for runs, listed in later)
 
 
 def test_runs_that_began_at_different_times_come_to_look_together(tmp_path, listings):
-    """Their first looks are their own; from then on they share their rounds."""
+    """Their first looks are their own; from then on one of them looks for all, and all hear of it when that changes."""
 
-    async def story() -> tuple[int, int, int, int]:
-        async with orchestrator(tmp_path) as opened:
+    async def story() -> tuple[set[str], list[str]]:
+        rounds = Rounds(listings)
+        async with orchestrator(tmp_path, rounds) as opened, asyncio.timeout(60):
             looks = Looks()
             sealed = program(2, 2, "memory:many-runs", "600 milliseconds")
             runs = []
             for number in range(1, 13):
                 runs.append(begin(opened, sealed, looks))
                 await looks.until(1, 2 * number)
-            await looks.until(2, 24)
-            rounds, listed = max(looks.count.values()), listings.total()
-            await looks.until(5, 24)
-            more_rounds, more_listed = max(looks.count.values()), listings.total()
+            later = await rounds.after(len(rounds.held), 6)
+            memory_bucket("memory:many-runs").write("p0/f-other", b"")
             for number in range(2):
                 memory_bucket("memory:many-runs").write(f"p{number}/f1", b"")
             for run in runs:
                 await opened.rested(run)
-            return rounds, listed, more_rounds, more_listed
+            return {run_id for runs, _ in later for run_id in runs}, [run.state.status for run in runs]
 
-    rounds, listed, more_rounds, more_listed = asyncio.run(story())
-    # Two listings a round; each stage for itself would make it 24.
-    assert more_listed - listed <= 6 * (more_rounds - rounds)
+    looked_for_all, statuses = asyncio.run(story())
+    assert len(looked_for_all) == 1
+    assert statuses == ["completed"] * 12
+
+
+def test_who_looked_for_all_may_go(tmp_path, listings):
+    """Then another one does; and when nobody waits any more, nobody looks."""
+
+    async def story() -> tuple[list[set[str]], int]:
+        rounds = Rounds(listings)
+        async with orchestrator(tmp_path, rounds) as opened, asyncio.timeout(60):
+            looks = Looks()
+            sealed = program(1, 1, "memory:who-goes", "100 milliseconds")
+            runs = [begin(opened, sealed, looks) for _ in range(3)]
+            await looks.until(1, 3)
+            looked: list[set[str]] = []
+            for run in runs:
+                first = len(rounds.held) + 1  # one may be under way
+                later = await rounds.after(first, 2)
+                looked.append({run_id for runs, _ in later[1:] for run_id in runs})
+                opened.driver.notice(run, Instructed("", Instruction("stop", "test")))
+                await opened.rested(run)
+            return looked, len(opened.driver.runs)
+
+    looked, left = asyncio.run(story())
+    assert [len(each) for each in looked] == [1, 1, 1] and len(set.union(*looked)) == 3
+    assert left == 0
+
+
+def test_a_bucket_that_can_not_be_asked_for_all_is_asked_by_each(tmp_path, monkeypatch):
+    """Its error is on record of each of them, and each asks again soon, however long the delay between two looks."""
+    monkeypatch.setattr(gathering, "BUCKET_ERRORS", Retry(delay_milliseconds=1))
+    listed = MemoryBucket.list_folder
+    troubles: list[BucketError] = []
+
+    def list_folder(self: MemoryBucket, folder: str, start: str = "") -> Iterator[ObjectFacts | str]:
+        if troubles:
+            raise troubles.pop()
+        return listed(self, folder, start)
+
+    monkeypatch.setattr(MemoryBucket, "list_folder", list_folder)
+
+    async def story() -> list[str]:
+        async with orchestrator(tmp_path) as opened, asyncio.timeout(60):
+            looks = Looks()
+            sealed = program(1, 1, "memory:fails-for-all", "100 milliseconds")
+            runs = [begin(opened, sealed, looks) for _ in range(3)]
+            await looks.until(1, 3)
+            troubles.extend(BucketError("503 Slow Down") for _ in range(5))
+            await looks.until(2, 3)
+            memory_bucket("memory:fails-for-all").write("p0/f1", b"")
+            for run in runs:
+                await opened.rested(run)
+            return [run.state.status for run in runs]
+
+    assert asyncio.run(story()) == ["completed"] * 3
 
 
 def test_a_bucket_that_cannot_answer_is_never_something_missing(tmp_path, monkeypatch):
@@ -503,49 +587,35 @@ def test_a_clock_that_is_put_back_does_not_keep_an_object_unsettled(tmp_path):
 
 
 @pytest.mark.soak
-def test_ten_thousand_stages_wait_on_a_hundred_prefixes(tmp_path, listings):
-    """A hundred listings a round."""
-
-    async def story() -> tuple[str, int, int]:
-        async with orchestrator(tmp_path) as opened:
-            looks = Looks()
-            run = begin(opened, program(10_000, 100, "memory:very-many", "10 seconds"), looks)
-            await looks.until(3, 10_000)
-            rounds, listed = max(looks.count.values()), listings.total()
-            for number in range(100):
-                memory_bucket("memory:very-many").write(f"p{number}/f1", b"")
-            await opened.rested(run)
-            return run.state.status, rounds, listed
-
-    status, rounds, listed = asyncio.run(story())
-    assert status == "completed"
-    assert listed <= 100 * (rounds + 1)
-
-
-@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_ten_thousand_stages_that_wait_for_a_store_ask_it_a_hundred_times_a_round(tmp_path, monkeypatch):
-    """Counted at the server: a hundred list requests a round, and then each stage has its file."""
+    """Counted at the server: a hundred list requests for a hundred prefixes, by a hundred searches; and then each stage
+    has its file."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     listing = ListingStore([])
 
-    async def story(url: str) -> tuple[str, int, int]:
-        async with orchestrator(tmp_path) as opened:
+    class Listed:
+        def total(self) -> int:
+            return len(listing.lists)
+
+    async def story(url: str) -> tuple[str, list[tuple[list[str], int]], int]:
+        rounds = Rounds(Listed())
+        async with orchestrator(tmp_path, rounds) as opened:
             looks = Looks()
             run = begin(opened, program(10_000, 100, url, "10 seconds"), looks)
-            await looks.until(3, 10_000)
-            rounds, listed = max(looks.count.values()), len(listing.lists)
+            await looks.until(1, 10_000)
+            later = await rounds.after(len(rounds.held), 200)
+            looked = looks.count.total()
             listing.keys = sorted(f"p{number}/f1" for number in range(100))
             await opened.rested(run)
-            return run.state.status, rounds, listed
+            return run.state.status, later, looked
 
     with listing.running() as store:
         (tmp_path / "clew.toml").write_text(f'buckets = {{many = "{store.url("many")}"}}')
-        status, rounds, listed = asyncio.run(story("many"))
-    assert status == "completed"
-    # A round may have been listed whose looks are not on record yet.
-    assert listed <= 100 * (rounds + 1)
+        status, later, looked = asyncio.run(story("many"))
+    assert (status, looked) == ("completed", 10_000)
+    assert all(len(runs) == listed for runs, listed in later)
 
 
 def test_who_may_be_slow_has_rounds_of_their_own():

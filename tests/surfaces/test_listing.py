@@ -260,7 +260,8 @@ def test_why_it_waits(person: Person) -> None:
     assert waiting["stage"] == "Read"
     assert "daily" in waiting["message"]
     assert waiting["look_again_at"] > waiting["since"]
-    assert "looks again at" in person.clew("why", listed["run_id"]).out
+    assert waiting["every_milliseconds"] == 3_600_000
+    assert "looks again every 1 h 0 min" in person.clew("why", listed["run_id"]).out
     (person.folder / "inbox" / "daily" / "batch_7").write_text("x")
     probed = person.clew("why", listed["run_id"], "--probe", "--format", "json").document
     assert probed["waiting"][0]["now"]["verdict"] == "found"

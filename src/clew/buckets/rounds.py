@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from clew.buckets.searching import list_pages
@@ -40,12 +41,14 @@ def ask_nobody(question: Question, request: SearchRequest) -> Reply:
 
 @dataclass(slots=True)
 class _Looking:
-    """One of the searches. `answer` is None as long as it goes on."""
+    """One of the searches. `answer` is None as long as it goes on. `seen`: a digest of all that it was fed, as long as
+    that was nothing but pages."""
 
     request: SearchRequest
     search: Search | None = None
     answer: SearchAnswer | None = None
     listed: list[ListingName] = field(default_factory=list)
+    seen: bytes | None = b""
 
     @property
     def want(self) -> List | Question | None:
@@ -130,6 +133,7 @@ def _ask(this: _Round, key: _Key, group: list[_Looking]) -> None:
             one.answer = SearchAnswer("error", None, str(error))
         return
     for one in group:
+        one.seen = None
         _tell(one, this.replies[key])
 
 
@@ -170,6 +174,8 @@ def _feed(one: _Looking, want: List | Question | None, page: Page) -> bool:
     name = ListingName(page.bucket_url, want.folder, want.start)
     if not one.listed or one.listed[-1] != name:
         one.listed.append(name)
+    if one.seen is not None:
+        one.seen = sha256(one.seen + page.digest).digest()
     _tell(one, page)
     return one.want is want
 
@@ -197,7 +203,7 @@ def _answer(one: _Looking) -> SearchAnswer:
     evidence = {outcome.name: outcome.evidence.document()}
     if isinstance(outcome, Missing):
         message = f"{outcome.name}: {outcome.how_near}"
-        return SearchAnswer("missing", None, message, evidence, tuple(one.listed))
+        return SearchAnswer("missing", None, message, evidence, tuple(one.listed), one.seen or b"")
     assert isinstance(outcome, Ambiguous)
     what = f"{outcome.name}: {outcome.evidence.why}: {', '.join(outcome.keys)}"
     return SearchAnswer("ambiguous", None, what, evidence, tuple(one.listed))

@@ -21,6 +21,7 @@ from clew.cli.output import (
     moment_json,
     moment_text,
     shortened,
+    took_text,
     value_text,
 )
 from clew.cli.sentences import REST_REASONS
@@ -223,7 +224,10 @@ def _print_waiting(told: Mapping[str, Json], output: Output) -> None:
         if "now" in waiting:
             output.data(f"  now: {waiting['now']['verdict']}  {escaped(waiting['now']['message'])}".rstrip())
         until = f", until {moment_text(waiting['until'])}" if waiting["until"] else ""
-        output.data(f"  looks again at {moment_text(waiting['look_again_at'])}{until}")
+        every, at = waiting["every_milliseconds"], waiting["look_again_at"]
+        output.data(
+            f"  looks again {f'every {took_text(every)}' if every else f'at {moment_text(at)}'}{until}"
+        )
 
 
 def _print_input(run_id: str, one: Mapping[str, Json], output: Output) -> None:

@@ -161,6 +161,8 @@ class Picture(Progress):
     def _wait(self, state: RunState, stage: StageState, now: int) -> str:
         missing = inputs_missing(state, stage)
         if not missing:
+            if stage.look_again_at < now:  # looks that say no more than the last one are not on record
+                return "looks again and again"
             return f"looks again in {took_text(stage.look_again_at - now)}"
         if any(one.deadline_milliseconds for one in missing):
             return f"for another {took_text(stage.look_again_at - now)}"

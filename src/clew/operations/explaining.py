@@ -7,11 +7,12 @@ from typing import Any
 
 from clew.core.running import entries as kinds
 from clew.core.running import statuses
-from clew.core.running.consequences import inputs_missing
+from clew.core.running.consequences import inputs_missing, look_again_at, looks_evenly
 from clew.core.running.entries import Entry
 from clew.core.running.fold_back import CHANGED_SINCE
 from clew.core.running.limits import waits_until
 from clew.core.running.rollback import point_of_no_return
+from clew.core.running.stage_state import StageState
 from clew.operations.instructing import verbs_now
 from clew.operations.records import History, stage_of
 from clew.operations.requests import residue_documents
@@ -75,6 +76,7 @@ def _waiting(history: History) -> Iterator[Document]:
             "stage": name,
             "look": stage.looks,
             "look_again_at": stage.look_again_at,
+            "every_milliseconds": _looks_every(stage) if "missing" in said else None,
             "since": stage.now_at,
             "until": waits_until(state, stage),
             "message": said.get("missing") or said.get("unsettled") or said.get("error") or "",
@@ -87,6 +89,15 @@ def _waiting(history: History) -> Iterator[Document]:
                 for one in inputs_missing(state, stage)
             ],
         }
+
+
+def _looks_every(stage: StageState) -> int | None:
+    """How many milliseconds are between its looks from now on, if that does not change: looks in vain that say no more
+    than the last one are not on record then. None for one that is not looked for."""
+    delay, look = stage.sealed.stage.delay, stage.looks
+    if not stage.sealed.stage.searched_dependencies or not looks_evenly(delay, look):
+        return None
+    return look_again_at(delay, look, at=0)
 
 
 def _held(history: History) -> Document | None:

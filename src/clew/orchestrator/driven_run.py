@@ -19,7 +19,7 @@ from clew.core.running.stage_state import StageState
 from clew.core.running.state import NONE, RunState
 from clew.core.sealing.canonical import payload_digest
 from clew.core.sealing.journal import Head, read_entry
-from clew.ports import Advanced, ListingName, NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
+from clew.ports import Advanced, NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
 
 Json = Any
 Observer = Callable[[Entry, RunState], None]
@@ -44,6 +44,7 @@ class DrivenRun:
     """One run in the hands of this orchestrator."""
 
     __slots__ = (
+        "alarm",
         "asked",
         "awaited_by",
         "created",
@@ -75,10 +76,10 @@ class DrivenRun:
         "sightings",
         "state",
         "supplied",
-        "timers",
         "unanswered",
         "values",
         "waits_for",
+        "wakes_at",
         "written_at",
     )
 
@@ -98,6 +99,10 @@ class DrivenRun:
         self.error: Exception | None = None
         """Why this orchestrator drives the run no more: another one does, or it could not be created."""
         self.observer: Observer | None = None
+        self.wakes_at = 0
+        """When it is woken, by `waking`; 0: never."""
+        self.alarm: Timer | None = None
+        """What has its turn come when time brings something about."""
         self.asked: AbstractSet[Any] = NOTHING
         """What was asked of the world and has not been answered: searches, tests, ends."""
         self.look_now: AbstractSet[str] = NOTHING
@@ -139,9 +144,8 @@ class DrivenRun:
     """What the source of each stage is, of which no attempt has been ordered yet: its digest, files and size."""
     fetch_tries: dict[str, tuple[int, int]]
     """How often that could not be found out, and when it is tried again."""
-    timers: dict[Any, Timer]
-    waits_for: dict[str, tuple[ListingName, ...]]
-    """The listings in which what a stage waits for did not stand, as far as this orchestrator has looked."""
+    waits_for: dict[str, Any]
+    """With whom a stage waits for its data (see `waiting.Waiting`)."""
     unanswered: dict[str, int]
     """How often in a row a bucket had no answer for a stage that looks for its data."""
     sightings: dict[str, dict[tuple[str, str], Any]]
@@ -323,7 +327,7 @@ class DrivenRun:
 
 _MADE_WHEN_NEEDED: Mapping[str, Callable[[], Any]] = {
     "fetch_tries": dict, "fetched": dict, "items": dict, "keep_tries": dict, "kept": dict, "left": dict,
-    "outputs": dict, "rounds": dict, "said_in_vain": dict, "sightings": dict, "supplied": dict, "timers": dict,
+    "outputs": dict, "rounds": dict, "said_in_vain": dict, "sightings": dict, "supplied": dict,
     "unanswered": dict, "values": dict, "waits_for": dict,
 }  # fmt: skip
 

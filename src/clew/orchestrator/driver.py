@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from clew.core.program.model import Dependency, ProgramDependency, VariableDependency
 from clew.core.running import actions, statuses
@@ -25,7 +26,8 @@ from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.performing import Performer
 from clew.orchestrator.recording import AGAIN_MILLISECONDS, Recorder
 from clew.orchestrator.validating import Validator
-from clew.orchestrator.waiting import Waiting
+from clew.orchestrator.waiting import Answered, Waiting
+from clew.orchestrator.waking import Waking
 from clew.ports import (
     Alarm,
     AttemptError,
@@ -74,13 +76,14 @@ class Driver:
         self._alarm = alarm
         self._performer = performer
         validator = Validator(performer, chance, payloads)
-        self._waiting = Waiting(tasks=tasks, events=events, look_now=self._look_now)
+        self._waiting = Waiting(tasks=tasks, events=events, look=self._look, look_now=self._look_now)
+        self._waking = Waking(clock=clock, tasks=tasks, wake=self._wake)
         self._gatherer = Gatherer(
             chance=chance, payloads=payloads, validator=validator, waiting=self._waiting
         )
         self._orderer = Orderer(
-            performer=performer, payloads=payloads, validator=validator, tasks=tasks, notice=self.notice,
-            wake=self._wake, waiting=self._waiting,
+            performer=performer, payloads=payloads, validator=validator, notice=self.notice,
+            wake=self._wake, waking=self._waking, waiting=self._waiting,
         )  # fmt: skip
         self._name = name
         self.unsafe = tuple(unsafe)
@@ -155,9 +158,14 @@ class Driver:
     def stop(self) -> None:
         """Nothing is recorded any more. What was in flight is interrupted, and taken up by whoever comes."""
         self._is_stopped = True
+        self._waking.stop()
+        self._waiting.stop()
         for run in self.runs.values():
-            for timer in run.timers.values():
-                timer.cancel()
+            if run.alarm is not None:
+                run.alarm.cancel()
+
+    def _look(self, run: DrivenRun, stage: str, answered: Answered) -> None:
+        self._performer.look(run, run.state.stages[stage], self._clock.now(), answered)
 
     def _look_now(self, run: DrivenRun, stage: str) -> None:
         self._orderer.look_now(run, stage)
@@ -252,11 +260,11 @@ class Driver:
             if limit is not None:
                 moments.append(limit.at)
             moments += [moment for moment in (edge, end) if moment is not None]
-        known = run.timers.pop("time", None)
-        if known is not None:
-            known.cancel()
+        if run.alarm is not None:
+            run.alarm.cancel()
+            run.alarm = None
         if moments:
-            run.timers["time"] = self._alarm.at(min(moments), lambda: self._wake(run))
+            run.alarm = self._alarm.at(min(moments), partial(self._wake, run))
 
     def _decide(self, run: DrivenRun, at: int) -> None:
         """Decide and write until nothing new follows without the world."""
@@ -315,16 +323,21 @@ class Driver:
         """A run that has settled is driven no more, unless somebody has told it something meanwhile."""
         if run.state.is_settled and not run.facts and self.runs.get(run.state.run_id) is run:
             del self.runs[run.state.run_id]
-            self._waiting.forget_run(run)
+            self._forget(run)
+
+    def _forget(self, run: DrivenRun) -> None:
+        """The run waits for nothing any more."""
+        self._waiting.forget_run(run)
+        self._waking.forget(run)
 
     def _give_up(self, run: DrivenRun, error: Exception) -> None:
         """The run is another orchestrator's now, or was refused: what it waited for here is for nobody."""
         run.error = error
         run.outbox = run.refused = ()
         self.runs.pop(run.state.run_id, None)
-        self._waiting.forget_run(run)
-        for timer in run.timers.values():
-            timer.cancel()
+        self._forget(run)
+        if run.alarm is not None:
+            run.alarm.cancel()
         self._performer.abandon(run)
         self._changed(run)
         for tell in run.awaited_by:

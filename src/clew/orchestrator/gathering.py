@@ -7,7 +7,13 @@ from typing import Any
 
 from clew.core.program.model import MINUTE, Retry
 from clew.core.running import statuses
-from clew.core.running.consequences import attempt_ended, expires, look_again_at, rollback_ended
+from clew.core.running.consequences import (
+    attempt_ended,
+    expires,
+    look_again_at,
+    looks_evenly,
+    rollback_ended,
+)
 from clew.core.running.entries import (
     DependenciesFound,
     ObjectsKept,
@@ -163,8 +169,10 @@ class Gatherer:
         else:
             again = at + self._bucket_error_delay(run, fact)
             if answer.verdict == MISSING:
-                again = look_again_at(stage.sealed.stage.delay, stage.looks + 1, at=at)
-                self._waiting.wait(run, fact.stage, answer.listed, fact.asked_at)
+                delay, look = stage.sealed.stage.delay, stage.looks + 1
+                again = look_again_at(delay, look, at=at)
+                every = again - at if looks_evenly(delay, look) else 0
+                self._waiting.wait(run, fact.stage, answer, fact.asked_at, every=every)
             self._look_again(run, stage, fact, answer.verdict, answer.message, again, at)
 
     def _look_again(
@@ -179,7 +187,10 @@ class Gatherer:
     ) -> None:
         """Write that the stage has looked in vain. A look that a folder's event brought about long before it was due
         is not worth an entry if it says no more than the last one: then the next look stays when it was to be. Nor
-        does it count, or delays that grow would grow with each event, or with each answer that a bucket owes."""
+        does it count, or delays that grow would grow with each event, or with each answer that a bucket owes. Where
+        looks come evenly and are made for many stages, no look is worth one that says no more."""
+        if verdict != MISSING:
+            self._waiting.look_alone(run, stage.name, fact.asked_at)
         end = waits_until(run.state, stage)
         if end is not None and end <= at:
             self._waiting.forget(run, stage.name)
@@ -190,7 +201,8 @@ class Gatherer:
         is_early = not is_soon(stage, at) if verdict == MISSING else stage.look_again_at > at
         # Of a run that was taken up it isn't known what it said last, most often this.
         is_as_before = run.said_in_vain.get(stage.name, said if verdict == MISSING else None) == said
-        if stage.status == statuses.WAITING and is_early and is_as_before:
+        is_needless = is_early or self._waiting.looks_for(run, stage.name)
+        if stage.status == statuses.WAITING and is_needless and is_as_before:
             return
         run.said_in_vain[stage.name] = said
         look = stage.looks + (verdict == MISSING)

@@ -30,7 +30,7 @@ from clew.orchestrator.performing import Notice, Performer
 from clew.orchestrator.requests import SOURCE, NoItems, items_of
 from clew.orchestrator.validating import Validator
 from clew.orchestrator.waiting import Waiting
-from clew.ports import Tasks
+from clew.orchestrator.waking import Waking
 
 PINNED_WORK = {"attempt": ("execute", "validate"), "rollback": ("rollback",)}
 """Whose code must still be what the first attempt pinned, for each kind of work."""
@@ -51,7 +51,7 @@ class Orderer:
         performer: Performer,
         payloads: PayloadKeeper,
         validator: Validator,
-        tasks: Tasks,
+        waking: Waking,
         notice: Notice,
         wake: Wake,
         waiting: Waiting,
@@ -60,7 +60,7 @@ class Orderer:
         self._waiting = waiting
         self._payloads = payloads
         self._validator = validator
-        self._tasks = tasks
+        self._waking = waking
         self._notice = notice
         self._wake = wake
         self.is_draining = False
@@ -88,11 +88,17 @@ class Orderer:
 
     def _search(self, run: DrivenRun, action: actions.SearchDependencies, at: int) -> None:
         key = ("search", action.stage)
-        not_before = 0 if action.stage in run.look_now else action.not_before
-        if self.is_draining or self._is_early(run, key, not_before, at) or key in run.asked:
+        stage = run.state.stages[action.stage]
+        not_before = action.not_before
+        if action.stage in run.look_now:
+            not_before = 0
+        elif self._waiting.looks_for(run, action.stage):
+            end = waits_until(run.state, stage)
+            if end is None or at < end:
+                return
+        if self.is_draining or self._is_early(run, not_before, at) or key in run.asked:
             return
         run.look_now = run.look_now - {action.stage} or NOTHING
-        stage = run.state.stages[action.stage]
         now = stage.now_at or at
         missing = inputs_missing(run.state, stage)
         if missing:
@@ -157,7 +163,7 @@ class Orderer:
         _, again_at = run.keep_tries.get(action.stage, NO_TRIES)
         if self._lacks_source(run, run.state.units[action.stage].whole, at):
             return
-        if self.is_draining or self._is_early(run, key, again_at, at) or key in run.asked:
+        if self.is_draining or self._is_early(run, again_at, at) or key in run.asked:
             return
         run.ask(key)
         self._performer.keep(run, run.state.units[action.stage], at, self._notice)
@@ -169,7 +175,7 @@ class Orderer:
     # ---- attempts ----
 
     def _start_attempt(self, run: DrivenRun, action: actions.StartAttempt, at: int) -> None:
-        if self.is_draining or self._is_early(run, ("start", action.stage), action.not_before, at):
+        if self.is_draining or self._is_early(run, action.not_before, at):
             return
         stage = run.state.units[action.stage]
         if self._lacks_source(run, stage.whole, at):
@@ -185,7 +191,7 @@ class Orderer:
             return False
         key = ("fetch", stage.name)
         tries, again_at = run.fetch_tries.get(stage.name, NO_TRIES)
-        if not (self.is_draining or self._is_early(run, key, again_at, at) or key in run.asked):
+        if not (self.is_draining or self._is_early(run, again_at, at) or key in run.asked):
             run.ask(key)
             self._performer.fetch(run, stage, at, tries + 1, self._notice)
         return True
@@ -232,10 +238,6 @@ class Orderer:
             tries, _ = run.fetch_tries.get(action.stage, NO_TRIES)
             self._performer.end_fetch(run, stage, tries + 1)
         for unit in (stage, *stage.units):
-            for work in ("start", "search", "validate", "keep", "fetch"):
-                timer = run.timers.pop((work, unit.name), None)
-                if timer is not None:
-                    timer.cancel()
             run.rounds.pop(unit.name, None)
         run.write(StageCancelled(action.stage), at=at, block=stage.sealed.block)
 
@@ -246,7 +248,7 @@ class Orderer:
         run.write(action.planned, at=at, block=block)
 
     def _start_rollback(self, run: DrivenRun, action: actions.StartRollback, at: int) -> None:
-        if self.is_draining or self._is_early(run, ("rollback", action.stage), action.not_before, at):
+        if self.is_draining or self._is_early(run, action.not_before, at):
             return
         stage = run.state.units[action.stage]
         if self._is_held_by_code(run, stage, "rollback", at):
@@ -285,20 +287,11 @@ class Orderer:
                 return True
         return False
 
-    def _is_early(self, run: DrivenRun, key: Any, not_before: int, at: int) -> bool:
+    def _is_early(self, run: DrivenRun, not_before: int, at: int) -> bool:
         """Whether it is too early yet; then the run is woken at that moment."""
         if not_before <= at:
-            timer = run.timers.pop(key, None)
-            if timer is not None:  # the clock was put forward meanwhile
-                timer.cancel()
             return False
-        if key not in run.timers:
-
-            def due() -> None:
-                run.timers.pop(key, None)
-                self._wake(run)
-
-            run.timers[key] = self._tasks.later(not_before - at, due)
+        self._waking.at(run, not_before)
         return True
 
 

@@ -248,19 +248,29 @@ class Performer:
 
     def search(self, run: DrivenRun, stage: StageState, at: int, notice: Notice) -> None:
         """Look for all the stage's dependencies; the answer comes as a fact."""
-        now = stage.now_at or at
-        scope = scope_of(run, stage, stage.sealed.reads, now=now)
-        buckets = {**self._around.buckets, **run.origin.buckets}
-        name, pass_number = stage.name, run.state.pass_number
-        inputs = {one.name: run.supplied[one.name] for one in stage.sealed.stage.input_dependencies}
-        scope.update(inputs)
+        now, name, pass_number = stage.now_at or at, stage.name, run.state.pass_number
+        inputs = _inputs_of(run, stage)
 
         def answered(answer: SearchAnswer) -> None:
             found = None if answer.found is None else {**inputs, **answer.found}
             notice(run, Searched(name, found, answer, now, pass_number, at))
 
+        self.look(run, stage, at, answered)
+
+    def look(
+        self, run: DrivenRun, stage: StageState, at: int, answered: Callable[[SearchAnswer], None]
+    ) -> None:
+        """The same look, whose answer nobody but the caller hears of."""
+        scope = scope_of(run, stage, stage.sealed.reads, now=stage.now_at or at)
+        scope.update(_inputs_of(run, stage))
+        buckets = {**self._around.buckets, **run.origin.buckets}
         request = search_request(run, stage, scope, buckets)
         self._rounds.look(round_of(request.dependencies), request, answered)
+
+
+def _inputs_of(run: DrivenRun, stage: StageState) -> dict[str, Json]:
+    """What was supplied for the stage."""
+    return {one.name: run.supplied[one.name] for one in stage.sealed.stage.input_dependencies}
 
 
 def _safe(name: str) -> str:

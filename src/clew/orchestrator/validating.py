@@ -7,7 +7,6 @@ which start at a recorded moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from clew.core.program.model import Condition
 from clew.core.running import statuses
@@ -22,7 +21,7 @@ from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.performing import Notice, Performer
 from clew.ports import Chance, Finding
 
-IsEarly = Callable[[DrivenRun, Any, int, int], bool]
+IsEarly = Callable[[DrivenRun, int, int], bool]
 
 
 CODE_REASONS = frozenset({"code_changed", "code_gone"})
@@ -79,7 +78,7 @@ class Validator:
     def _due_round(self, run: DrivenRun, key: str | int, at: int, is_early: IsEarly) -> Round | None:
         """The round that is to be tested now; None while one is out, or it is too early for the next."""
         round_: Round = run.rounds.setdefault(key, Round(1))
-        if round_.is_out or is_early(run, ("validate", key), round_.again_at, at):
+        if round_.is_out or is_early(run, round_.again_at, at):
             return None
         return round_
 

@@ -16,6 +16,7 @@ from clew.core.running.consequences import (
     attempt_ended,
     inputs_due_at,
     look_again_at,
+    looks_evenly,
     rollback_ended,
     validation_ended,
     verdict_of,
@@ -180,6 +181,12 @@ def test_looks_for_data_grow_apart_up_to_the_ceiling() -> None:
     assert look_again_at(Delay(100, 2, 150), 3, at=0) == 150
     assert look_again_at(Delay(100, 2), 5_000, at=0) == DELAY_MILLISECONDS_MAX
     assert look_again_at(Delay(100, 1e300), 5_000, at=0) == DELAY_MILLISECONDS_MAX
+
+
+def test_looks_come_evenly_once_they_do_not_grow_apart_any_more() -> None:
+    """Without growth they do from the first on."""
+    assert looks_evenly(Delay(100), 1)
+    assert [looks_evenly(Delay(100, 2, 400), look) for look in (1, 2, 3, 4)] == [False, False, True, True]
 
 
 def test_the_first_input_that_is_late_decides_until_when_a_stage_waits() -> None:

@@ -134,6 +134,11 @@ def look_again_at(delay: Delay, look: int, *, at: int) -> int:
     return at + int(min(grown, ceiling))
 
 
+def looks_evenly(delay: Delay, look: int) -> bool:
+    """Whether all looks after the `look`-th come at the same distance from each other."""
+    return look_again_at(delay, look, at=0) == look_again_at(delay, look + 1, at=0)
+
+
 def inputs_missing(state: RunState, stage: StageState) -> list[InputDependency]:
     """The stage's inputs that nobody has supplied yet."""
     return [one for one in stage.sealed.stage.input_dependencies if one.name not in state.supplied]

@@ -94,8 +94,9 @@ class StageFailed(_Kind, frozen=True, tag="stage_failed"):
 
 
 class StageWaiting(_Kind, frozen=True, tag="stage_waiting"):
-    """A dependency is missing, or nobody can tell; clew looks again at `look_again_at`. `look`: how many recorded looks
-    have found it missing. The payload says how near the search came."""
+    """A dependency is missing, or nobody can tell; clew looks again at `look_again_at`, and then as the stage's delay
+    says. `look`: how many recorded looks have found it missing; one that says no more than the last may be left out.
+    The payload says how near the search came."""
 
     stage: str
     look: int
