@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -33,6 +34,9 @@ Few = list[T] | tuple[()]
 """None, most of the time, and then not even an empty list."""
 
 NOTHING: AbstractSet[Any] = frozenset()
+
+ORIGINS_KEPT_MAX = 1_000
+"""About as many as there are programs."""
 
 NO_TRIES = (0, 0)
 """Of what was asked of a bucket: how often in vain, and when it is asked again."""
@@ -346,6 +350,12 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
 
     folder: str = ""
     buckets: dict[str, str] = {}
+
+
+@lru_cache(maxsize=ORIGINS_KEPT_MAX)
+def origin_of(text: str) -> Origin:
+    """The origin as the store has it: one for all runs that came from there."""
+    return msgspec.json.decode(text, type=Origin)
 
 
 class PayloadContent(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from clew.core.running.instructions import Instruction, refusal
 from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.backfilling import Backfiller
 from clew.orchestrator.creating import RunMaker
-from clew.orchestrator.driven_run import DrivenRun, Observer, Origin, more
+from clew.orchestrator.driven_run import DrivenRun, Observer, Origin, more, origin_of
 from clew.orchestrator.driver import Driver
 from clew.orchestrator.facts import Instructed
 from clew.orchestrator.payloads import PayloadKeeper
@@ -221,7 +221,7 @@ class Orchestrator:
     def _restored(self, version: str, origin_text: str, run_id: str, epoch: int) -> DrivenRun:
         """The run as its journal has it. Raises StoreError."""
         program = self.programs.of_version(version)
-        run = DrivenRun(program, run_id, epoch=epoch, origin=msgspec.json.decode(origin_text, type=Origin))
+        run = DrivenRun(program, run_id, epoch=epoch, origin=origin_of(origin_text))
         journal = self.store.journal(run_id)
         if not journal:
             raise StoreError(f"run {run_id} has no journal; verify the store")

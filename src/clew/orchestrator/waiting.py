@@ -41,6 +41,10 @@ SOON = 2
 the same delay, look together after one such delay at the latest, and nobody looks more than twice as often."""
 
 
+SEARCHES_MAX = 5_000
+"""Of one round: under way they take some twenty megabytes, and their answers keep the event loop for some tenths of a
+second. A restart has all runs that wait look at once."""
+
 UNSETTLED_NAMED_MAX = 10
 """Objects that are named as perhaps still being written."""
 
@@ -78,10 +82,10 @@ class SearchRounds:
 
     async def _hold_rounds(self, bucket: str) -> None:
         while queued := self._queued[bucket]:
-            self._queued[bucket] = []
-            requests = [request for request, _ in queued]
+            held, self._queued[bucket] = queued[:SEARCHES_MAX], queued[SEARCHES_MAX:]
+            requests = [request for request, _ in held]
             answers = await self._tasks.outside(partial(self._searcher, requests))
-            for (_, answered), answer in zip(queued, answers, strict=True):
+            for (_, answered), answer in zip(held, answers, strict=True):
                 answered(answer)
         del self._queued[bucket]
 

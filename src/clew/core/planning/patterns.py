@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +24,10 @@ FIELDS = ("url", "bucket", "key", "name", "size", "etag", "modified", "matched")
 
 MATCH_LENGTH_MAX = 4_096
 """Of one `match`, in characters: four times the longest key that the large object stores take."""
+
+PATTERNS_KEPT_MAX = 128
+"""Texts whose segments are kept, and prefixes that are known to be right: making them was most of a search that many
+runs make alike. An expression takes some kilobytes, and never more than RE2 allows it, eight megabytes."""
 
 EXACT = "exact"
 REGULAR = "regex"
@@ -105,9 +110,9 @@ def natural(text: str) -> tuple[Any, ...]:
 
 def prepare(prefix: Sequence[Element], scope: Mapping[str, Json]) -> Pattern:
     """The prefix with its references filled in. Raises PatternError, and what rendering raises."""
-    found = prefix_problems(prefix)
-    if found:
-        position, what = found[0]
+    found = _first_problem(tuple(prefix))
+    if found is not None:
+        position, what = found
         raise PatternError(f"element {position} of the prefix {what}")
     texts = [_filled(element, scope) for element in prefix]
     steps = tuple(
@@ -116,6 +121,11 @@ def prepare(prefix: Sequence[Element], scope: Mapping[str, Json]) -> Pattern:
     )
     _refuse_repeated_groups(segment for step in steps for segment in step.segments)
     return Pattern(steps, wants_folder=texts[-1].endswith("/"))
+
+
+@lru_cache(maxsize=PATTERNS_KEPT_MAX)
+def _first_problem(prefix: tuple[Element, ...]) -> tuple[int, str] | None:
+    return next(iter(prefix_problems(prefix)), None)
 
 
 def _unmarked(text: str) -> str:
@@ -211,6 +221,7 @@ def _group_names(element: Element) -> list[str]:
 # ---- from a text to its segments -------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=PATTERNS_KEPT_MAX)
 def _segments(text: str, kind: str) -> tuple[Segment, ...]:
     if len(text) > MATCH_LENGTH_MAX:
         raise PatternError(f"is {len(text)} characters long; {MATCH_LENGTH_MAX} is the most")
