@@ -47,7 +47,7 @@ def listings(monkeypatch) -> Counter[tuple[str, str]]:
     return counted
 
 
-def program(stages: int, prefixes: int, bucket: str, delay: str) -> Any:
+def program(stages: int, prefixes: int, bucket: str, delay: str, **said: str) -> Any:
     """So many stages beside each other, each of which waits for one file below one of so many prefixes."""
     numbered = {"match": r"f(\d+)$", "type": "regex", "multiple": "max"}
     return seal(
@@ -55,6 +55,7 @@ def program(stages: int, prefixes: int, bucket: str, delay: str) -> Any:
             {
                 "name": "waiting",
                 "delay": delay,
+                **said,
                 "stages": [
                     {
                         "name": f"s{number}",
@@ -201,6 +202,21 @@ def test_who_looked_for_all_may_go(tmp_path, listings):
     looked, left = asyncio.run(story())
     assert [len(each) for each in looked] == [1, 1, 1] and len(set.union(*looked)) == 3
     assert left == 0
+
+
+def test_a_stage_for_which_another_looks_waits_no_longer_than_it_may(tmp_path):
+    """Each has its own end, at which it looks itself for the last time."""
+
+    async def story() -> tuple[list[str], int]:
+        async with orchestrator(tmp_path) as opened, asyncio.timeout(60):
+            looks = Looks()
+            waits = program(1, 1, "memory:waits-no-longer", "100 milliseconds", backfill="500 milliseconds")
+            runs = [begin(opened, waits, looks) for _ in range(3)]
+            for run in runs:
+                await opened.rested(run)
+            return [run.state.status for run in runs], looks.count.total()
+
+    assert asyncio.run(story()) == (["missed"] * 3, 3)
 
 
 def test_a_bucket_that_can_not_be_asked_for_all_is_asked_by_each(tmp_path, monkeypatch):

@@ -202,8 +202,12 @@ class DrivenRun:
         block_hash = self.state.program.chain[block - 1].hash if block else ""
         entry, stored = self.head.link(body, at=at, epoch=self.epoch, block=block_hash, payload=digest)
         self.state.apply(entry)
-        self.entries = more(self.entries, entry)
-        self.rows = more(self.rows, (entry.seq, stored.content.decode(), stored.hash))
+        row = (entry.seq, stored.content.decode(), stored.hash)
+        if isinstance(self.entries, list) and isinstance(self.rows, list):
+            self.entries.append(entry)
+            self.rows.append(row)
+        else:
+            self.entries, self.rows = [entry], [row]
         return entry
 
     def record(self) -> RunRecord:
