@@ -93,6 +93,7 @@ bench: setup-test
 	@$(BIN)/python bench/cadence.py
 	@$(BIN)/python bench/searching.py
 	@$(BIN)/python bench/idle.py
+	@$(BIN)/python bench/waiting.py
 
 # Pins every dependency, with hashes, for every platform. test.lock comes first and binds run.lock.
 # No index is written down: a lock says what, not from where.

@@ -24,6 +24,9 @@ from typing import Any
 
 from idle import family, memory_mb, processor_seconds
 
+IDLE_SECONDS = {"data": 330.0, "retry": 60.0, "input": 60.0}
+"""How long they are watched: those that look every five minutes for a whole look and more."""
+
 MEMORY_MB_MAX = 500.0
 
 PROCESSOR_PERCENT_MAX = 2.0
@@ -258,7 +261,7 @@ def main() -> int:
     parser.add_argument(
         "--open", type=int, default=10_000, help="runs that are open when it is killed; 0: not at all"
     )
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, help="how long they are watched")
     parser.add_argument("--only", choices=PROGRAMS)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--make", type=int, help=argparse.SUPPRESS)
@@ -268,7 +271,7 @@ def main() -> int:
         return 0
     is_kept = True
     for what in (given.only,) if given.only else PROGRAMS:
-        figures = [measure(what, given.runs, given.seconds)] if given.runs else []
+        figures = [measure(what, given.runs, given.seconds or IDLE_SECONDS[what])] if given.runs else []
         figures += [measure_restart(what, given.open)] if given.open else []
         for one in figures:
             told = (

@@ -34,6 +34,8 @@ Few = list[T] | tuple[()]
 """None, most of the time, and then not even an empty list."""
 
 NOTHING: AbstractSet[Any] = frozenset()
+NO_OUTPUTS: dict[str, Mapping[str, Json]] = {}
+NONE_OF_ANY: Mapping[str, int] = {}
 
 ORIGINS_KEPT_MAX = 1_000
 """About as many as there are programs."""
@@ -103,6 +105,10 @@ class DrivenRun:
         self.error: Exception | None = None
         """Why this orchestrator drives the run no more: another one does, or it could not be created."""
         self.observer: Observer | None = None
+        self.outputs: dict[str, Mapping[str, Json]] = NO_OUTPUTS
+        """What the last completed attempt of each stage and item gave, for its own conditions and rollback."""
+        self.unanswered: Mapping[str, int] = NONE_OF_ANY
+        """How often in a row a bucket had no answer for a stage that looks for its data."""
         self.wakes_at = 0
         """When it is woken, by `waking`; 0: never."""
         self.alarm: Timer | None = None
@@ -132,8 +138,6 @@ class DrivenRun:
 
     values: dict[str, Json]
     """The variables map as it stands going forward."""
-    outputs: dict[str, Mapping[str, Json]]
-    """What the last completed attempt of each stage and item gave, for its own conditions and rollback."""
     items: dict[str, list[Json]]
     """The values for each of which a stage is done."""
     supplied: dict[str, Json]
@@ -150,8 +154,6 @@ class DrivenRun:
     """How often that could not be found out, and when it is tried again."""
     waits_for: dict[str, Any]
     """With whom a stage waits for its data (see `waiting.Waiting`)."""
-    unanswered: dict[str, int]
-    """How often in a row a bucket had no answer for a stage that looks for its data."""
     sightings: dict[str, dict[tuple[str, str], Any]]
     """What a stage has seen that may still be being written, by dependency and key (see `waiting.Sighting`)."""
     said_in_vain: dict[str, tuple[str, ...]]
@@ -290,6 +292,12 @@ class DrivenRun:
         """Have that done once what this turn wrote is durable."""
         self.outbox = more(self.outbox, what)
 
+    def gave(self, name: str, outputs: Mapping[str, Json]) -> None:
+        """An attempt of that stage or item has completed, and these are its outputs."""
+        if self.outputs is NO_OUTPUTS:
+            self.outputs = {}
+        self.outputs[name] = outputs
+
     def ask(self, key: Any) -> None:
         """The world was asked that, and owes the answer."""
         if isinstance(self.asked, set):
@@ -319,7 +327,7 @@ class DrivenRun:
         for name, stage in self.state.units.items():
             if stage.written_seq >= 0:
                 said = payloads.get(stage.written_seq, {})
-                self.outputs[name] = said.get("variables" if stage.parent is None else "outputs", {})
+                self.gave(name, said.get("variables" if stage.parent is None else "outputs", {}))
             if stage.kept_seq >= 0:
                 self.kept[name] = payloads.get(stage.kept_seq, {}).get("kept", ())
                 self.left[name] = payloads.get(stage.left_seq, {}).get("left")
@@ -335,8 +343,8 @@ class DrivenRun:
 
 _MADE_WHEN_NEEDED: Mapping[str, Callable[[], Any]] = {
     "fetch_tries": dict, "fetched": dict, "items": dict, "keep_tries": dict, "kept": dict, "left": dict,
-    "outputs": dict, "rounds": dict, "said_in_vain": dict, "sightings": dict, "supplied": dict,
-    "unanswered": dict, "values": dict, "waits_for": dict,
+    "rounds": dict, "said_in_vain": dict, "sightings": dict, "supplied": dict,
+    "values": dict, "waits_for": dict,
 }  # fmt: skip
 
 

@@ -90,7 +90,7 @@ class Gatherer:
         report = fact.report
         error_kind = report.error.kind if report.error is not None else ""
         if report.outcome == statuses.COMPLETED:
-            run.outputs[fact.stage] = report.outputs
+            run.gave(fact.stage, report.outputs)
             jitter = 0
         else:
             jitter = self._chance.permille()
@@ -214,9 +214,11 @@ class Gatherer:
         """How long a bucket that did not answer is left alone: longer each time in a row, and never so that many
         come back at the same moment."""
         if fact.answer.verdict != "error":
-            run.unanswered.pop(fact.stage, None)
+            if fact.stage in run.unanswered:
+                run.unanswered = {name: tries for name, tries in run.unanswered.items() if name != fact.stage}
             return 0
-        tries = run.unanswered[fact.stage] = run.unanswered.get(fact.stage, 0) + 1
+        tries = run.unanswered.get(fact.stage, 0) + 1
+        run.unanswered = {**run.unanswered, fact.stage: tries}
         return retry_delay_milliseconds(BUCKET_ERRORS, tries, self._chance.permille())
 
     def _kept(self, run: DrivenRun, fact: Kept, at: int) -> None:

@@ -155,7 +155,7 @@ class Orderer:
         outputs = {one.name: [each.get(one.name) for each in gave] for one in stage.sealed.stage.outputs}
         payload = self._payloads.keep(run, {"variables": outputs} if outputs else None)
         run.write(ItemsGathered(stage.name), at=at, block=stage.sealed.block, payload=payload)
-        run.outputs[stage.name] = outputs
+        run.gave(stage.name, outputs)
         run.values.update(outputs)
 
     def _keep_objects(self, run: DrivenRun, action: actions.KeepObjects, at: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -42,6 +43,7 @@ from clew.ports import (
     Keeper,
     SearchAnswer,
     Searcher,
+    SearchRequest,
     Tasks,
 )
 
@@ -249,28 +251,35 @@ class Performer:
     def search(self, run: DrivenRun, stage: StageState, at: int, notice: Notice) -> None:
         """Look for all the stage's dependencies; the answer comes as a fact."""
         now, name, pass_number = stage.now_at or at, stage.name, run.state.pass_number
-        inputs = _inputs_of(run, stage)
-
-        def answered(answer: SearchAnswer) -> None:
-            found = None if answer.found is None else {**inputs, **answer.found}
-            notice(run, Searched(name, found, answer, now, pass_number, at))
-
-        self.look(run, stage, at, answered)
+        to_tell = partial(_tell_found, run, notice, name, now, pass_number, at, _inputs_of(run, stage))
+        self.look(run, stage, at, to_tell)
 
     def look(
         self, run: DrivenRun, stage: StageState, at: int, answered: Callable[[SearchAnswer], None]
     ) -> None:
         """The same look, whose answer nobody but the caller hears of."""
-        scope = scope_of(run, stage, stage.sealed.reads, now=stage.now_at or at)
+        bucket = round_of(stage.sealed.stage.searched_dependencies)
+        self._rounds.look(bucket, partial(self._request, run, stage, stage.now_at or at), answered)
+
+    def _request(self, run: DrivenRun, stage: StageState, now: int) -> SearchRequest:
+        scope = scope_of(run, stage, stage.sealed.reads, now=now)
         scope.update(_inputs_of(run, stage))
-        buckets = {**self._around.buckets, **run.origin.buckets}
-        request = search_request(run, stage, scope, buckets)
-        self._rounds.look(round_of(request.dependencies), request, answered)
+        return search_request(run, stage, scope, {**self._around.buckets, **run.origin.buckets})
 
 
 def _inputs_of(run: DrivenRun, stage: StageState) -> dict[str, Json]:
     """What was supplied for the stage."""
-    return {one.name: run.supplied[one.name] for one in stage.sealed.stage.input_dependencies}
+    names = stage.sealed.stage.input_dependencies
+    # When its round is held, the stage may have begun again without them; then nobody wants the answer.
+    return {one.name: run.supplied.get(one.name) for one in names} if names else {}
+
+
+def _tell_found(
+    run: DrivenRun, notice: Notice, name: str, now: int, pass_number: int, at: int, inputs: Mapping[str, Json],
+    answer: SearchAnswer,
+) -> None:  # fmt: skip
+    found = None if answer.found is None else {**inputs, **answer.found}
+    notice(run, Searched(name, found, answer, now, pass_number, at))
 
 
 def _safe(name: str) -> str:

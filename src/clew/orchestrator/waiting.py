@@ -28,6 +28,7 @@ from clew.orchestrator.facts import Searched
 from clew.ports import BucketEvents, ListingName, SearchAnswer, Searcher, SearchRequest, Tasks, Timer
 
 Answered = Callable[[SearchAnswer], None]
+MakeRequest = Callable[[], SearchRequest]
 Listings = tuple[ListingName, ...]
 
 EVENTS_APART_MILLISECONDS = 1_000
@@ -68,11 +69,12 @@ class SearchRounds:
     def __init__(self, searcher: Searcher, tasks: Tasks) -> None:
         self._searcher = searcher
         self._tasks = tasks
-        self._queued: dict[str, list[tuple[SearchRequest, Answered]]] = {}
+        self._queued: dict[str, list[tuple[MakeRequest, Answered]]] = {}
         """The searches of each bucket that wait for its next round; a bucket without a round under way has no key."""
 
-    def look(self, bucket: str, request: SearchRequest, answered: Answered) -> None:
-        """Search in the next round of that bucket; the answer comes from the event loop."""
+    def look(self, bucket: str, request: MakeRequest, answered: Answered) -> None:
+        """Search in the next round of that bucket for which there is room, and make the request then; the answer comes
+        from the event loop."""
         queued = self._queued.get(bucket)
         if queued is not None:
             queued.append((request, answered))
@@ -83,7 +85,7 @@ class SearchRounds:
     async def _hold_rounds(self, bucket: str) -> None:
         while queued := self._queued[bucket]:
             held, self._queued[bucket] = queued[:SEARCHES_MAX], queued[SEARCHES_MAX:]
-            requests = [request for request, _ in held]
+            requests = [request() for request, _ in held]
             answers = await self._tasks.outside(partial(self._searcher, requests))
             for (_, answered), answer in zip(held, answers, strict=True):
                 answered(answer)
@@ -334,6 +336,8 @@ def unsettled_among(run: DrivenRun, stage: StageState, fact: Searched, at: int) 
     """When to look again for objects that were found and may still be being written, and what to say of them; None
     where there are none. Only this orchestrator's own looks count, by its own clock: two that saw the same, so far
     apart. A clock of the store's would have to be trusted, and programs set times of modification as they like."""
+    if all(one.stable_for_milliseconds is None for one in stage.sealed.stage.file_dependencies):
+        return None
     before, seen = run.sightings.get(stage.name, {}), dict[tuple[str, str], Sighting]()
     ready_at, said = 0, []
     for dependency in stage.sealed.stage.file_dependencies if fact.found is not None else ():
