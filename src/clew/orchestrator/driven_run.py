@@ -322,7 +322,8 @@ class DrivenRun:
         self.state.touched.clear()
         self.state.dropped = NONE
         self.is_launch_recorded = bool(self.state.launched_at)
-        self.head = Head(self.state.run_id, self.state.seq + 1, journal[-1][1])
+        self.state.run_id = self.head.run  # the same text as elsewhere, instead of its own
+        self.head = Head(self.head.run, self.state.seq + 1, journal[-1][1])
         self.values = dict(payloads.get(0, {}).get("variables", {}))
         for name, stage in self.state.units.items():
             if stage.written_seq >= 0:

@@ -18,7 +18,7 @@ from clew.core.running.entries import RunExpired, RunTaken, WindowClosed, Window
 from clew.core.running.fold_back import INTERRUPTED
 from clew.core.running.limits import next_limit, next_wait_end
 from clew.core.running.stage_state import StageState
-from clew.orchestrator.driven_run import DrivenRun
+from clew.orchestrator.driven_run import NOTHING, DrivenRun
 from clew.orchestrator.facts import Expired, Fact, RollbackReported
 from clew.orchestrator.gathering import Gatherer
 from clew.orchestrator.ordering import Orderer
@@ -116,7 +116,10 @@ class Driver:
             outcome=statuses.UNKNOWN,
             error=AttemptError(INTERRUPTED, "the orchestrator was lost while it ran"),
         )
-        run.look_now |= {name for name, stage in run.state.stages.items() if _waits_for_news(run, stage)}
+        run.look_now = (
+            frozenset(name for name, stage in run.state.stages.items() if _waits_for_news(run, stage))
+            or NOTHING
+        )
         for name, stage in run.state.units.items():
             if stage.in_flight:
                 self._performer.report(run, name, stage.attempts, interrupted, self.notice)

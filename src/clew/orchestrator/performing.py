@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -250,36 +250,71 @@ class Performer:
 
     def search(self, run: DrivenRun, stage: StageState, at: int, notice: Notice) -> None:
         """Look for all the stage's dependencies; the answer comes as a fact."""
-        now, name, pass_number = stage.now_at or at, stage.name, run.state.pass_number
-        to_tell = partial(_tell_found, run, notice, name, now, pass_number, at, _inputs_of(run, stage))
-        self.look(run, stage, at, to_tell)
+        now = stage.now_at or at
+        self._join_round(_OwnLook(run, stage, now, self._around.buckets, run.state.pass_number, at, notice))
 
     def look(
         self, run: DrivenRun, stage: StageState, at: int, answered: Callable[[SearchAnswer], None]
     ) -> None:
         """The same look, whose answer nobody but the caller hears of."""
-        bucket = round_of(stage.sealed.stage.searched_dependencies)
-        self._rounds.look(bucket, partial(self._request, run, stage, stage.now_at or at), answered)
+        self._join_round(_LookForOthers(run, stage, stage.now_at or at, self._around.buckets, answered))
 
-    def _request(self, run: DrivenRun, stage: StageState, now: int) -> SearchRequest:
-        scope = scope_of(run, stage, stage.sealed.reads, now=now)
-        scope.update(_inputs_of(run, stage))
-        return search_request(run, stage, scope, {**self._around.buckets, **run.origin.buckets})
+    def _join_round(self, look: _OwnLook | _LookForOthers) -> None:
+        self._rounds.look(round_of(look.stage.sealed.stage.searched_dependencies), look)
 
 
-def _inputs_of(run: DrivenRun, stage: StageState) -> dict[str, Json]:
-    """What was supplied for the stage."""
-    names = stage.sealed.stage.input_dependencies
-    # When its round is held, the stage may have begun again without them; then nobody wants the answer.
-    return {one.name: run.supplied.get(one.name) for one in names} if names else {}
+# ---- looks -----------------------------------------------------------------------------------------------
 
 
-def _tell_found(
-    run: DrivenRun, notice: Notice, name: str, now: int, pass_number: int, at: int, inputs: Mapping[str, Json],
-    answer: SearchAnswer,
-) -> None:  # fmt: skip
-    found = None if answer.found is None else {**inputs, **answer.found}
-    notice(run, Searched(name, found, answer, now, pass_number, at))
+@dataclass(slots=True)
+class _Look:
+    """Waits for its round, perhaps with a hundred thousand others: so all else is made when that is held."""
+
+    run: DrivenRun
+    stage: StageState
+    now: int
+    buckets: Mapping[str, str]
+
+    @property
+    def inputs(self) -> dict[str, Json]:
+        """What was supplied for the stage."""
+        # It may have begun again without them; then nobody wants the answer.
+        return {
+            one.name: self.run.supplied.get(one.name) for one in self.stage.sealed.stage.input_dependencies
+        }
+
+    def request(self) -> SearchRequest:
+        """See `waiting.Look`."""
+        run, stage = self.run, self.stage
+        scope = scope_of(run, stage, stage.sealed.reads, now=self.now)
+        scope.update(self.inputs)
+        return search_request(run, stage, scope, {**self.buckets, **run.origin.buckets})
+
+
+@dataclass(slots=True)
+class _OwnLook(_Look):
+    """A stage's own, begun in that pass at that moment."""
+
+    pass_number: int
+    at: int
+    notice: Notice
+
+    def answered(self, answer: SearchAnswer) -> None:
+        """See `waiting.Look`."""
+        found = None if answer.found is None else {**self.inputs, **answer.found}
+        fact = Searched(self.stage.name, found, answer, self.now, self.pass_number, self.at)
+        self.notice(self.run, fact)
+
+
+@dataclass(slots=True)
+class _LookForOthers(_Look):
+    """One that is made for many."""
+
+    hear: Callable[[SearchAnswer], None]
+
+    def answered(self, answer: SearchAnswer) -> None:
+        """See `waiting.Look`."""
+        self.hear(answer)
 
 
 def _safe(name: str) -> str:

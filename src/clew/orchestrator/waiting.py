@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from clew.core.program.model import (
     AskedDependency,
@@ -28,7 +28,6 @@ from clew.orchestrator.facts import Searched
 from clew.ports import BucketEvents, ListingName, SearchAnswer, Searcher, SearchRequest, Tasks, Timer
 
 Answered = Callable[[SearchAnswer], None]
-MakeRequest = Callable[[], SearchRequest]
 Listings = tuple[ListingName, ...]
 
 EVENTS_APART_MILLISECONDS = 1_000
@@ -63,32 +62,41 @@ def round_of(dependencies: Sequence[SearchedDependency]) -> str:
     return next((one.bucket for one in dependencies if isinstance(one, Dependency)), STORE)
 
 
+class Look(Protocol):
+    """A search that waits for its round."""
+
+    def request(self) -> SearchRequest:
+        """What is looked for, made when the round is held."""
+
+    def answered(self, answer: SearchAnswer) -> None:
+        """Is told on the event loop."""
+
+
 class SearchRounds:
     """Holds searches in rounds, by whom they ask (see `round_of`): a bucket that is slow delays no other's."""
 
     def __init__(self, searcher: Searcher, tasks: Tasks) -> None:
         self._searcher = searcher
         self._tasks = tasks
-        self._queued: dict[str, list[tuple[MakeRequest, Answered]]] = {}
+        self._queued: dict[str, list[Look]] = {}
         """The searches of each bucket that wait for its next round; a bucket without a round under way has no key."""
 
-    def look(self, bucket: str, request: MakeRequest, answered: Answered) -> None:
-        """Search in the next round of that bucket for which there is room, and make the request then; the answer comes
-        from the event loop."""
+    def look(self, bucket: str, look: Look) -> None:
+        """Search in the next round of that bucket for which there is room."""
         queued = self._queued.get(bucket)
         if queued is not None:
-            queued.append((request, answered))
+            queued.append(look)
             return
-        self._queued[bucket] = [(request, answered)]
+        self._queued[bucket] = [look]
         self._tasks.start(self._hold_rounds(bucket), name=f"search in {bucket}")
 
     async def _hold_rounds(self, bucket: str) -> None:
         while queued := self._queued[bucket]:
             held, self._queued[bucket] = queued[:SEARCHES_MAX], queued[SEARCHES_MAX:]
-            requests = [request() for request, _ in held]
+            requests = [look.request() for look in held]
             answers = await self._tasks.outside(partial(self._searcher, requests))
-            for (_, answered), answer in zip(held, answers, strict=True):
-                answered(answer)
+            for look, answer in zip(held, answers, strict=True):
+                look.answered(answer)
         del self._queued[bucket]
 
 
