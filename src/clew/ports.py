@@ -441,8 +441,8 @@ class UnsafeStore(StoreError):
 
 
 class CommitUnknown(StoreError):
-    """The store was lost while it committed: what was to be recorded is there whole, or not at all. `Store.head`
-    says which."""
+    """The store was lost while it committed: what was to be recorded is there whole, or not at all, or will be in a
+    moment. Whoever records it again finds out."""
 
 
 class FlushFailed(StoreError):
@@ -759,7 +759,7 @@ class Backfills(Protocol):
 class Store(Protocol):
     """Where runs are kept. Blocking; one transaction a call; any call may raise StoreError.
 
-    Of its kinds StoreBusy says that the call may be made again, CommitUnknown that `head` must be asked first.
+    Of its kinds StoreBusy says that the call may be made again, CommitUnknown that it must be, to find out.
     After any other nobody may write to the store until it has been opened, and read, anew.
     """
 
@@ -780,8 +780,7 @@ class Store(Protocol):
         were fenced: of those nothing is written. Raises RunExists for creations that are there already."""
 
     def head(self, run_id: str) -> RunHead | None:
-        """Where the run's journal ends; None when there is no such run. What it says lasts: no commit that was
-        sent before is still under way."""
+        """Where the run's journal ends; None when there is no such run."""
 
     def register_program(
         self, version: str, name: str, content: str, chain: Sequence[tuple[int, str, str]], registered_at: int
@@ -830,7 +829,8 @@ class Store(Protocol):
         """The runs of the program that are neither queued nor settled."""
 
     def change_count(self) -> int:
-        """Another number than before, if any other process, or connection, has changed the store since."""
+        """Another number than before, if any other process, or connection, has changed the store since; now and then
+        where nobody has."""
 
     def last_generation(self, program: str, run_time: int) -> int:
         """The last generation of a program's runs at that scheduled time; 0 for none."""

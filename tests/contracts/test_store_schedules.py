@@ -220,6 +220,7 @@ def test_the_schedules_are_a_documented_table(tmp_path: Path) -> None:
 # ---- more than one process ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("place", ["file"], indirect=True)
 def test_only_what_others_change_is_counted(open_again: Callable[..., DatabaseStore]) -> None:
     """What a store has written itself is no news to it."""
     mine, other = open_again(), open_again()

@@ -1,8 +1,10 @@
 """Makes durable what a turn wrote, whatever the store says to it, and tells of each run what came of it.
 
-A store that is busy gets the same batch again, later. When nobody knows whether a commit took place, the store
-is asked how far each run's journal goes. Any other error of the store is for the caller: after a failed flush
-nobody knows what the disk holds, so nothing is written again.
+A store that is busy gets the same batch again, later; so does one of which nobody knows whether it has committed the
+batch. A record fits once at most, since it names how long its run's journal was before: if it does not fit the second
+time, the journal's head says whether it did the first time. A commit that was still under way then is seen, or comes
+too late. Any other error of the store is for the caller: after a failed flush nobody knows what the disk holds, so
+nothing is written again.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from clew.ports import CommitUnknown, Fenced, RunExists, RunRecord, Store, Store
 AGAIN_MILLISECONDS = 50
 """How long a store that could not take a batch is left alone at first: it has waited a good while itself."""
 
-AGAIN_MILLISECONDS_MAX = 10_000
+AGAIN_MILLISECONDS_MAX = 2_000
 """Each time it is left alone twice as long as the time before, up to so long: an outage is noticed to be over
 within seconds."""
 
@@ -50,8 +52,6 @@ class Recorder:
     def again(self) -> int:
         """Go on with the batch that is waiting; as `record`."""
         try:
-            if self._is_in_doubt:
-                self._resolve()
             while self._batch and not self._write():
                 pass
         except CommitUnknown:
@@ -76,38 +76,32 @@ class Recorder:
                 raise StoreError(
                     f"the store refused a creation that it was not asked for: {error}"
                 ) from error
+            outcomes = [(run, self._outcome(record, error)) for run, record in refused]
             self._batch = [each for each in batch if each not in refused]
-            for run, _ in refused:
-                self._told(run, error)
+            self._tell(outcomes)
             return False
+        outcomes = [
+            (run, self._outcome(record, _fenced(record)) if record.run_id in fenced else None)
+            for run, record in batch
+        ]
         self._batch = []
-        for run, record in batch:
-            if fenced and record.run_id in fenced:
-                self._told(run, _fenced(record))
-            else:
-                self._told(run, None)
+        self._tell(outcomes)
         return True
 
-    def _resolve(self) -> None:
-        """Find out of each run of the batch whether its record is there: its journal's head says so."""
-        written: list[tuple[DrivenRun, Exception | None]] = []
-        missing: list[tuple[DrivenRun, RunRecord]] = []
-        for run, record in self._batch:
-            found = self._store.head(record.run_id)
-            if found is None:
-                if record.created is None:
-                    raise StoreError(f"run {record.run_id} is gone from the store; verify the store")
-                missing.append((run, record))
-            elif found.epoch != record.epoch:
-                written.append((run, _fenced(record)))
-            elif (found.entry_count, found.head) == record.advanced:
-                written.append((run, None))
-            elif found.entry_count == record.entry_count and record.created is None:
-                missing.append((run, record))
-            else:
-                written.append((run, _fenced(record)))
-        self._batch, self._is_in_doubt = missing, False
-        for run, error in written:
+    def _outcome(self, record: RunRecord, error: Exception) -> Exception | None:
+        """Why the record did not fit; nothing where it did, at a time of which nobody knew."""
+        if not self._is_in_doubt:
+            return error
+        found = self._store.head(record.run_id)
+        if found is None:
+            if record.created is None:
+                raise StoreError(f"run {record.run_id} is gone from the store; verify the store")
+            return error
+        is_there = found.epoch == record.epoch and (found.entry_count, found.head) == record.advanced
+        return None if is_there else error
+
+    def _tell(self, outcomes: Sequence[tuple[DrivenRun, Exception | None]]) -> None:
+        for run, error in outcomes:
             self._told(run, error)
 
 

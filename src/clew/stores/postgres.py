@@ -144,7 +144,11 @@ class PostgresStore(DatabaseStore):
                     connection.execute("INSERT INTO migrations VALUES ($1, $2, $3)", (number, name, digest))
 
     def _migrations_done(self) -> dict[int, str]:
-        [(found,)] = self._connection.execute("SELECT to_regclass('migrations') IS NOT NULL")
+        # Of the catalogue itself: what a session remembers of it may be older than the lock it has waited for.
+        found = self._connection.execute(
+            "SELECT 1 FROM pg_catalog.pg_tables "
+            "WHERE tablename = 'migrations' AND schemaname = ANY(current_schemas(false))"
+        )
         return dict(self._connection.execute("SELECT number, digest FROM migrations")) if found else {}
 
     def _refuse_newer(self) -> None:

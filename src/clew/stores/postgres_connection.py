@@ -72,6 +72,8 @@ class PostgresConnection:
             self._connection = psycopg.connect(
                 self._url, autocommit=True, connect_timeout=CONNECT_SECONDS_MAX, prepare_threshold=None
             )
+            # What comes with the answer to something else the driver hands on; what comes by itself is looked for.
+            self._connection.add_notify_handler(lambda notice: self._hear(notice.pid))
             if self._listens:
                 self._connection.execute("LISTEN clew")
         except psycopg.Error as error:
@@ -88,17 +90,25 @@ class PostgresConnection:
         return self.execute(text, given)
 
     def execute(self, text: str, given: Sequence[Any] = ()) -> list[Any]:
-        """As `rows`, for a statement with numbered places."""
-        was_in_transaction = self._in_transaction
-        if was_in_transaction and (self._connection is None or self._connection.broken):
+        """As `rows`, for a statement with numbered places. Outside of transactions there are only questions: one that
+        finds its connection lost is asked again on another."""
+        if self._in_transaction and (self._connection is None or self._connection.broken):
             raise StoreBusy(f"{self._name}: the connection was lost within a transaction, which is void")
-        connection = self.open()
+        was_open = self._connection is not None and not self._in_transaction
         try:
-            cursor = psycopg.RawCursor(connection)
-            cursor.execute(text, given, prepare=False)
-            return cursor.fetchall() if cursor.description else []
+            return self._execute(text, given)
+        except psycopg.Error as error:
+            if not (was_open and self._connection is not None and self._connection.broken):
+                raise self._sorted(error.sqlstate or "", _told(error)) from error
+        try:
+            return self._execute(text, given)
         except psycopg.Error as error:
             raise self._sorted(error.sqlstate or "", _told(error)) from error
+
+    def _execute(self, text: str, given: Sequence[Any]) -> list[Any]:
+        cursor = psycopg.RawCursor(self.open())
+        cursor.execute(text, given, prepare=False)
+        return cursor.fetchall() if cursor.description else []
 
     def execute_binary(self, name: str, given: Sequence[bytes | None]) -> None:
         """A statement of a flush, within a transaction of several queries. Raises StoreError."""
@@ -254,10 +264,15 @@ class PostgresConnection:
             try:
                 raw.consume_input()
                 while (notice := raw.notifies()) is not None:
-                    self._heard += notice.be_pid != raw.backend_pid
+                    self._hear(notice.be_pid)
             except psycopg.Error:
                 self.close()
         return self._heard
+
+    def _hear(self, process: int) -> None:
+        """Somebody has told of a change; what this connection does itself, it need not be told."""
+        if self._connection is not None and process != self._connection.pgconn.backend_pid:
+            self._heard += 1
 
     # ---- what went wrong ----
 

@@ -109,8 +109,9 @@ SELECT run_id, seq, salt, content, location
 FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::text[], $5::text[]) AS given (run_id, seq, salt, content, location);
 
 -- name: insert_instruction
--- What a person tells a run waits until whoever drives it takes it up.
-INSERT INTO instructions (instruction_id, run_id, content, said_at) VALUES ($1, $2, $3, $4);
+-- What a person tells a run waits until whoever drives it takes it up. Said again, where nobody knows, it is said once.
+INSERT INTO instructions (instruction_id, run_id, content, said_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (instruction_id) DO NOTHING;
 
 -- name: obey_instruction
 -- An instruction is obeyed in the transaction of the entry that says it.

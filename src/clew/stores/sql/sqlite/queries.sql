@@ -80,8 +80,9 @@ INSERT INTO journal (run_id, seq, content, hash) VALUES (?, ?, ?, ?);
 INSERT INTO payloads (run_id, seq, salt, content, location) VALUES (?, ?, ?, ?, ?);
 
 -- name: insert_instruction
--- What a person tells a run waits until whoever drives it takes it up.
-INSERT INTO instructions (instruction_id, run_id, content, said_at) VALUES (?, ?, ?, ?);
+-- What a person tells a run waits until whoever drives it takes it up. Said again, where nobody knows, it is said once.
+INSERT INTO instructions (instruction_id, run_id, content, said_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (instruction_id) DO NOTHING;
 
 -- name: obey_instruction
 -- An instruction is obeyed in the transaction of the entry that says it.
