@@ -145,7 +145,23 @@ async def rows(path: str, workload: str, runs: int, in_flight: int, timed: Timed
             database.executemany(
                 sql["insert_run"],
                 [
-                    (run, workload, sealed.version, run, int(run, 16), 0, "bench", 1, "{}", "", "", 0, 1)
+                    (
+                        run,
+                        workload,
+                        sealed.version,
+                        run,
+                        int(run, 16),
+                        0,
+                        "bench",
+                        1,
+                        "{}",
+                        "",
+                        "",
+                        0,
+                        0,
+                        1,
+                        "",
+                    )
                     for run in created
                 ],
             )

@@ -541,7 +541,8 @@ class RunHead(NamedTuple):
 
 class NewRun(NamedTuple):
     """What is fixed of a run when it is created. `stages`: position, name and block of each. `backfill`: what has it
-    made up for (see `RunCreated`); `follows`: the run of the generation before; `is_due`: it stands for a due time."""
+    made up for (see `RunCreated`); `follows`: the run of the generation before; `is_due`: it stands for a due time;
+    `needs_place`: it is queued until its program has room for it."""
 
     program: str
     version: str
@@ -555,6 +556,7 @@ class NewRun(NamedTuple):
     backfill: str = ""
     follows: str = ""
     is_due: bool = False
+    needs_place: bool = False
 
 
 class RunRecord(NamedTuple):
@@ -756,6 +758,47 @@ class Backfills(Protocol):
         so far counts no more. `cancel`: an instruction, given to those of its runs that are queued, or empty."""
 
 
+class ClaimedRun(NamedTuple):
+    """A run that is this orchestrator's to drive, under a new epoch, and its status."""
+
+    run_id: str
+    version: str
+    origin: str
+    epoch: int
+    status: str
+
+
+class Leases(Protocol):
+    """Who drives which runs of a store: nobody, or one orchestrator, as long as it is there. Blocking; one transaction
+    a call; any call may raise StoreError. Runs whose program has places are all driven by who gives these places."""
+
+    @property
+    def me(self) -> str:
+        """Under which name this process drives runs; empty: it drives none."""
+
+    def claim(self, limit: int) -> list[ClaimedRun]:
+        """Some of the runs that need no place, go on by themselves, and are driven by nobody who is there; of each
+        program as many as of any other."""
+
+    def claim_run(self, run_id: str) -> ClaimedRun | None:
+        """That run, whatever it waits for; None when another orchestrator drives it, or there is no such run."""
+
+    def programs_with_places(self) -> list[str]:
+        """The programs with runs that need places, and which nobody gives who is there."""
+
+    def take_gate(self, program: str) -> bool:
+        """Give the places of that program from now on; False when another orchestrator does."""
+
+    def claim_with_places(self, program: str) -> list[ClaimedRun]:
+        """The runs of a program whose places one gives that have begun, as far as they are not one's own."""
+
+    def owned(self) -> dict[str, int]:
+        """The runs that this orchestrator drives, as far as is on record, and the epoch of each."""
+
+    def release(self) -> None:
+        """Hand back everything: it is anybody's."""
+
+
 class Store(Protocol):
     """Where runs are kept. Blocking; one transaction a call; any call may raise StoreError.
 
@@ -774,6 +817,10 @@ class Store(Protocol):
     @property
     def backfills(self) -> Backfills:
         """Past times that are to be run."""
+
+    @property
+    def leases(self) -> Leases:
+        """Who drives which runs."""
 
     def record(self, records: Sequence[RunRecord]) -> list[str]:
         """Write the records of many runs, durably, with one flush, each whole. Returns the ids of runs that

@@ -354,7 +354,7 @@ with store._transaction():
 
 @pytest.mark.parametrize(
     ("database", "parts"),
-    [("sqlite", ("queries", "orchestrators")), ("postgres", ("queries", "transactions"))],
+    [("sqlite", ("queries", "orchestrators")), ("postgres", ("queries", "transactions", "orchestrators"))],
 )
 def test_every_query_is_used_and_has_its_sentence(database: str, parts: tuple[str, ...]) -> None:
     """No query lies about unused, and each says what it is for."""

@@ -8,15 +8,18 @@ had, since each record names how long the journal was before, and its head after
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from clew.ports import RunExists, RunRecord, StoreBusy, StoreError
-from clew.stores.postgres_arrays import binaries, integers, texts
-from clew.stores.postgres_connection import UNIQUE_VIOLATION, PostgresConnection, Refused, Statement
+import msgspec
+
+from clew.ports import Holder, RunExists, RunRecord, StoreBusy, StoreError
+from clew.stores.postgres_batches import statements_of
+from clew.stores.postgres_connection import UNIQUE_VIOLATION, PostgresConnection, Refused
 from clew.stores.queries import load_migrations, load_queries
 from clew.stores.store import Bound, DatabaseStore
 
@@ -34,7 +37,9 @@ class PostgresStore(DatabaseStore):
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         """Connects, and unless `read_only` creates or migrates the tables. Raises StoreError."""
-        queries = load_queries("postgres") | load_queries("postgres", "transactions")
+        queries = load_queries("postgres")
+        for part in ("transactions", "orchestrators"):
+            queries |= load_queries("postgres", part)
         super().__init__(queries)
         self.name = without_password(url)
         self._read_only = read_only
@@ -53,6 +58,35 @@ class PostgresStore(DatabaseStore):
     def close(self) -> None:
         self._connection.close()
 
+    # ---- who drives ----
+
+    def join(self, holder: Holder, unsafe: Mapping[str, str], *, lease_milliseconds: int) -> None:
+        """Drive runs from here on, as long as the lease is renewed. `unsafe`: what was found so, and is put up with.
+        Raises StoreError."""
+        assert not self.leases.me, "joined already"
+        me = secrets.token_hex(8)
+        said = msgspec.json.encode(dict(unsafe), order="sorted").decode()
+        with self._transaction():
+            self._rows("forget_orchestrators")
+            self._rows("insert_orchestrator", (me, *holder, said, lease_milliseconds))
+        self.leases.me = me
+
+    def renew(self, lease_milliseconds: int) -> bool:
+        """Stay for so long from now; False where the store has forgotten this orchestrator. Raises StoreError."""
+        with self._transaction():
+            return bool(self._rows("renew_lease", (self.leases.me, lease_milliseconds)))
+
+    def orchestrators(self) -> list[Holder]:
+        """Those that are there."""
+        return [Holder(*row) for row in self._rows("select_orchestrators")]
+
+    def leave(self) -> None:
+        """Drive no more: everything is anybody's."""
+        self.leases.release()
+        with self._transaction():
+            self._rows("delete_orchestrator", (self.leases.me,))
+        self.leases.me = ""
+
     # ---- writing ----
 
     def record(self, records: Sequence[RunRecord]) -> list[str]:
@@ -61,7 +95,7 @@ class PostgresStore(DatabaseStore):
         left = list(records)
         while left:
             try:
-                self._connection.flush(_statements(left))
+                self._connection.flush(statements_of(left, self.leases.me))
             except Refused as refused:
                 out = self._refused(refused, left)
                 fenced += out
@@ -93,9 +127,9 @@ class PostgresStore(DatabaseStore):
             raise StoreBusy(f"{self.name}: a run was being written by somebody else; try again") from refused
         raise StoreError(f"{self.name}: {refused}") from refused
 
-    def _insert(self, records: Sequence[RunRecord]) -> list[str]:
+    def _insert(self, records: Sequence[RunRecord], owner: str = "") -> list[str]:
         """Within a transaction of several queries, where nothing has to be fenced: fresh runs."""
-        for name, given in _statements(records):
+        for name, given in statements_of(records, owner):
             self._connection.execute_binary(name, given)
         return []
 
@@ -170,110 +204,3 @@ def without_password(url: str) -> str:
     host = parts.hostname or ""
     where = f"{parts.username}@{host}" if parts.username else host
     return f"{parts.scheme}://{where}{f':{parts.port}' if parts.port else ''}{parts.path}"
-
-
-def _statements(records: Sequence[RunRecord]) -> list[Statement]:
-    """What writes these records, in the order in which it is written on every database."""
-    statements: list[Statement] = []
-    fresh = [record for record in records if record.created is not None]
-    if fresh:
-        statements += _creations(fresh)
-    columns = zip(
-        *[(*each.advanced, each.run_id, each.epoch, each.entry_count) for each in records], strict=True
-    )
-    counts, heads, run_ids, epochs, counts_before = columns
-    statements.append(
-        (
-            "advance_run",
-            (integers(counts), texts(heads), texts(run_ids), integers(epochs), integers(counts_before)),
-        )
-    )
-    changed = [(*each.run, each.run_id) for each in records if each.run is not None]
-    if changed:
-        status, cause, ended_at, residue, run_ids = zip(*changed, strict=True)
-        statements.append(
-            ("update_run", (texts(status), texts(cause), integers(ended_at), texts(residue), texts(run_ids)))
-        )
-    entries = [(each.run_id, *entry) for each in records for entry in each.entries]
-    if entries:
-        run_ids, seqs, contents, hashes = zip(*entries, strict=True)
-        statements.append(("insert_entry", (texts(run_ids), integers(seqs), texts(contents), texts(hashes))))
-    stages = [(*row[2:], each.run_id, row[0]) for each in records for row in each.stages]
-    if stages:
-        statements.append(("update_stage", _columns(stages, _STAGE)))
-    statements += _rare(records)
-    payloads = [(each.run_id, *payload) for each in records for payload in each.payloads]
-    if payloads:
-        run_ids, seqs, salts, contents, locations = zip(*payloads, strict=True)
-        given = (texts(run_ids), integers(seqs), binaries(salts), texts(contents), texts(locations))
-        statements.append(("insert_payload", given))
-    return statements
-
-
-_STAGE = (integers, texts, integers, texts, texts, integers, integers, integers, integers, texts, integers)
-_ITEM = (
-    texts,
-    integers,
-    integers,
-    integers,
-    texts,
-    integers,
-    texts,
-    texts,
-    integers,
-    integers,
-    integers,
-    integers,
-)
-_RUN = (
-    texts,
-    texts,
-    texts,
-    texts,
-    integers,
-    integers,
-    texts,
-    integers,
-    texts,
-    texts,
-    texts,
-    integers,
-    integers,
-)
-
-
-def _creations(fresh: Sequence[RunRecord]) -> list[Statement]:
-    runs: list[Any] = []
-    stages: list[Any] = []
-    for record in fresh:
-        created = record.created
-        assert created is not None
-        runs.append((record.run_id, *created[:8], *created[9:], record.epoch))
-        stages.extend((record.run_id, *stage) for stage in created.stages)
-    return [
-        ("insert_run", _columns(runs, _RUN)),
-        ("insert_stage", _columns(stages, (texts, integers, texts, integers))),
-    ]
-
-
-def _rare(records: Sequence[RunRecord]) -> list[Statement]:
-    """What most turns of most runs have none of."""
-    statements: list[Statement] = []
-    dropped = [(each.run_id, position) for each in records for position in each.dropped]
-    items = [(each.run_id, *row) for each in records for row in each.items]
-    obeyed = [said for each in records for said in each.obeyed]
-    launched = [(each.launched_at, each.run_id) for each in records if each.launched_at]
-    if dropped:
-        statements.append(("delete_items", _columns(dropped, (texts, integers))))
-    if items:
-        statements.append(("put_item", _columns(items, _ITEM)))
-    if obeyed:
-        statements.append(("obey_instruction", _columns(obeyed, (integers, texts))))
-    if launched:
-        statements.append(("launch_run", _columns(launched, (integers, texts))))
-    return statements
-
-
-def _columns(rows: Sequence[Sequence[Any]], kinds: Sequence[Any]) -> tuple[bytes, ...]:
-    """The rows as columns, each an array of its kind."""
-    return tuple(kind(column) for kind, column in zip(kinds, zip(*rows, strict=True), strict=True))

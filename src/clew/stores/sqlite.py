@@ -81,20 +81,25 @@ class SqliteStore(DatabaseStore):
     def close(self) -> None:
         self._connection.close()
 
+    def join(self, holder: Holder, unsafe: Mapping[str, str]) -> None:
+        """Be the one who drives runs here: whoever did so before can record nothing more. `unsafe`: what was found so,
+        and is put up with. Raises StoreError."""
+        self.leases.me = str(self.orchestrators.take(holder, unsafe))
+
     # ---- writing ----
 
     def record(self, records: Sequence[RunRecord]) -> list[str]:
         """See `ports.Store`. All that passes the fence is flushed by one commit."""
         with self._transaction():
-            fenced = self._insert(records)
+            fenced = self._insert(records, self.leases.me)
         self.flush_count += 1
         return fenced
 
-    def _insert(self, records: Sequence[RunRecord]) -> list[str]:
+    def _insert(self, records: Sequence[RunRecord], owner: str = "") -> list[str]:
         sql, executemany = self._sql, self._executemany
         fresh = [record for record in records if record.created is not None]
         if fresh:
-            self._create(fresh)
+            self._create(fresh, owner)
         fenced: list[str] = []
         before = self._connection.total_changes()
         advanced = [(*each.advanced, each.run_id, each.epoch, each.entry_count) for each in records]
@@ -128,13 +133,13 @@ class SqliteStore(DatabaseStore):
         if record.launched_at:
             self._execute(sql["launch_run"], (record.launched_at, run_id))
 
-    def _create(self, records: Sequence[RunRecord]) -> None:
+    def _create(self, records: Sequence[RunRecord], owner: str) -> None:
         runs: list[Any] = []
         stages: list[Any] = []
         for record in records:
             created = record.created
             assert created is not None
-            runs.append((record.run_id, *created[:8], *created[9:], record.epoch))
+            runs.append((record.run_id, *created[:8], *created[9:], record.epoch, owner))
             stages.extend((record.run_id, *stage) for stage in created.stages)
         try:
             self._executemany(self._sql["insert_run"], runs)

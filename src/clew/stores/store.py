@@ -13,6 +13,7 @@ from typing import Any
 
 from clew.ports import InstructionRow, PayloadRow, RunHead, RunRecord, StandingRow, StoreError
 from clew.stores.backfills import StoredBackfills
+from clew.stores.leases import StoredLeases
 from clew.stores.schedules import StoredSchedules
 
 Bound = Sequence[Any] | Mapping[str, Any]
@@ -28,6 +29,7 @@ class DatabaseStore(ABC):
         self._sql = queries
         self.schedules = StoredSchedules(self._rows, self._transaction, self._insert_fresh)
         self.backfills = StoredBackfills(self._rows, self._transaction, self._insert_fresh)
+        self.leases = StoredLeases(self._rows, self._transaction)
 
     # ---- what each database does in its own way ----
 
@@ -40,8 +42,9 @@ class DatabaseStore(ABC):
         """A transaction; abandoned when anything goes wrong. Raises StoreError."""
 
     @abstractmethod
-    def _insert(self, records: Sequence[RunRecord]) -> list[str]:
-        """Write the records, within a transaction; the ids of the runs that were fenced. Raises RunExists."""
+    def _insert(self, records: Sequence[RunRecord], owner: str = "") -> list[str]:
+        """Write the records, within a transaction; the ids of the runs that were fenced. `owner`: who drives those that
+        come to be. Raises RunExists."""
 
     # ---- writing ----
 

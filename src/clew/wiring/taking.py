@@ -49,7 +49,7 @@ async def take_store(settings: Settings, *, wait: bool) -> TakenStore:
         me = this_process()
         diagnoses += store.diagnose(me)
         _refuse_unsafe(settings, diagnoses)
-        store.orchestrators.take(me, {each.name: each.found for each in unsafe_of(diagnoses)})
+        store.join(me, {each.name: each.found for each in unsafe_of(diagnoses)})
     except BaseException:
         if store is not None:
             store.close()

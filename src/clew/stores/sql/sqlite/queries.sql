@@ -23,8 +23,8 @@ SELECT version FROM runs WHERE program = ? ORDER BY launched_at DESC, run_id DES
 -- name: insert_run
 -- A run comes to be, with its first entries, in one transaction.
 INSERT INTO runs (run_id, program, version, run_name, run_time, launched_at, requested_by, generation, origin,
-  backfill, follows, is_due, status, epoch, entry_count, head)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, 0, '');
+  backfill, follows, is_due, needs_place, status, epoch, owner, entry_count, head)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, 0, '');
 
 -- name: select_existing
 -- The run in whose place another was to be created; not one that this transaction itself has just begun.
@@ -105,6 +105,90 @@ SELECT answer, why, seq FROM instructions WHERE instruction_id = ?;
 -- Another orchestrator drives the run: every write under the old epoch is refused from here on.
 UPDATE runs SET epoch = epoch + 1 WHERE run_id = ? RETURNING epoch;
 
+-- name: select_to_drive
+-- Of whose runs, and of which programs, there are any that nobody drives who is there still. By steps from one owner, and
+-- from one program, to the next: it costs the same however many runs there are.
+WITH RECURSIVE owners (owner) AS (
+  SELECT min(owner) FROM runs WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+  UNION ALL
+  SELECT (SELECT min(runs.owner) FROM runs WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+    AND runs.owner > owners.owner)
+  FROM owners WHERE owners.owner IS NOT NULL),
+gone (owner) AS (
+  SELECT owner FROM owners WHERE owner IS NOT NULL AND owner <> :me
+  AND NOT EXISTS (SELECT 1 FROM orchestrators WHERE epoch = CAST(owners.owner AS INTEGER)
+    AND epoch = (SELECT max(epoch) FROM orchestrators))),
+pairs (owner, program) AS (
+  SELECT gone.owner, (SELECT min(runs.program) FROM runs WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+    AND runs.owner = gone.owner)
+  FROM gone
+  UNION ALL
+  SELECT pairs.owner, (SELECT min(runs.program) FROM runs WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+    AND runs.owner = pairs.owner AND runs.program > pairs.program)
+  FROM pairs WHERE pairs.program IS NOT NULL)
+SELECT owner, program FROM pairs WHERE program IS NOT NULL ORDER BY program <= :after, program, owner LIMIT :limit;
+
+-- name: claim_runs
+-- Some of these become another orchestrator's, the oldest first; whoever had them is fenced.
+WITH chosen AS (
+  SELECT run_id FROM runs
+  WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+    AND owner = :owner AND program = :program
+    AND NOT EXISTS (SELECT 1 FROM orchestrators WHERE epoch = CAST(:owner AS INTEGER)
+    AND epoch = (SELECT max(epoch) FROM orchestrators))
+  ORDER BY launched_at LIMIT :limit)
+UPDATE runs SET owner = :me, epoch = epoch + 1 WHERE run_id IN (SELECT run_id FROM chosen)
+RETURNING run_id, version, origin, epoch, status;
+
+-- name: claim_run
+-- One run becomes another orchestrator's, unless somebody drives it who is there still.
+UPDATE runs SET owner = :me, epoch = epoch + 1
+WHERE run_id = :run_id AND (owner IN ('', :me)
+  OR NOT EXISTS (SELECT 1 FROM orchestrators WHERE epoch = CAST(runs.owner AS INTEGER)
+    AND epoch = (SELECT max(epoch) FROM orchestrators)))
+RETURNING run_id, version, origin, epoch, status;
+
+-- name: select_with_places
+-- The programs with runs that need places, and which nobody gives who is there still.
+WITH RECURSIVE found (program) AS (
+  SELECT min(program) FROM runs WHERE needs_place = 1 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+  UNION ALL
+  SELECT (SELECT min(runs.program) FROM runs WHERE needs_place = 1 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+    AND runs.program > found.program)
+  FROM found WHERE found.program IS NOT NULL)
+SELECT program FROM found WHERE program IS NOT NULL AND NOT EXISTS (
+  SELECT 1 FROM gates WHERE gates.program = found.program AND EXISTS (SELECT 1 FROM orchestrators WHERE epoch = CAST(gates.owner AS INTEGER)
+    AND epoch = (SELECT max(epoch) FROM orchestrators)));
+
+-- name: take_gate
+-- Whoever gives the places of a program drives its runs; unless somebody does who is there still.
+INSERT INTO gates (program, owner) VALUES (:program, :me)
+ON CONFLICT (program) DO UPDATE SET owner = excluded.owner
+WHERE gates.owner = excluded.owner OR NOT EXISTS (SELECT 1 FROM orchestrators WHERE epoch = CAST(gates.owner AS INTEGER)
+    AND epoch = (SELECT max(epoch) FROM orchestrators))
+RETURNING 1;
+
+-- name: claim_with_places
+-- Those that have begun become the orchestrator's who gives the places of their program.
+UPDATE runs SET owner = :me, epoch = epoch + 1
+WHERE needs_place = 1 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back') AND status <> 'queued'
+  AND program = :program AND owner <> :me
+RETURNING run_id, version, origin, epoch, status;
+
+-- name: select_owned
+-- What an orchestrator drives, as far as is on record.
+SELECT run_id, epoch FROM runs
+WHERE owner = :me AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back');
+
+-- name: release_runs
+-- What it drives is anybody's.
+UPDATE runs SET owner = ''
+WHERE owner = :me AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back');
+
+-- name: release_gates
+-- And so are the places that it gives.
+DELETE FROM gates WHERE owner = :me;
+
 -- name: select_head
 -- Where a run's journal ends.
 SELECT epoch, entry_count, head FROM runs WHERE run_id = ?;
@@ -144,14 +228,14 @@ PRAGMA data_version;
 -- name: select_run
 -- One run's row.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin, backfill, follows, is_due
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner
 FROM runs WHERE run_id = ?;
 
 -- name: select_last_run
 -- A program's run that is latest by scheduled time, then by launch: of all, or of those for one time, or in one status,
 -- and never the one that asks.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin, backfill, follows, is_due
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner
 FROM runs
 WHERE program = :program AND (:run_time IS NULL OR run_time = :run_time) AND (:status IS NULL OR status = :status)
   AND run_id <> :besides
@@ -164,7 +248,7 @@ SELECT run_id FROM runs WHERE run_id LIKE ? ESCAPE '\' OR run_name = ? ORDER BY 
 -- name: select_runs
 -- Runs, newest first, before a cursor.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin, backfill, follows, is_due
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner
 FROM runs
 WHERE (:program IS NULL OR program = :program) AND (:status IS NULL OR status = :status)
   AND (:before IS NULL OR launched_at < :before)

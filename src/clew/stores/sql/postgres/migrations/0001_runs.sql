@@ -42,6 +42,8 @@ CREATE TABLE runs (
   backfill text COLLATE "C" NOT NULL DEFAULT '',
   follows text NOT NULL DEFAULT '',
   is_due integer NOT NULL DEFAULT 0,
+  owner text COLLATE "C" NOT NULL DEFAULT '',
+  needs_place integer NOT NULL DEFAULT 0,
   UNIQUE (program, run_name),
   UNIQUE (program, run_time, generation)
 ) WITH (fillfactor = 70);                     -- room beside each row for what it is next, at no cost to the indexes
@@ -51,7 +53,31 @@ CREATE INDEX runs_by_launch ON runs (launched_at);
 CREATE INDEX runs_unsettled ON runs (program, (backfill <> ''), run_time)
   WHERE status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped');
 
+CREATE INDEX runs_to_drive ON runs (owner, program, launched_at)
+  WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back');
+
+CREATE INDEX runs_with_places ON runs (program)
+  WHERE needs_place = 1 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back');
+
 CREATE INDEX runs_of_backfills ON runs (backfill, status) WHERE backfill <> '';
+
+CREATE TABLE gates (
+  program text COLLATE "C" NOT NULL PRIMARY KEY,
+  owner text COLLATE "C" NOT NULL
+);
+
+-- Who may drive runs here. A lease is compared with this server's clock, and with no other.
+CREATE TABLE orchestrators (
+  orchestrator_id text COLLATE "C" NOT NULL PRIMARY KEY,
+  host text NOT NULL,
+  pid bigint NOT NULL,
+  boot_id text NOT NULL,
+  started_at bigint NOT NULL,
+  uptime bigint NOT NULL,
+  clew text NOT NULL,
+  unsafe text NOT NULL,
+  lease_until timestamptz NOT NULL
+);
 
 CREATE TABLE stages (
   run_id text COLLATE "C" NOT NULL,

@@ -1,0 +1,72 @@
+"""Who drives which runs of a store, on every database: what nobody drives is claimed, what was claimed is handed back.
+
+Each claim raises the run's epoch, and with it fences whoever had the run. Who is there still, the database says, by its
+own clock. Handed the store's own transactions and queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from clew.ports import ClaimedRun
+
+Rows = Callable[[str, Any], list[Any]]
+
+PROGRAMS_A_CLAIM = 50
+"""From as many programs runs are claimed together; then it is the turn of others."""
+
+
+class StoredLeases:
+    """The `Leases` of a store."""
+
+    def __init__(self, rows: Rows, transaction: Callable[[], AbstractContextManager[None]]) -> None:
+        self._rows = rows
+        self._transaction = transaction
+        self._last_program = ""
+        self.me = ""
+        """Under which name this process drives runs; empty: it drives none."""
+
+    def claim(self, limit: int) -> list[ClaimedRun]:
+        bound = {"me": self.me, "after": self._last_program, "limit": PROGRAMS_A_CLAIM}
+        pairs = self._rows("select_to_drive", bound)
+        if not pairs:
+            return []
+        claimed: list[ClaimedRun] = []
+        with self._transaction():
+            for number, (owner, program) in enumerate(pairs):
+                share = -(
+                    -(limit - len(claimed)) // (len(pairs) - number)
+                )  # what is left, evenly among those left
+                if share > 0:
+                    claimed += self._claim("claim_runs", owner=owner, program=program, limit=share)
+                    self._last_program = program
+        return claimed
+
+    def claim_run(self, run_id: str) -> ClaimedRun | None:
+        with self._transaction():
+            claimed = self._claim("claim_run", run_id=run_id)
+        return claimed[0] if claimed else None
+
+    def programs_with_places(self) -> list[str]:
+        return [program for (program,) in self._rows("select_with_places", ())]
+
+    def take_gate(self, program: str) -> bool:
+        with self._transaction():
+            return bool(self._rows("take_gate", {"program": program, "me": self.me}))
+
+    def claim_with_places(self, program: str) -> list[ClaimedRun]:
+        with self._transaction():
+            return self._claim("claim_with_places", program=program)
+
+    def owned(self) -> dict[str, int]:
+        return dict(self._rows("select_owned", {"me": self.me}))
+
+    def release(self) -> None:
+        with self._transaction():
+            self._rows("release_runs", {"me": self.me})
+            self._rows("release_gates", {"me": self.me})
+
+    def _claim(self, query: str, **bound: Any) -> list[ClaimedRun]:
+        return [ClaimedRun(*row) for row in self._rows(query, {"me": self.me, **bound})]
