@@ -201,8 +201,10 @@ def do(store: PostgresStore, what: str, count: int) -> None:
         run = created(f"r{at}", 1, run_time=at, run_name=f"due-{at}", is_due=True)
         row = store.schedules.of("trip")
         assert row is not None
-        if row.settled_until < at:
-            assert store.schedules.settle("trip", settled_until=row.settled_until, until=at, records=[run])
+        if row.settled_until < at and not store.schedules.settle(
+            "trip", settled_until=row.settled_until, until=at, records=[run]
+        ):
+            raise StoreBusy("what was taken for lost was under way still")
     elif what == "take_over":
         store.take_over("r0")
     elif what == "register":
