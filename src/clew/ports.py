@@ -7,7 +7,7 @@ process or cluster can be the other end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -440,6 +440,10 @@ class UnsafeStore(StoreError):
     says why, and what would help. Nothing was done."""
 
 
+class DrivenElsewhere(StoreError):
+    """Another orchestrator drives the run, and is there; nothing was done."""
+
+
 class CommitUnknown(StoreError):
     """The store was lost while it committed: what was to be recorded is there whole, or not at all, or will be in a
     moment. Whoever records it again finds out."""
@@ -776,9 +780,9 @@ class Leases(Protocol):
     def me(self) -> str:
         """Under which name this process drives runs; empty: it drives none."""
 
-    def claim(self, limit: int) -> list[ClaimedRun]:
+    def claim(self, limit: int, *, besides: Collection[str] = ()) -> list[ClaimedRun]:
         """Some of the runs that need no place, go on by themselves, and are driven by nobody who is there; of each
-        program as many as of any other."""
+        program as many as of any other. `besides`: program versions of which none is wanted."""
 
     def claim_run(self, run_id: str) -> ClaimedRun | None:
         """That run, whatever it waits for; None when another orchestrator drives it, or there is no such run."""
@@ -791,6 +795,9 @@ class Leases(Protocol):
 
     def claim_with_places(self, program: str) -> list[ClaimedRun]:
         """The runs of a program whose places one gives that have begun, as far as they are not one's own."""
+
+    def release_run(self, run_id: str) -> None:
+        """Hand back that run."""
 
     def owned(self) -> dict[str, int]:
         """The runs that this orchestrator drives, as far as is on record, and the epoch of each."""
@@ -852,9 +859,6 @@ class Store(Protocol):
     def refuse(self, instruction_id: str, why: str, *, epoch: int | None) -> None:
         """Answer an instruction that the run can't obey. One that was answered stays as it is, and so does one of a
         run whose epoch is another by now; None says that there is no such run."""
-
-    def take_over(self, run_id: str) -> int:
-        """Fence whoever drives the run. Returns the new epoch."""
 
     def run(self, run_id: str) -> Mapping[str, Any] | None:
         """A run's row of the tracker, by column."""

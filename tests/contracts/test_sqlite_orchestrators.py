@@ -62,7 +62,7 @@ def test_each_orchestrator_has_the_next_epoch(open_file: Callable[..., SqliteSto
 WRITES: dict[str, Callable[[SqliteStore], Any]] = {
     "record": lambda store: store.record([following("r1", 2)]),
     "create": lambda store: store.record([created("r2", 2)]),
-    "take_over": lambda store: store.take_over("r1"),
+    "take_over": lambda store: store.leases.claim_run("r1"),
     "register_program": lambda store: store.register_program("w" * 64, "other", "{}", [], 5),
     "refuse": lambda store: store.refuse("i1", "no", epoch=1),
     "instruct": lambda store: store.instruct("i2", "r1", "{}", 7),

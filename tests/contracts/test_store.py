@@ -117,13 +117,20 @@ def test_what_fails_leaves_nothing(store: DatabaseStore) -> None:
     assert store.record([created("r2", 2), following("r1", 2)]) == []
 
 
+def taken(store: DatabaseStore, run_id: str) -> int:
+    """The epoch under which another orchestrator drives the run from now on."""
+    claimed = store.leases.claim_run(run_id)
+    assert claimed is not None and claimed.run_id == run_id
+    return claimed.epoch
+
+
 # ---- the fence ---------------------------------------------------------------------------------------------
 
 
 def test_taking_over_fences_the_run_and_only_that_one(store: DatabaseStore) -> None:
     """The fenced run of a batch is left out whole and named; the others are written."""
     store.record([created("r1", 1), created("r2", 2)])
-    assert store.take_over("r1") == 2
+    assert taken(store, "r1") == 2
     fenced = following(
         "r1", 2, payloads=[PayloadRow(2, b"s", "{}", None)], run=RunRow("completed", "", 9, "[]")
     )
@@ -136,7 +143,7 @@ def test_taking_over_fences_the_run_and_only_that_one(store: DatabaseStore) -> N
 def test_the_new_holder_writes_and_the_old_one_never_again(store: DatabaseStore) -> None:
     """Each take-over gives out a higher epoch, and only the highest writes."""
     store.record([created("r1", 1)])
-    assert [store.take_over("r1"), store.take_over("r1")] == [2, 3]
+    assert [taken(store, "r1"), taken(store, "r1")] == [2, 3]
     assert store.record([following("r1", 2, epoch=2)]) == ["r1"]
     assert store.record([following("r1", 2, epoch=3)]) == []
     assert store.record([following("r1", 3, epoch=1)]) == ["r1"]
@@ -153,8 +160,7 @@ def test_the_count_of_entries_guards_beside_the_epoch(store: DatabaseStore) -> N
 
 def test_a_run_that_is_not_there_can_not_be_taken_or_written(store: DatabaseStore) -> None:
     """It is fenced off like any other that is not ours."""
-    with pytest.raises(StoreError, match="no run r9"):
-        store.take_over("r9")
+    assert store.leases.claim_run("r9") is None
     assert store.record([following("r9", 2)]) == ["r9"]
     assert store.head("r9") is None and store.run("r9") is None
 
@@ -183,7 +189,7 @@ def test_a_record_that_is_fenced_obeys_nothing(store: DatabaseStore) -> None:
     """Its entry is not there, so what it would have said waits still."""
     store.record([created("r1", 1)])
     store.instruct("i1", "r1", "{}", 10)
-    store.take_over("r1")
+    store.leases.claim_run("r1")
     assert store.record([following("r1", 2, obeyed=[(2, "i1")])]) == ["r1"]
     assert store.instruction("i1") == InstructionRow(None, "", None)
 
@@ -193,7 +199,7 @@ def test_only_who_drives_the_run_refuses(store: DatabaseStore) -> None:
     store.record([created("r1", 1)])
     store.instruct("i1", "r1", "{}", 10)
     store.instruct("i2", "r9", "{}", 10)
-    epoch = store.take_over("r1")
+    epoch = taken(store, "r1")
     store.refuse("i1", "of old", epoch=epoch - 1)
     store.refuse("i1", "of no run", epoch=None)
     assert store.instruction("i1") == InstructionRow(None, "", None)
@@ -315,7 +321,7 @@ def test_two_connections_see_and_fence_each_other(open_again: Callable[..., Data
     one.register_program(VERSION, "trip", "{}", [], 5)
     one.record([created("r1", 1)])
     assert other.unsettled() == [("r1", VERSION, 1, "running")]
-    assert other.take_over("r1") == 2
+    assert taken(other, "r1") == 2
     assert one.record([following("r1", 2)]) == ["r1"]
     assert other.record([following("r1", 2, epoch=2)]) == []
     assert open_again(read_only=True).head("r1") == RunHead(2, 3, entry(2)[2])

@@ -102,6 +102,16 @@ def test_what_waits_for_a_person_or_for_nothing_is_left_alone(open_again: Open, 
     assert mine.leases.claim_run("trip-009") is None
 
 
+def test_versions_that_are_not_wanted_are_left_to_others(open_again: Open) -> None:
+    """And a run of one that was claimed before anybody knew is handed back."""
+    fill(open_again(), trip=2)
+    mine = joined(open_again())
+    assert mine.leases.claim(9, besides={"x" * 64, VERSION}) == []
+    (claimed,) = mine.leases.claim(1)
+    mine.leases.release_run(claimed.run_id)
+    assert mine.leases.owned() == {} and len(mine.leases.claim(9)) == 2
+
+
 def test_what_one_makes_is_ones_own(open_again: Open) -> None:
     """And what is made by somebody who drives nothing is anybody's."""
     mine = joined(open_again())
@@ -180,7 +190,7 @@ def test_those_who_claim_at_once_do_not_wait_for_each_other(two: tuple[PostgresS
     fill(mine, trip=4)
     mine.leases.release()
     with other._transaction():
-        bound = {"me": other.leases.me, "owner": "", "program": "trip", "limit": 2}
+        bound = {"me": other.leases.me, "owner": "", "program": "trip", "limit": 2, "besides": ""}
         assert len(other._rows("claim_runs", bound)) == 2
         assert [run.run_id for run in mine.leases.claim(9)] == ["trip-003", "trip-004"]
     assert sorted(other.leases.owned()) == ["trip-001", "trip-002"]

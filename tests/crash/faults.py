@@ -30,10 +30,11 @@ import apsw
 import msgspec
 
 from clew.ports import RunRecord
+from clew.stores.leases import StoredLeases
 from clew.stores.sqlite import SqliteStore
 from clew.stores.sqlite_orchestrators import SqliteOrchestrators
 
-OTHER_TRANSACTIONS = ("open", "take", "register_program", "take_over", "instruct", "refuse", "close")
+OTHER_TRANSACTIONS = ("open", "take", "register_program", "claim_run", "instruct", "refuse", "close")
 LOOP_TURNS_TO_ACT = 3
 """After so many turns of the event loop what was handed to an executor has been sent to it."""
 SYSTEM = apsw.vfs_names()[0]
@@ -239,8 +240,9 @@ def watch(store: type[SqliteStore], witness: Witness) -> None:
 
     taken = SqliteOrchestrators
     taken.take = _named(witness, "take", taken.take)  # type: ignore[method-assign]
-    for name in ("register_program", "take_over", "instruct", "refuse"):
+    for name in ("register_program", "instruct", "refuse"):
         setattr(store, name, _named(witness, name, getattr(store, name)))
+    StoredLeases.claim_run = _named(witness, "claim_run", StoredLeases.claim_run)  # type: ignore[method-assign]
     store.__init__, store.record, store.close = watched_begin, watched_record, watched_close  # type: ignore[assignment, method-assign]
 
 

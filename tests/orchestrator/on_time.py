@@ -147,9 +147,12 @@ class World:
         self.clock = SetClock(at)
         self.is_instant = is_instant
         self._said = 0
+        self._lives = 0
         self._begin()
 
     def _begin(self) -> None:
+        self._lives += 1
+        self.store.leases.me = f"life {self._lives}"
         self.alarm = HandAlarm(self.clock)
         self.executor = Hands(is_instant=self.is_instant)
         self.tasks = HandTasks(self.alarm, self.clock)

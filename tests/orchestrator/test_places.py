@@ -496,7 +496,8 @@ async def test_a_version_that_can_not_be_read_any_more_stops_no_other_program() 
     await world.go_to(NOON + HOUR)
     world.orchestrator.adopt()
     why = f"the store has no program of version {its.version}"
-    assert sorted(world.left_alone) == sorted([f"run {active}: {why}", f"run {queued}: {why}"])
+    assert sorted(world.left_alone) == [f"program {its.program.name}: {why}", f"run {active}: {why}"]
+    assert [row["status"] for row in world.rows() if row["run_id"] == queued] == ["queued"]
     assert [row["status"] for row in world.rows() if row["program"] == "other"] == ["running"]
     newer = program(variables={"n": 1}, max_active_runs=2)
     world.go_live(newer)

@@ -158,7 +158,7 @@ def test_a_run_that_was_taken_meanwhile_is_lost() -> None:
         run.write(RunTaken("again"), at=1)
         store.troubles = [trouble]
         recorder.record([run])
-        store.take_over(run.state.run_id)
+        store.leases.claim_run(run.state.run_id)
         assert recorder.again() == 0
         assert [error for _, error in told.of] == [None, Fenced]
 
@@ -358,7 +358,7 @@ def test_who_waits_for_a_run_that_another_one_took_is_told() -> None:
         store, executor = TroubledStore(), Instant()
         orchestrator = assembled(store, executor)
         run = orchestrator.create(PROGRAM, {}, requested_by="test", origin=Origin())
-        run.observer = lambda entry, state: store.take_over(state.run_id) if entry.seq == 0 else None
+        run.observer = lambda entry, state: store.leases.claim_run(state.run_id) if entry.seq == 0 else None
         with pytest.raises(Fenced):
             await orchestrator.rested(run)
         return run.state.run_id in orchestrator.driver.runs, len(store.journal(run.state.run_id))

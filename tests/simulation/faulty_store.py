@@ -12,6 +12,7 @@ from tests.simulation.timeline import Crash, Life
 from clew.core.running.instructions import Instruction
 from clew.ports import (
     Backfills,
+    ClaimedRun,
     CommitUnknown,
     InstructionRow,
     PayloadRow,
@@ -36,6 +37,23 @@ class Truth(Protocol):
     def read(self, life: Life, instruction_ids: list[str]) -> None: ...
 
     def refused(self, life: Life, instruction_id: str, why: str) -> None: ...
+
+
+class FaultyLeases:
+    """Who drives which runs, as one life hears of it: whoever takes a run has it."""
+
+    def __init__(self, store: SqliteStore, odds: Odds, truth: Truth) -> None:
+        self._leases, self._odds, self._truth = store.leases, odds, truth
+
+    def claim_run(self, run_id: str) -> ClaimedRun | None:
+        if self._odds.strike("store busy when read", 0.03):
+            raise StoreBusy("pretended")
+        claimed = self._leases.claim_run(run_id)
+        if claimed is not None:
+            self._truth.taken(run_id, claimed.epoch)
+        if self._odds.strike("crash while taking up", 0.03):
+            raise Crash
+        return claimed
 
 
 class FaultyStore:
@@ -102,13 +120,9 @@ class FaultyStore:
     ) -> None:
         self._store.register_program(version, name, content, chain, registered_at)
 
-    def take_over(self, run_id: str) -> int:
-        self._be_busy()
-        epoch = self._store.take_over(run_id)
-        self._truth.taken(run_id, epoch)
-        if self._odds.strike("crash while taking up", 0.03):
-            raise Crash
-        return epoch
+    @property
+    def leases(self) -> FaultyLeases:
+        return FaultyLeases(self._store, self._odds, self._truth)
 
     # ---- what people say ----
 

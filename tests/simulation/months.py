@@ -184,6 +184,7 @@ class Month:
             store=self.store, clock=self.clock, signatures=SIGNATURES, conditions=CONDITIONS,
             read=lambda document: parse(document, SIGNATURES, CONDITIONS),
         )  # fmt: skip
+        self.store.leases.me = life.name
         self.orchestrator = Orchestrator(
             store=self.store, driver=driver, programs=book, payloads=payloads, payload_bucket=None, executors=[],
             tasks=tasks, clock=self.clock, chance=chance, alarm=alarm, failed=tasks.failed, release=lambda: None,

@@ -139,7 +139,7 @@ def test_a_run_that_another_one_took_while_the_reply_was_lost_is_the_others(
     run.write(RunTaken("me"), at=1)
     proxy.cut_replies()
     assert recorder.record([run]) > 0
-    store.take_over(run.state.run_id)
+    store.leases.claim_run(run.state.run_id)
     assert recorder.again() == 0
     assert [error for _, error in told.of] == [None, Fenced]
     assert len(store.journal(run.state.run_id)) == 2
@@ -206,7 +206,7 @@ def do(store: PostgresStore, what: str, count: int) -> None:
         ):
             raise StoreBusy("what was taken for lost was under way still")
     elif what == "take_over":
-        store.take_over("r0")
+        store.leases.claim_run("r0")
     elif what == "register":
         store.register_program(
             f"{count:064x}", f"p{count}", "{}", [(1, "{}", "1" * 64), (2, "[]", "2" * 64)], 5

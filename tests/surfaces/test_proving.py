@@ -419,7 +419,7 @@ class MovingStore:
         if self.moves < self.moves_max:
             self.moves += 1
             other = SqliteStore(self._trips.path)
-            other.take_over(run_id)
+            other.leases.claim_run(run_id)
             other.close()
         return found
 

@@ -83,7 +83,7 @@ class RunMaker:
         run.created = NewRun(
             name, program.version, run_name, run_time, at, requested_by, generation,
             msgspec.json.encode(origin).decode(), program.places, wanted.backfill, wanted.follows,
-            due is not None,
+            due is not None, program.has_places,
         )  # fmt: skip
         run.values = dict(variables)
         body = RunCreated(

@@ -26,9 +26,11 @@ from clew.ports import (
     Bucket,
     BucketError,
     Chance,
+    ClaimedRun,
     Clock,
     CommitUnknown,
     Diagnosis,
+    DrivenElsewhere,
     Executor,
     FlushFailed,
     Store,
@@ -46,6 +48,9 @@ PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
 
 
 _LEFT_TO_PEOPLE = frozenset({statuses.HELD, statuses.ROLLBACK_FAILED})
+
+CLAIMED_TOGETHER_MAX = 200
+"""Runs that are taken up between two turns: some tenth of a second, for which others wait."""
 
 ATTEND_MILLISECONDS = 200
 """How often the store is asked whether somebody has said something: a person notices no such delay, and asking
@@ -89,6 +94,9 @@ class Orchestrator:
         self.leaves_alone: Callable[[str, Unreadable], None] | None = None
         """Is told what can't be driven here, once each, and why."""
         self._left_alone: set[str] = set()
+        self._unreadable: set[str] = set()
+        """Program versions that can't be used here."""
+        self._is_adopting = False
         self._changes_seen = -1
         self._pauses_seen = (-1, -1)
         self.maker = RunMaker(
@@ -159,30 +167,49 @@ class Orchestrator:
             driven.observer = observer or driven.observer
             return driven
         self.programs.of_version(version)  # before anybody is fenced
-        run = self._restored(version, origin_text, run_id, self.store.take_over(run_id))
+        claimed = self.store.leases.claim_run(run_id)
+        if claimed is None:
+            raise DrivenElsewhere(f"run {run_id} is driven by another orchestrator")
+        return self._take_up_claimed(claimed, observer)
+
+    def _take_up_claimed(self, claimed: ClaimedRun, observer: Observer | None = None) -> DrivenRun:
+        """Drive a run that is this orchestrator's by now. Raises StoreError."""
+        run = self._restored(claimed.version, claimed.origin, claimed.run_id, claimed.epoch)
         run.observer = observer or self.observer
         self.driver.take_up(run)
         return run
 
     def adopt(self) -> None:
-        """Take up every run that is not settled and that nobody needs to say a word about first, but those that have to
-        wait for a place. Raises StoreError."""
-        for run_id, version, _, status in self.store.unsettled():
-            if run_id in self.driver.runs or status in _LEFT_TO_PEOPLE:
-                continue
-            try:
-                self._adopt(run_id, version, status)
-            except Unreadable as error:
-                self._leave_alone(f"run {run_id}", error)
+        """Take up the runs that nobody drives, and that nobody needs to say a word about first; but those that have to
+        wait for a place. Many are taken up by and by, so that the first go on at once. Raises StoreError."""
+        leases = self.store.leases
+        claimed = leases.claim(CLAIMED_TOGETHER_MAX, besides=self._unreadable)
+        for run in claimed:
+            self._adopt(run)
+        for program in leases.programs_with_places():
+            if leases.take_gate(program):
+                for run in leases.claim_with_places(program):
+                    self._adopt(run)
+                self.places.look(program)
+        if claimed and not self._is_adopting:
+            self._is_adopting = True
+            self._tasks.soon(self._go_on_adopting)
 
-    def _adopt(self, run_id: str, version: str, status: str) -> None:
-        program = self.programs.of_version(version)
-        if status == statuses.QUEUED and program.has_places:
-            self.places.look(program.program.name)
-        else:
-            row = self.store.run(run_id)
-            assert row is not None
-            self.take_up(run_id, version, row["origin"])
+    def _go_on_adopting(self) -> None:
+        self._is_adopting = False
+        if self.adopts and not self._is_closed:
+            with suppress(StoreBusy, CommitUnknown):
+                self.adopt()
+
+    def _adopt(self, claimed: ClaimedRun) -> None:
+        if claimed.status in _LEFT_TO_PEOPLE or claimed.run_id in self.driver.runs:
+            return
+        try:
+            self._take_up_claimed(claimed)
+        except Unreadable as error:
+            self._unreadable.add(claimed.version)
+            self.store.leases.release_run(claimed.run_id)
+            self._leave_alone(f"run {claimed.run_id}", error)
 
     def _leave_alone(self, what: str, why: Unreadable) -> None:
         """That can't be driven here. It is told once; all else goes on."""
@@ -245,6 +272,8 @@ class Orchestrator:
             try:
                 instruction = msgspec.json.decode(content, type=Instruction)
                 run = self.driver.runs.get(run_id) or self._called_up(instruction_id, run_id, instruction)
+            except DrivenElsewhere:
+                continue  # it is for whoever drives it
             except (StoreBusy, CommitUnknown, FlushFailed, StoreTaken):
                 raise
             except (StoreError, msgspec.ValidationError) as error:

@@ -6,7 +6,7 @@ own clock. Handed the store's own transactions and queries.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -28,7 +28,7 @@ class StoredLeases:
         self.me = ""
         """Under which name this process drives runs; empty: it drives none."""
 
-    def claim(self, limit: int) -> list[ClaimedRun]:
+    def claim(self, limit: int, *, besides: Collection[str] = ()) -> list[ClaimedRun]:
         bound = {"me": self.me, "after": self._last_program, "limit": PROGRAMS_A_CLAIM}
         pairs = self._rows("select_to_drive", bound)
         if not pairs:
@@ -40,7 +40,9 @@ class StoredLeases:
                     -(limit - len(claimed)) // (len(pairs) - number)
                 )  # what is left, evenly among those left
                 if share > 0:
-                    claimed += self._claim("claim_runs", owner=owner, program=program, limit=share)
+                    claimed += self._claim(
+                        "claim_runs", owner=owner, program=program, limit=share, besides=" ".join(besides)
+                    )
                     self._last_program = program
         return claimed
 
@@ -59,6 +61,10 @@ class StoredLeases:
     def claim_with_places(self, program: str) -> list[ClaimedRun]:
         with self._transaction():
             return self._claim("claim_with_places", program=program)
+
+    def release_run(self, run_id: str) -> None:
+        with self._transaction():
+            self._rows("release_run", {"me": self.me, "run_id": run_id})
 
     def owned(self) -> dict[str, int]:
         return dict(self._rows("select_owned", {"me": self.me}))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from clew.ports import InstructionRow, PayloadRow, RunHead, RunRecord, StandingRow, StoreError
+from clew.ports import InstructionRow, PayloadRow, RunHead, RunRecord, StandingRow
 from clew.stores.backfills import StoredBackfills
 from clew.stores.leases import StoredLeases
 from clew.stores.schedules import StoredSchedules
@@ -63,13 +63,6 @@ class DatabaseStore(ABC):
     def refuse(self, instruction_id: str, why: str, *, epoch: int | None) -> None:
         with self._transaction():
             self._rows("refuse_instruction", (why, instruction_id, epoch))
-
-    def take_over(self, run_id: str) -> int:
-        with self._transaction():
-            rows = self._rows("take_run", (run_id,))
-        if not rows:
-            raise StoreError(f"there is no run {run_id}")
-        return int(rows[0][0])
 
     def _insert_fresh(self, records: Sequence[RunRecord]) -> None:
         """Fresh runs, without those that are there already."""

@@ -134,10 +134,6 @@ SELECT instruction_id, run_id, content FROM instructions WHERE answer IS NULL OR
 -- What became of one.
 SELECT answer, why, seq FROM instructions WHERE instruction_id = $1;
 
--- name: take_run
--- Another orchestrator drives the run: every write under the old epoch is refused from here on.
-UPDATE runs SET epoch = epoch + 1 WHERE run_id = $1 RETURNING epoch;
-
 -- name: select_to_drive
 -- Of whose runs, and of which programs, there are any that nobody drives who is there still. By steps from one owner, and
 -- from one program, to the next: it costs the same however many runs there are.
@@ -165,7 +161,7 @@ SELECT owner, program FROM pairs WHERE program IS NOT NULL ORDER BY program <= :
 WITH chosen AS MATERIALIZED (
   SELECT run_id FROM runs
   WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
-    AND owner = :owner AND program = :program
+    AND owner = :owner AND program = :program AND strpos(:besides, version) = 0
     AND NOT EXISTS (SELECT 1 FROM orchestrators WHERE orchestrator_id = :owner AND lease_until >= clock_timestamp())
   ORDER BY launched_at LIMIT :limit::bigint
   FOR UPDATE SKIP LOCKED)
@@ -203,6 +199,10 @@ UPDATE runs SET owner = :me, epoch = epoch + 1
 WHERE needs_place = 1 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back') AND status <> 'queued'
   AND program = :program AND owner <> :me
 RETURNING run_id, version, origin, epoch, status;
+
+-- name: release_run
+-- One run is anybody's.
+UPDATE runs SET owner = '' WHERE run_id = :run_id AND owner = :me;
 
 -- name: select_owned
 -- What an orchestrator drives, as far as is on record.
