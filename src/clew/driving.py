@@ -21,7 +21,7 @@ from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState
 from clew.core.running.statuses import SETTLED
 from clew.core.sealing.journal import read_entry
-from clew.operations.records import LEFT_TO_PEOPLE, REST, History, Records
+from clew.operations.records import REST, History, Records
 from clew.operations.requests import RequestError
 from clew.orchestrator.driven_run import DrivenRun, Observer
 from clew.orchestrator.driven_run import Origin as Origin
@@ -102,9 +102,8 @@ async def run_to_rest(
             run_id = queue_run(settings, sealed, variables, requested_by=requested_by, origin=origin)
             watcher.is_beside(str(busy))
             return await _follow(settings, run_id, watcher)
-        unfinished = [row for row in orchestrator.store.unsettled() if row[3] not in LEFT_TO_PEOPLE]
-        if unfinished:
-            watcher.others(len(unfinished))
+        if orchestrator.store.unsettled():
+            _tell_of_others(settings, watcher)
         for _ in range(CREATE_TRIES_MAX):
             run = orchestrator.create(
                 sealed,
@@ -120,6 +119,13 @@ async def run_to_rest(
             except RunExists:
                 continue
         raise StoreError(f"{settings.store}: too many runs of {sealed.program.name} at once; try again")
+
+
+def _tell_of_others(settings: Settings, watcher: Watcher) -> None:
+    with open_records(settings) as records:
+        count = len(records.unfinished())
+    if count:
+        watcher.others(count)
 
 
 def _see_to_its_way(orchestrator: Orchestrator, run: DrivenRun, watcher: Watcher) -> None:
@@ -227,7 +233,8 @@ async def instruct_run(
         # All that was wanted is that it goes on, whoever has said so first.
         if refused.outcome is not None:
             return refused.outcome
-        if _now(settings, run_id).state.status in LEFT_TO_PEOPLE:
+        state = _now(settings, run_id).state
+        if state.status in REST or state.is_paused:
             raise
     return await _follow(settings, run_id, watcher)
 

@@ -48,7 +48,7 @@ def test_a_run_that_completes(person: Person) -> None:
     done = person.clew("run", person.write("hello.yaml", HELLO), "--var", "who=Ariadne", "--format", "json")
     run = done.document
     assert list(run) == [
-        "run_id", "program", "version", "status", "cause", "stages", "variables", "residue"
+        "run_id", "program", "version", "status", "cause", "is_paused", "stages", "variables", "residue"
     ]  # fmt: skip
     assert (run["program"], run["status"]) == ("hello", "completed")
     assert run["stages"] == [

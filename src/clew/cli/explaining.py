@@ -327,7 +327,9 @@ def _next(told: Mapping[str, Json]) -> str:
         return f"next: `clew why {run} --probe` looks now"
     if any(waiting["inputs"] for waiting in told["waiting"]):
         return f"next: `clew supply {run} NAME VALUE` gives it what it waits for"
-    if status in ("queued", "running", "waiting", "rolling_back"):
+    if status in ("queued", "running", "waiting", "rolling_back") or (
+        status == "paused" and not told["paused"]
+    ):
         return f"next: `clew resume {run}` drives it, if nobody does"
     return next_step(told["run_id"], status, told["cause"])
 

@@ -117,10 +117,11 @@ def _is_held(settings: Settings, run: str, *, is_told: bool) -> bool:
 
     with open_records(settings) as records:
         row = records.find(run)
+        is_paused = row["status"] == PAUSED and records.is_paused_by_person(row["run_id"])
     run_id, status = row["run_id"], row["status"]
     if status in SETTLED:
         raise RequestError(f"run {run_id} is {status}: there is nothing to resume")
-    if status == PAUSED:
+    if is_paused:
         raise RequestError(f"run {run_id} is paused: `clew unpause {short(run_id)}` goes on")
     if status in (HELD, ROLLBACK_FAILED):
         return True

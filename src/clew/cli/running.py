@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from clew.cli import exits
-from clew.cli.next_steps import next_step, short
+from clew.cli.next_steps import next_step_of, short
 from clew.cli.options import (
     bucket_option,
     format_option,
@@ -137,4 +137,4 @@ def print_outcome(document: Mapping[str, Any], output: Output, *, with_next_step
     print_variables(document["variables"], output)
     print_residue(document["residue"], output, has_passes=are_of_passes(document["stages"]))
     if with_next_step:
-        output.talk(next_step(document["run_id"], document["status"], document["cause"]))
+        output.talk(next_step_of(document))

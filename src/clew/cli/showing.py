@@ -106,7 +106,7 @@ def _show_run(records: Records, history: History, format_: str, output: Output) 
     if row["status"] == "completed":
         output.talk(f"next: `clew show {run} STAGE` shows one of its stages")
     else:
-        output.talk(next_step(row["run_id"], row["status"], row["cause"]))
+        output.talk(next_step(row["run_id"], row["status"], row["cause"], is_paused=history.state.is_paused))
 
 
 StageRows = list[tuple[Mapping[str, Json], list[Mapping[str, Json]]]]

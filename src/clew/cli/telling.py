@@ -14,7 +14,7 @@ import click
 
 from clew.cli import exits
 from clew.cli.foretelling import ask, lines_of
-from clew.cli.next_steps import next_step, short
+from clew.cli.next_steps import next_step_of, short
 from clew.cli.options import (
     format_option,
     output_options,
@@ -317,7 +317,7 @@ def _print_told(
         output.data(f"{status}  {name}  run {document['run_id']}")
     if ends is not None:
         print_ends(ends, output)
-    output.talk(next_step(document["run_id"], document["status"], document["cause"], is_driven=is_driven))
+    output.talk(next_step_of(document, is_driven=is_driven))
 
 
 def print_ends(ends: Sequence[Mapping[str, Any]], output: Output) -> None:

@@ -37,7 +37,7 @@ def explanation(history: History) -> Document:
         **current,
         "first_error": current["first_error"] or _last_failure(history),
         "held": _held(history),
-        "can_be_told": verbs_now(state) if state.held or state.status == statuses.PAUSED else [],
+        "can_be_told": verbs_now(state) if state.held or state.is_paused else [],
         "earlier": earlier,
         "residue": residue_documents(state),
     }
@@ -117,7 +117,7 @@ def _held(history: History) -> Document | None:
 
 
 def _paused(history: History) -> Document | None:
-    entry = _last(history, kinds.RunPaused) if history.state.status == statuses.PAUSED else None
+    entry = _last(history, kinds.RunPaused) if history.state.is_paused else None
     return None if entry is None else _told(history, entry)
 
 

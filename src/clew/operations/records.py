@@ -34,9 +34,6 @@ PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
 REST = frozenset({*statuses.SETTLED, statuses.HELD, statuses.ROLLBACK_FAILED})
 """In these statuses nothing happens by itself."""
 
-LEFT_TO_PEOPLE = REST | {statuses.PAUSED}
-"""In these a run goes on only when a person says so."""
-
 Row = dict[str, Any]
 
 
@@ -145,12 +142,21 @@ class Records:
     def unfinished(self) -> list[tuple[str, str]]:
         """The runs that anybody may take up and drive: id and status, oldest first."""
         unsettled = self.store.unsettled()
-        return [(run_id, status) for run_id, _, _, status in unsettled if status not in LEFT_TO_PEOPLE]
+        return [(run_id, status) for run_id, _, _, status in unsettled if not self._is_left(run_id, status)]
 
     def left_to_people(self) -> list[tuple[str, str]]:
         """The runs that are not settled and wait for a person's word: id and status, oldest first."""
         unsettled = self.store.unsettled()
-        return [(run_id, status) for run_id, _, _, status in unsettled if status in LEFT_TO_PEOPLE]
+        return [(run_id, status) for run_id, _, _, status in unsettled if self._is_left(run_id, status)]
+
+    def _is_left(self, run_id: str, status: str) -> bool:
+        """Whether a run in that status goes on only when a person says so."""
+        return status in REST or (status == statuses.PAUSED and self.is_paused_by_person(run_id))
+
+    def is_paused_by_person(self, run_id: str) -> bool:
+        """Whether somebody has paused the run, and not its program's window. Raises StoreError."""
+        row = self.store.run(run_id)
+        return row is not None and self.history(dict(row)).state.is_paused
 
     def told(self) -> set[str]:
         """The runs to which something was said that nobody has taken up yet."""

@@ -147,6 +147,7 @@ def run_document(state: RunState, variables: Mapping[str, Json]) -> dict[str, An
         "version": state.program.version,
         "status": state.status,
         "cause": state.cause,
+        "is_paused": state.is_paused,
         "stages": [_stage_document(stage) for stage in state.stages.values()],
         "variables": dict(variables),
         "residue": residue_documents(state),

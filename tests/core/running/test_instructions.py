@@ -11,7 +11,15 @@ from tests.core.running.walk import portrait
 from clew.core.program.model import Rollback
 from clew.core.running.actions import SearchDependencies
 from clew.core.running.consequences import inputs_missing
-from clew.core.running.entries import ResidueItem, RollbackEnded, RollbackStarted, RunHeld, StageFailed
+from clew.core.running.entries import (
+    ResidueItem,
+    RollbackEnded,
+    RollbackStarted,
+    RunHeld,
+    RunPaused,
+    StageFailed,
+    WindowClosed,
+)
 from clew.core.running.instructions import Instruction, Verb, barred_if, body_of, payload_of, rollback_if
 
 
@@ -177,6 +185,14 @@ def test_a_rewind_that_can_not_be_says_why() -> None:
     assert story.refusal("rewind", "b") == "'a', which comes before 'b', is rolled_back: rewind to it"
     story = Story(stage("a"), stage("b", after=("a",), rollback=IMPOSSIBLE)).complete("a", "b").follow()
     assert story.refusal("rewind", "b") == "'b' has begun and can't be undone: there is no way back to 'b'"
+
+
+def test_a_run_that_its_window_has_paused_is_not_let_go_on() -> None:
+    """Nobody has paused it; somebody may, and then let it go on as far as the window does."""
+    story = Story(stage("a")).say(WindowClosed())
+    assert story.refusal("unpause") == "nobody has paused it: it goes on when its program's window opens"
+    story.say(RunPaused("ann"))
+    assert story.refusal("unpause") == ""
 
 
 def test_a_run_that_rests_says_so_to_whatever_it_can_not_do() -> None:

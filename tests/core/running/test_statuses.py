@@ -11,33 +11,41 @@ from clew.core.running import statuses
 from clew.core.running.entries import ENTRY_KINDS
 
 ROOT = Path(__file__).parents[3]
-MIGRATIONS = "".join(
-    path.read_text() for path in sorted((ROOT / "src/clew/stores/sql").glob("*/migrations/*.sql"))
-)
+DATABASES = ("sqlite", "postgres")
+MIGRATIONS = {
+    database: "".join(
+        path.read_text()
+        for path in sorted((ROOT / f"src/clew/stores/sql/{database}/migrations").glob("*.sql"))
+    )
+    for database in DATABASES
+}
 WORDS = (ROOT / "docs/words.md").read_text()
 
 
-def listed(table: str) -> set[str]:
+def listed(database: str, table: str) -> set[str]:
     """The statuses that the table's CHECK allows; or, where that would cost too much, that its comment lists."""
-    created = MIGRATIONS[MIGRATIONS.index(f"CREATE TABLE {table} (") :]
-    column = created[created.index("  status TEXT NOT NULL") :].removeprefix("  status TEXT NOT NULL")
+    created = MIGRATIONS[database].partition(f"CREATE TABLE {table} (")[2]
+    column = re.split(r"  status text not null", created, maxsplit=1, flags=re.IGNORECASE)[1]
     check = re.match(r" CHECK \(status IN \(([^)]*)\)\)", column)
     text = check[1] if check else column[: column.index("no CHECK")]
     return set(re.findall(r"[a-z_]+", text))
 
 
+@pytest.mark.parametrize("database", DATABASES)
 @pytest.mark.parametrize(
     ("table", "found"), [("runs", statuses.RUN_STATUSES), ("stages", statuses.STAGE_STATUSES)]
 )
-def test_the_tracker_lists_the_statuses_that_there_are(table: str, found: tuple[str, ...]) -> None:
+def test_the_tracker_lists_the_statuses_that_there_are(
+    database: str, table: str, found: tuple[str, ...]
+) -> None:
     """Each table of the tracker names exactly the statuses of this module."""
-    assert listed(table) == set(found)
+    assert listed(database, table) == set(found)
 
 
 def test_sql_knows_which_statuses_are_final() -> None:
     """Where SQL picks out the unsettled runs it names exactly the settled statuses."""
     queries = "".join(path.read_text() for path in (ROOT / "src/clew/stores/sql").glob("*/queries.sql"))
-    lists = re.findall(r"status NOT IN \(([^)]*)\)", MIGRATIONS + queries)
+    lists = re.findall(r"status NOT IN \(([^)]*)\)", "".join(MIGRATIONS.values()) + queries)
     assert lists
     assert all(set(re.findall(r"'(\w+)'", found)) == statuses.SETTLED for found in lists)
 

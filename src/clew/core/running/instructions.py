@@ -182,9 +182,9 @@ def _no_pause(state: RunState, instruction: Instruction) -> str:
 
 
 def _no_unpause(state: RunState, instruction: Instruction) -> str:
-    if state.is_settled or not state.is_paused:
+    if state.is_settled or not (state.is_paused or state.is_window_closed):
         return f"it is {state.status}, not paused"
-    return ""
+    return "" if state.is_paused else "nobody has paused it: it goes on when its program's window opens"
 
 
 # ---- going on --------------------------------------------------------------------------------------------

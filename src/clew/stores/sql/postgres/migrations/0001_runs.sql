@@ -86,7 +86,9 @@ CREATE TABLE stages (
   name text COLLATE "C" NOT NULL,
   block integer NOT NULL,
   pass integer NOT NULL DEFAULT 1,
-  status text NOT NULL,
+  status text NOT NULL,                       -- pending, waiting, started, validating, completed, failed,
+                                              -- rolling_back, rolled_back, rollback_failed, skipped, cancelled;
+                                              -- no CHECK, as in SQLite
   attempts integer NOT NULL DEFAULT 0,
   outcome text NOT NULL DEFAULT '',
   error_kind text NOT NULL DEFAULT '',
