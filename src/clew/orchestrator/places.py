@@ -73,6 +73,8 @@ class Places:
         self._left: dict[str, dict[str, StandingRow]] = {}
         """The runs of each program that have begun and that nobody drives: those that wait for a person, or that nobody
         has taken up yet."""
+        self._stood: dict[str, tuple[Standing, bool]] = {}
+        """How each of them stood when it was last recorded, and whether it stood still: few turns change that."""
         self._told: dict[str, Fact] = {}
         """What a run was told that is not on record yet."""
         self._unreadable: set[str] = set()
@@ -97,12 +99,20 @@ class Places:
         name, run_id = run.state.program.program.name, run.state.run_id
         told = self._told.get(run_id)
         # By identity: what was told twice is equal.
-        if told is not None and not any(fact is told for fact in run.facts):
+        is_news = told is not None and not any(fact is told for fact in run.facts)
+        if is_news:
             del self._told[run_id]
         if run.state.is_settled or run.error is not None:
             self._driven[name].pop(run_id, None)
             self._told.pop(run_id, None)
-        self.look(name)
+            self._stood.pop(run_id, None)
+            is_news = True
+        else:
+            stands = self._standing(run), run.is_at_rest or run.stands_still
+            is_news = is_news or stands != self._stood.get(run_id)
+            self._stood[run_id] = stands
+        if is_news:
+            self.look(name)
 
     def look(self, program: str) -> None:
         """Something may be to be done for the runs of that program."""

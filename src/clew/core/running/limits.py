@@ -72,11 +72,11 @@ def _limits(state: RunState) -> Iterator[Limit]:
     end = _run_end(state, program.limits)
     if end is not None:
         yield Limit(end, "run")
-    for stage in state.stages.values():
-        if stage.status not in _DONE:
-            end = _run_end(state, stage.sealed.stage.limits)
-            if end is not None:
-                yield Limit(end, "run", stage.name)
+    for name in state.program.limited:
+        stage = state.stages[name]
+        end = _run_end(state, stage.sealed.stage.limits)
+        if stage.status not in _DONE and end is not None:
+            yield Limit(end, "run", name)
     for stage in state.block_stages():
         execution, validation = _of_stage(program, stage)
         if execution is None and validation is None:

@@ -65,21 +65,14 @@ class SealedProgram(Struct, frozen=True):
     window: ProgramWindow | None = None
     """Outside of which no stage begins."""
 
-    @property
-    def keeps_time(self) -> bool:
-        """Whether time alone changes a run of it: a time is up, data has not come in time, or its window opens or
-        closes."""
-        return self.has_limits or self.has_waits or self.window is not None
-
-    @property
-    def has_places(self) -> bool:
-        """Whether its runs need a place to be under way."""
-        return self.program.max_active_runs is not None
-
-    @property
-    def frees_places(self) -> bool:
-        """Whether a run that only waits for data leaves its place to another."""
-        return self.program.max_active_runs is not None and self.program.run_order == "any"
+    limited: tuple[str, ...] = ()
+    """The stages that are to be done by a time of their own."""
+    keeps_time: bool = False
+    """Whether time alone changes a run of it: a time is up, data has not come in time, its window opens or closes."""
+    has_places: bool = False
+    """Whether its runs need a place to be under way."""
+    frees_places: bool = False
+    """Whether a run that only waits for data leaves its place to another."""
 
     @property
     def plan_hash(self) -> str:
@@ -114,6 +107,14 @@ def seal_program(program: Program, signatures: Signatures, conditions: Signature
         )
         for block in plan.blocks
     )
+    has_limits = any(
+        limits != NO_LIMITS for limits in (program.limits, *(one.limits for one in program.stages))
+    )
+    has_waits = any(
+        one.dependencies and (one.backfill_milliseconds, program.backfill_milliseconds) != (None, None)
+        for one in program.stages
+    )
+    window = _window_of(program)
     return SealedProgram(
         program,
         sealed_version,
@@ -122,14 +123,13 @@ def seal_program(program: Program, signatures: Signatures, conditions: Signature
         tuple(tuple(program.validate[at] for at in block.conditions) for block in plan.blocks),
         {sealed.name: sealed for block in blocks for sealed in block},
         tuple((sealed.position, sealed.name, sealed.block) for block in blocks for sealed in block),
-        has_limits=any(
-            limits != NO_LIMITS for limits in (program.limits, *(one.limits for one in program.stages))
-        ),
-        has_waits=any(
-            one.dependencies and (one.backfill_milliseconds, program.backfill_milliseconds) != (None, None)
-            for one in program.stages
-        ),
-        window=_window_of(program),
+        has_limits=has_limits,
+        has_waits=has_waits,
+        window=window,
+        limited=tuple(one.name for one in program.stages if one.limits.run_milliseconds is not None),
+        keeps_time=has_limits or has_waits or window is not None,
+        has_places=program.max_active_runs is not None,
+        frees_places=program.max_active_runs is not None and program.run_order == "any",
     )
 
 
