@@ -264,13 +264,14 @@ async def test_what_has_left_its_window_is_made_up_for_in_the_same_transaction()
     """`on_missed: backfill`: by a run of the next generation, behind the current ones. It has no window."""
     world = World(store=Whole())
     its = program(backfill_milliseconds=2 * HOUR, on_missed="backfill")
-    active, left = world.due(its, NOON - HOUR, NOON)
+    active, left = world.due(its, NOON - HOUR, NOON, zones="2026a")
     await world.go_to(NOON + 2 * HOUR + 1)
     [again] = [row for row in world.rows() if row["backfill"]]
     assert (again["run_time"], again["generation"], again["follows"], again["status"]) == (
         NOON, 2, left, "queued",
     )  # fmt: skip
     assert again["backfill"] == "missed" and again["is_due"]
+    assert '"zones":"2026a"' in world.store.journal(again["run_id"])[0][0], "by which its time was found"
     [current] = world.due(its, NOON + 2 * HOUR)
     await world.quiet()
     await world.end(active)

@@ -102,7 +102,13 @@ class RunMaker:
         is_missed = state.status == statuses.MISSED and state.is_due and not state.backfill
         if not is_missed or program.on_missed != "backfill":
             return None
-        due = Due(state.run_time, state.generation + 1, backfill=MISSED_TIME, follows=state.run_id)
+        due = Due(
+            state.run_time,
+            state.generation + 1,
+            zones=state.zones,
+            backfill=MISSED_TIME,
+            follows=state.run_id,
+        )
         return self.make(
             state.program, program.variables, requested_by=state.requested_by, origin=run.origin, due=due
         )

@@ -41,6 +41,7 @@ class RunState:
         "requested_by", "residue", "returns", "rewind_to", "run_id", "run_name", "run_time", "seq",
         "skipped_stages", "stages", "status", "still_since", "stood_still", "supplied", "touched", "undo",
         "undo_forward", "undo_next", "undo_position", "undo_to", "units", "waiting_stages", "written",
+        "zones",
     )  # fmt: skip
 
     def __init__(self, program: SealedProgram) -> None:
@@ -53,7 +54,7 @@ class RunState:
         """Launched: when it was first given a place; 0 while it waits for that."""
         self.is_due = False
         """It stands for a due time."""
-        self.backfill = self.follows = ""
+        self.backfill = self.follows = self.zones = ""
         """What has it made up for, and the run of the generation before."""
         self.has_place = True
         """It may go forward: it is among those of its program that are under way."""
@@ -246,6 +247,7 @@ def _run_created(state: RunState, entry: Entry, body: kinds.RunCreated) -> None:
     state.generation, state.requested_by = body.generation, body.requested_by
     state.created_at = entry.at
     state.is_due, state.backfill, state.follows = body.due, body.backfill, body.follows
+    state.zones = body.zones
     state.has_place = not body.queued
     state.launched_at = 0 if body.queued else entry.at
 
