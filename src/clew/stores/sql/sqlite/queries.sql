@@ -105,9 +105,9 @@ SELECT answer, why, seq FROM instructions WHERE instruction_id = ?;
 -- Of whose runs, and of which programs, there are any that nobody drives who is there still. By steps from one owner, and
 -- from one program, to the next: it costs the same however many runs there are.
 WITH RECURSIVE owners (owner) AS (
-  SELECT min(owner) FROM runs WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+  SELECT min(owner) FROM runs WHERE needs_place = 0 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back')
   UNION ALL
-  SELECT (SELECT min(runs.owner) FROM runs WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+  SELECT (SELECT min(runs.owner) FROM runs WHERE needs_place = 0 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back')
     AND runs.owner > owners.owner)
   FROM owners WHERE owners.owner IS NOT NULL),
 gone (owner) AS (
@@ -115,11 +115,11 @@ gone (owner) AS (
   AND NOT EXISTS (SELECT 1 FROM orchestrators WHERE epoch = CAST(owners.owner AS INTEGER)
     AND epoch = (SELECT max(epoch) FROM orchestrators))),
 pairs (owner, program) AS (
-  SELECT gone.owner, (SELECT min(runs.program) FROM runs WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+  SELECT gone.owner, (SELECT min(runs.program) FROM runs WHERE needs_place = 0 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back')
     AND runs.owner = gone.owner)
   FROM gone
   UNION ALL
-  SELECT pairs.owner, (SELECT min(runs.program) FROM runs WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+  SELECT pairs.owner, (SELECT min(runs.program) FROM runs WHERE needs_place = 0 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back')
     AND runs.owner = pairs.owner AND runs.program > pairs.program)
   FROM pairs WHERE pairs.program IS NOT NULL)
 SELECT owner, program FROM pairs WHERE program IS NOT NULL ORDER BY program <= :after, program, owner LIMIT :limit;
@@ -128,7 +128,7 @@ SELECT owner, program FROM pairs WHERE program IS NOT NULL ORDER BY program <= :
 -- Some of these become another orchestrator's, the oldest first; whoever had them is fenced.
 WITH chosen AS (
   SELECT run_id FROM runs
-  WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+  WHERE needs_place = 0 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back')
     AND owner = :owner AND program = :program AND instr(:besides, version) = 0
     AND NOT EXISTS (SELECT 1 FROM orchestrators WHERE epoch = CAST(:owner AS INTEGER)
     AND epoch = (SELECT max(epoch) FROM orchestrators))
@@ -147,9 +147,9 @@ RETURNING run_id, version, origin, epoch, status;
 -- name: select_with_places
 -- The programs with runs that need places, and which nobody gives who is there still.
 WITH RECURSIVE found (program) AS (
-  SELECT min(program) FROM runs WHERE needs_place = 1 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+  SELECT min(program) FROM runs WHERE needs_place = 1 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back')
   UNION ALL
-  SELECT (SELECT min(runs.program) FROM runs WHERE needs_place = 1 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+  SELECT (SELECT min(runs.program) FROM runs WHERE needs_place = 1 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back')
     AND runs.program > found.program)
   FROM found WHERE found.program IS NOT NULL)
 SELECT program FROM found WHERE program IS NOT NULL AND NOT EXISTS (
@@ -167,7 +167,7 @@ RETURNING 1;
 -- name: claim_with_places
 -- Those that have begun become the orchestrator's who gives the places of their program.
 UPDATE runs SET owner = :me, epoch = epoch + 1
-WHERE needs_place = 1 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back') AND status <> 'queued'
+WHERE needs_place = 1 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back') AND status <> 'queued'
   AND program = :program AND owner <> :me
 RETURNING run_id, version, origin, epoch, status;
 
@@ -178,12 +178,12 @@ UPDATE runs SET owner = '' WHERE run_id = :run_id AND owner = :me;
 -- name: select_owned
 -- What an orchestrator drives, as far as is on record.
 SELECT run_id, epoch FROM runs
-WHERE owner = :me AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back');
+WHERE owner = :me AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back');
 
 -- name: release_runs
 -- What it drives is anybody's.
 UPDATE runs SET owner = ''
-WHERE owner = :me AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back');
+WHERE owner = :me AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back');
 
 -- name: release_gates
 -- And so are the places that it gives.
