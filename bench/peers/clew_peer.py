@@ -1,0 +1,138 @@
+"""clew, as a user's program would use it. `python clew_peer.py sqlite|postgres W1`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from measuring import (
+    LONG_STEP_SECONDS,
+    LONG_STEPS,
+    STEPS,
+    fresh_store,
+    measure,
+    note_step,
+    notes,
+)
+
+from clew import Program, open_session, stage
+
+
+async def work():
+    return {"value": 1}
+
+
+def chain(length):
+    stages = []
+    for number in range(length):
+        before = [f"step-{number - 1}"] if number else []
+        made = stage(name=f"step-{number}", outputs=[f"value_{number}"], after=before, rollback="none")
+        stages.append(made(work))
+    return Program("chain", stages=stages)
+
+
+def long_run():
+    stages = []
+    for number in range(LONG_STEPS):
+        before = [f"long-{number - 1}"] if number else []
+        stages.append(stage(name=f"long-{number}", after=before, rollback="none")(_long_step(number)))
+    return Program("long", stages=stages)
+
+
+def _long_step(number):
+    async def step():
+        await asyncio.sleep(LONG_STEP_SECONDS)
+        note_step(number)
+
+    step.__qualname__ = step.__name__ = f"long_step_{number}"  # found again by this name after a crash
+    globals()[step.__name__] = step
+    return step
+
+
+async def first():
+    return "first"
+
+
+async def second(a, b):
+    return "second"
+
+
+async def third(c):
+    return "third"
+
+
+async def last(d, e, f):
+    return "last"
+
+
+# --- what a user writes for rollback ---
+async def undo():
+    pass
+
+
+async def broken(c):
+    raise ValueError("on purpose")
+
+
+def graph(name, third):
+    levels = [(first, ["a", "b"]), (second, ["c"]), (third, ["d", "e", "f"]), (last, ["g"])]
+    stages = []
+    for function, outputs in levels:
+        for output in outputs:
+            made = stage(name=f"make-{output}", outputs=[output])(function)
+            made.rollback(undo)
+            stages.append(made)
+    return Program(name, stages=stages)
+
+
+PROGRAMS = {
+    "chain": chain(STEPS),
+    "graph": graph("graph", third),
+    "failing": graph("failing", broken),
+    "first": chain(1),
+    "long": long_run(),
+}
+
+
+class ClewPeer:
+    in_flight = 200
+
+    def __init__(self, store):
+        place = fresh_store(store)
+        self.url = place if store == "postgres" else f"sqlite:///{place}/clew.db"
+        self.runner = asyncio.Runner()
+        self.opened = open_session(*PROGRAMS.values(), store=self.url)
+        self.session = self.runner.run(self.opened.__aenter__())
+
+    def batch(self, workload, runs, in_flight):
+        self.runner.run(self._batch(workload, runs, in_flight))
+
+    async def _batch(self, workload, runs, in_flight):
+        left = runs
+        expected = "rolled_back" if workload == "failing" else "completed"
+
+        async def worker():
+            nonlocal left
+            while left > 0:
+                left -= 1
+                result = await self.session.run(PROGRAMS[workload])
+                assert result.status == expected, result
+
+        await asyncio.gather(*(worker() for _ in range(in_flight)))
+
+    def first(self):
+        self.batch("first", 1, 1)
+
+    def long(self):
+        if notes():  # the session has taken up what it found unfinished
+            self.runner.run(asyncio.sleep(LONG_STEPS * LONG_STEP_SECONDS * 4))
+        else:
+            self.batch("long", 1, 1)
+
+    def processes(self):
+        return [os.getpid()]
+
+
+if __name__ == "__main__":
+    measure(ClewPeer, sys.argv[1], sys.argv[2], __file__)
