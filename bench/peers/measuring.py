@@ -164,17 +164,17 @@ def cold_start(file: str, store: str) -> dict[str, Any]:
     return {"seconds": seconds}
 
 
-def note_step(number: int) -> None:
+def note_step(step: int | str) -> None:
     """Called by a step of the long run: it really ran, and when."""
     note = os.open(os.environ["PEERS_NOTES"], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
-    os.write(note, f"{number} {time.time():.6f}\n".encode())
+    os.write(note, f"{step} {time.time():.6f}\n".encode())
     os.close(note)
 
 
-def notes() -> list[tuple[int, float]]:
+def notes() -> list[tuple[str, float]]:
     path = Path(os.environ["PEERS_NOTES"])
     lines = path.read_text().splitlines() if path.exists() else []
-    return [(int(number), float(moment)) for number, moment in (line.split() for line in lines)]
+    return [(number, float(moment)) for number, moment in (line.split() for line in lines)]
 
 
 def resumed(file: str, store: str) -> dict[str, Any]:

@@ -54,9 +54,8 @@ CONTENDERS = [
     Contender("dbos", "postgres", DBOS),
     Contender(
         "restate", "server",
-        ("restate-sdk[serde]==1.3.0", "hypercorn==0.18.0", "granian==2.8.7", "aiohttp"),
+        ("restate-sdk[serde]==1.3.0", "hypercorn==0.18.0", "granian==2.8.7", "aiohttp"), (*ALL[:5], "W7"),
     ),
-    Contender("absurd", "postgres", ("absurd-sdk==0.5.1", "absurdctl==0.5.1", "psycopg[binary]==3.3.9")),
 ]  # fmt: skip
 RESTATE_SERVER = "@restatedev/restate-server@1.7.12"
 
@@ -174,7 +173,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    peers = ("luigi", "dbos", "restate", "absurd")
+    peers = ("luigi", "dbos", "restate")
     reader = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     reader.add_argument("--peers", default=",".join(peers), help="clew is always among them")
     reader.add_argument("--workloads", default=",".join(ALL))
