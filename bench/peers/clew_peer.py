@@ -32,7 +32,8 @@ def chain(length):
     return Program("chain", stages=stages)
 
 
-async def slow(idempotency_key):
+async def slow(idempotency_key, notes_path):
+    os.environ["PEERS_NOTES"] = notes_path  # `clew resume` gives an attempt no variables of the environment
     await asyncio.sleep(LONG_STEP_SECONDS)
     note_step(idempotency_key)  # the same in each attempt of a stage
 
@@ -97,6 +98,7 @@ class ClewPeer:
         place = fresh_store(store)
         self.url = place if store == "postgres" else f"sqlite:///{place}/clew.db"
         if sys.argv[2] == "long" and notes():
+            os.environ["PYTHONPATH"] = os.path.dirname(os.path.abspath(__file__))
             os.execv(sys.executable, [sys.executable, "-m", "clew", "resume", "--store", self.url])
         self.runner = asyncio.Runner()
         self.opened = open_session(*PROGRAMS.values(), store=self.url)
@@ -107,13 +109,14 @@ class ClewPeer:
 
     async def _batch(self, workload, runs, in_flight):
         left = runs
+        variables = {"notes_path": os.environ["PEERS_NOTES"]} if workload == "long" else {}
         expected = "rolled_back" if workload == "failing" else "completed"
 
         async def worker():
             nonlocal left
             while left > 0:
                 left -= 1
-                result = await self.session.run(PROGRAMS[workload])
+                result = await self.session.run(PROGRAMS[workload], variables)
                 assert result.status == expected, result
 
         await asyncio.gather(*(worker() for _ in range(in_flight)))
