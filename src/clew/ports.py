@@ -788,7 +788,8 @@ class Leases(Protocol):
         """That run, whatever it waits for; None when another orchestrator drives it, or there is no such run."""
 
     def programs_with_places(self) -> list[str]:
-        """The programs with runs that need places, and which nobody gives who is there."""
+        """The programs with runs that need places and that are not all one's own, whose places nobody else gives who is
+        there."""
 
     def take_gate(self, program: str) -> bool:
         """Give the places of that program from now on; False when another orchestrator does."""

@@ -215,6 +215,16 @@ def test_one_store_has_one_orchestrator_and_others_ask_it(person: Person, up: Ca
     assert [one["kind"] for one in journal].count("run_taken") == 1
 
 
+def test_what_is_asked_for_beside_it_has_its_turn_again_and_again(
+    person: Person, up: Callable[..., Up]
+) -> None:
+    """Also of a program whose runs need places, and which it has seen before."""
+    up()
+    person.write("asked.yaml", program("asked", max_active_runs="1"))
+    for _ in range(3):
+        assert person.run("asked.yaml")["status"] == "completed"
+
+
 def test_a_program_that_is_paused_from_elsewhere_is_skipped_meanwhile(
     person: Person, up: Callable[..., Up]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -20,6 +21,7 @@ from clew.orchestrator.facts import Instructed
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.places import Places
 from clew.orchestrator.programs import ProgramBook
+from clew.orchestrator.recording import AGAIN_MILLISECONDS
 from clew.orchestrator.scheduler import Scheduler
 from clew.ports import (
     Alarm,
@@ -96,6 +98,10 @@ class Orchestrator:
         self._left_alone: set[str] = set()
         self._unreadable: set[str] = set()
         """Program versions that can't be used here."""
+        self._claimed: deque[ClaimedRun] = deque()
+        """Runs that are this orchestrator's, and that it has not taken up yet."""
+        self._gates: set[str] = set()
+        """The programs whose places it gives."""
         self._is_adopting = False
         self._changes_seen = -1
         self._pauses_seen = (-1, -1)
@@ -181,25 +187,43 @@ class Orchestrator:
 
     def adopt(self) -> None:
         """Take up the runs that nobody drives, and that nobody needs to say a word about first; but those that have to
-        wait for a place. Many are taken up by and by, so that the first go on at once. Raises StoreError."""
+        wait for a place. Many are taken up by and by, so that the first go on at once. Raises StoreError; what was
+        claimed by then is taken up the next time."""
         leases = self.store.leases
-        claimed = leases.claim(CLAIMED_TOGETHER_MAX, besides=self._unreadable)
-        for run in claimed:
-            self._adopt(run)
+        self._take_up_all()
+        self._claimed += leases.claim(CLAIMED_TOGETHER_MAX, besides=self._unreadable)
+        goes_on = bool(self._claimed)
         for program in leases.programs_with_places():
-            if leases.take_gate(program):
-                for run in leases.claim_with_places(program):
-                    self._adopt(run)
+            if program not in self._gates and leases.take_gate(program):
+                self._claimed += leases.claim_with_places(program)
+                self._gates.add(program)
+            if program in self._gates:
                 self.places.look(program)
-        if claimed and not self._is_adopting:
-            self._is_adopting = True
-            self._tasks.soon(self._go_on_adopting)
+        self._take_up_all()
+        if goes_on:
+            self._go_on_adopting(0)
 
-    def _go_on_adopting(self) -> None:
-        self._is_adopting = False
-        if self.adopts and not self._is_closed:
-            with suppress(StoreBusy, CommitUnknown):
+    def _go_on_adopting(self, milliseconds: int) -> None:
+        """Adopt once more, so much later."""
+
+        def adopt() -> None:
+            self._is_adopting = False
+            if not self.adopts or self._is_closed:
+                return
+            try:
                 self.adopt()
+            except (StoreBusy, CommitUnknown):
+                self._go_on_adopting(AGAIN_MILLISECONDS)
+
+        if not self._is_adopting:
+            self._is_adopting = True
+            self._tasks.later(milliseconds, adopt)
+
+    def _take_up_all(self) -> None:
+        """Take up what is claimed."""
+        while self._claimed:
+            self._adopt(self._claimed[0])
+            self._claimed.popleft()
 
     def _adopt(self, claimed: ClaimedRun) -> None:
         if claimed.status in _LEFT_TO_PEOPLE or claimed.run_id in self.driver.runs:

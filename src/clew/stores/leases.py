@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
+from math import ceil
 from typing import Any
 
 from clew.ports import ClaimedRun
@@ -36,9 +37,7 @@ class StoredLeases:
         claimed: list[ClaimedRun] = []
         with self._transaction():
             for number, (owner, program) in enumerate(pairs):
-                share = -(
-                    -(limit - len(claimed)) // (len(pairs) - number)
-                )  # what is left, evenly among those left
+                share = ceil((limit - len(claimed)) / (len(pairs) - number))
                 if share > 0:
                     claimed += self._claim(
                         "claim_runs", owner=owner, program=program, limit=share, besides=" ".join(besides)
@@ -52,7 +51,7 @@ class StoredLeases:
         return claimed[0] if claimed else None
 
     def programs_with_places(self) -> list[str]:
-        return [program for (program,) in self._rows("select_with_places", ())]
+        return [program for (program,) in self._rows("select_with_places", {"me": self.me})]
 
     def take_gate(self, program: str) -> bool:
         with self._transaction():

@@ -145,16 +145,20 @@ WHERE run_id = :run_id AND (owner IN ('', :me)
 RETURNING run_id, version, origin, epoch, status;
 
 -- name: select_with_places
--- The programs with runs that need places, and which nobody gives who is there still.
+-- The programs with runs that need places, of which one has not got all, and whose places nobody else gives who is there
+-- still.
 WITH RECURSIVE found (program) AS (
   SELECT min(program) FROM runs WHERE needs_place = 1 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back')
   UNION ALL
   SELECT (SELECT min(runs.program) FROM runs WHERE needs_place = 1 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back')
     AND runs.program > found.program)
   FROM found WHERE found.program IS NOT NULL)
-SELECT program FROM found WHERE program IS NOT NULL AND NOT EXISTS (
-  SELECT 1 FROM gates WHERE gates.program = found.program AND EXISTS (SELECT 1 FROM orchestrators WHERE epoch = CAST(gates.owner AS INTEGER)
-    AND epoch = (SELECT max(epoch) FROM orchestrators)));
+SELECT program FROM found WHERE program IS NOT NULL
+  AND EXISTS (SELECT 1 FROM runs WHERE needs_place = 1 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back')
+    AND runs.program = found.program AND runs.owner <> :me)
+  AND NOT EXISTS (SELECT 1 FROM gates WHERE gates.program = found.program AND gates.owner <> :me
+    AND EXISTS (SELECT 1 FROM orchestrators WHERE epoch = CAST(gates.owner AS INTEGER)
+      AND epoch = (SELECT max(epoch) FROM orchestrators)));
 
 -- name: take_gate
 -- Whoever gives the places of a program drives its runs; unless somebody does who is there still.
