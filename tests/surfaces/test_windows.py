@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from datetime import UTC, datetime, timedelta
 
+import apsw
 import pytest
 from tests.surfaces.calling import Person, until_said
 
@@ -58,3 +59,11 @@ def test_why_says_when_its_window_opens_and_nobody_is_said_to_have_paused_it(
     person.clew("unpause", closed, "--no-wait", code=5)
     assert person.clew("why", closed, "--format", "json").document["paused"] is None
     person.clew("cancel", closed, "--yes")
+
+
+def test_one_that_nobody_can_read_keeps_no_other_from_going_on(person: Person, closed: str) -> None:
+    """It is listed as one that needs a person."""
+    with apsw.Connection(str(person.folder / ".clew" / "clew.db")) as connection:
+        connection.execute("UPDATE programs SET content = '{}'")
+    done = person.clew("resume")
+    assert f"run {closed} is paused" in done.err and "no run is unfinished" in done.err

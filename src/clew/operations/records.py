@@ -25,6 +25,7 @@ from clew.ports import (
     Schedules,
     StageRow,
     StandingRow,
+    StoreBusy,
     StoreError,
 )
 
@@ -154,9 +155,18 @@ class Records:
         return status in REST or (status == statuses.PAUSED and self.is_paused_by_person(run_id))
 
     def is_paused_by_person(self, run_id: str) -> bool:
-        """Whether somebody has paused the run, and not its program's window. Raises StoreError."""
+        """Whether somebody has paused the run, and not its program's window; so is one that nobody can read. Raises
+        StoreBusy."""
         row = self.store.run(run_id)
-        return row is not None and self.history(dict(row)).state.is_paused
+        if row is None:
+            return False
+        try:
+            sealed = self.sealed_of(row["version"])
+            return History(dict(row), sealed, self.store.journal(run_id), {}).state.is_paused
+        except StoreBusy:
+            raise
+        except StoreError:
+            return True
 
     def told(self) -> set[str]:
         """The runs to which something was said that nobody has taken up yet."""
