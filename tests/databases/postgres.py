@@ -66,7 +66,7 @@ class PostgresServer:
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()[-3000:]}")
-            time.sleep(0.02)
+            time.sleep(0.02)  # nothing tells when a server begins to answer
 
     def stop(self, *, mode: int = signal.SIGINT) -> None:
         """SIGINT ends its connections first; SIGQUIT is as if the machine had lost power, but for the disk."""

@@ -9,11 +9,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.contracts.conftest import VERSION
+from tests.contracts.conftest import VERSION, reopened
 from tests.contracts.test_store import created, entry, following
 from tests.databases.postgres import PostgresServer
 
-from clew.ports import RunHead, StageRow, StoreBusy, StoreError
+from clew.ports import RunHead, RunRow, StageRow, StoreBusy, StoreError
 from clew.stores import postgres as module
 from clew.stores.postgres import PostgresStore, without_password
 from clew.stores.queries import load_migrations
@@ -29,15 +29,8 @@ def url(postgres: PostgresServer) -> str:
 @pytest.fixture
 def open_again(url: str) -> Iterator[Open]:
     """Opens the same database as often as one likes."""
-    opened: list[PostgresStore] = []
-
-    def open_again(**given: Any) -> PostgresStore:
-        opened.append(PostgresStore(url, **given))
-        return opened[-1]
-
-    yield open_again
-    for one in opened:
-        one.close()
+    with reopened(url) as open_again:
+        yield open_again
 
 
 def asked(url: str, text: str) -> list[tuple[Any, ...]]:
@@ -209,6 +202,29 @@ def test_a_flush_leaves_the_session_as_it_was(open_again: Open) -> None:
     store.register_program(VERSION, "trip", "{}", [], 5)
     store.record([created("r1", 1)])
     assert store._connection.execute(ask) == before
+
+
+def test_a_flush_finds_all_by_keys_however_empty_the_tables_were(open_again: Open, url: str) -> None:
+    """The server counts how often it has read a table from end to end; while plans are made and afterwards."""
+    store = open_again()
+    store.register_program(VERSION, "trip", "{}", [], 5)
+    ids = [f"r{number:03}" for number in range(200)]
+    store.record([created(run_id, number + 1) for number, run_id in enumerate(ids)])
+    done = StageRow(1, -1, 1, "completed", 2, "completed", "", 0, 10, 20, 0)
+    row = RunRow("waiting", "", None, "[]")
+    before = scans(store, url)
+    for count in range(2, 22):
+        store.record([following(run_id, count, stages=[done], run=row) for run_id in ids])
+    assert scans(store, url) == before
+
+
+def scans(store: PostgresStore, url: str) -> list[tuple[Any, ...]]:
+    store._connection.execute("SELECT pg_stat_force_next_flush()")
+    store.run_ids_like("nobody")
+    tables = "('journal', 'payloads', 'stages')"
+    return asked(
+        url, f"SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN {tables} ORDER BY 1"
+    )
 
 
 def test_others_are_heard_and_oneself_is_not(open_again: Open) -> None:

@@ -92,8 +92,8 @@ class PostgresConnection:
     def execute(self, text: str, given: Sequence[Any] = ()) -> list[Any]:
         """As `rows`, for a statement with numbered places. Outside of transactions there are only questions: one that
         finds its connection lost is asked again on another."""
-        if self._in_transaction and (self._connection is None or self._connection.broken):
-            raise StoreBusy(f"{self._name}: the connection was lost within a transaction, which is void")
+        if self._in_transaction:
+            self._within()
         was_open = self._connection is not None and not self._in_transaction
         try:
             return self._execute(text, given)
@@ -110,18 +110,24 @@ class PostgresConnection:
         cursor.execute(text, given, prepare=False)
         return cursor.fetchall() if cursor.description else []
 
+    def _within(self) -> psycopg.Connection[Any]:
+        """The connection of the transaction under way: no other will do. Raises StoreBusy where it was lost."""
+        if self._connection is None or self._connection.broken:
+            raise StoreBusy(f"{self._name}: the connection was lost within a transaction, which is void")
+        return self._connection
+
     def execute_binary(self, name: str, given: Sequence[bytes | None]) -> None:
         """A statement of a flush, within a transaction of several queries. Raises StoreError."""
-        raw = self.open().pgconn
         text = self._queries[name][0].encode()
-        result = raw.exec_params(text, list(given) or None, param_formats=[1] * len(given) or None)
+        result = self._within().pgconn.exec_params(
+            text, list(given) or None, param_formats=[1] * len(given) or None
+        )
         if result.status == pq.ExecStatus.FATAL_ERROR:
             self._see_failure_within(result)
 
     def execute_script(self, text: str) -> None:
         """Several statements without parameters, within a transaction. Raises StoreError."""
-        connection = self.open()
-        result = connection.pgconn.exec_(text.encode())
+        result = self._within().pgconn.exec_(text.encode())
         if result.status == pq.ExecStatus.FATAL_ERROR:
             self._see_failure_within(result)
 
