@@ -1,14 +1,11 @@
-"""The backfills of a store, on every database. Handed the store's own transactions and queries."""
+"""The backfills of a store, on every database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Sequence
 
 from clew.ports import BackfillRow, BackfillRun, BackfillTime, RunExists, RunRecord
-
-Rows = Callable[[str, Any], list[Any]]
+from clew.stores.parts import StorePart
 
 BACKFILLS_MAX = 1_000
 """As many as are listed."""
@@ -17,18 +14,8 @@ ALL = -1
 """As a limit of rows: without any."""
 
 
-class StoredBackfills:
+class StoredBackfills(StorePart):
     """The `Backfills` of a store."""
-
-    def __init__(
-        self,
-        rows: Rows,
-        transaction: Callable[[], AbstractContextManager[None]],
-        insert_fresh: Callable[[Sequence[RunRecord]], None],
-    ) -> None:
-        self._rows = rows
-        self._transaction = transaction
-        self._insert_fresh = insert_fresh
 
     def past_runs(self, program: str, first: int, last: int) -> dict[int, tuple[str, str]]:
         rows = self._rows("select_past_runs", (program, first, last))

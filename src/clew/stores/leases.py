@@ -1,33 +1,29 @@
 """Who drives which runs of a store, on every database: what nobody drives is claimed, what was claimed is handed back.
 
 Each claim raises the run's epoch, and with it fences whoever had the run. Who is there still, the database says, by its
-own clock. Handed the store's own transactions and queries.
+own clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection
 from math import ceil
 from typing import Any
 
 from clew.ports import ClaimedRun
-
-Rows = Callable[[str, Any], list[Any]]
+from clew.stores.parts import StorePart
 
 PROGRAMS_A_CLAIM = 50
 """From as many programs runs are claimed together; then it is the turn of others."""
 
 
-class StoredLeases:
+class StoredLeases(StorePart):
     """The `Leases` of a store."""
 
-    def __init__(self, rows: Rows, transaction: Callable[[], AbstractContextManager[None]]) -> None:
-        self._rows = rows
-        self._transaction = transaction
-        self._last_program = ""
-        self.me = ""
-        """Under which name this process drives runs; empty: it drives none."""
+    me = ""
+    """Under which name this process drives runs; empty: it drives none."""
+    _last_program = ""
+    """From whose runs some were claimed last."""
 
     def claim(self, limit: int, *, besides: Collection[str] = ()) -> list[ClaimedRun]:
         bound = {"me": self.me, "after": self._last_program, "limit": PROGRAMS_A_CLAIM}

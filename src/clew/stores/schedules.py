@@ -1,28 +1,16 @@
-"""What a store knows of when programs are due, on every database. Handed the store's own transactions and queries."""
+"""What a store knows of when programs are due, on every database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clew.ports import PauseRow, RunRecord, ScheduleRow
+from clew.stores.parts import StorePart
 
-Rows = Callable[[str, Any], list[Any]]
 
-
-class StoredSchedules:
+class StoredSchedules(StorePart):
     """The `Schedules` of a store."""
-
-    def __init__(
-        self,
-        rows: Rows,
-        transaction: Callable[[], AbstractContextManager[None]],
-        insert_fresh: Callable[[Sequence[RunRecord]], None],
-    ) -> None:
-        self._rows = rows
-        self._transaction = transaction
-        self._insert_fresh = insert_fresh
 
     def all(self) -> list[ScheduleRow]:
         return [ScheduleRow(*row) for row in self._rows("select_schedules", ())]

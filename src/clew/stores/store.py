@@ -27,9 +27,10 @@ class DatabaseStore(ABC):
         """`queries`: this database's, by name."""
         self.flush_count = 0
         self._sql = queries
-        self.schedules = StoredSchedules(self._rows, self._transaction, self._insert_fresh)
-        self.backfills = StoredBackfills(self._rows, self._transaction, self._insert_fresh)
-        self.leases = StoredLeases(self._rows, self._transaction)
+        own = (self._rows, self._transaction, self._insert_fresh)
+        self.schedules = StoredSchedules(*own)
+        self.backfills = StoredBackfills(*own)
+        self.leases = StoredLeases(*own)
 
     # ---- what each database does in its own way ----
 
