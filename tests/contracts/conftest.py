@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,13 @@ def place(request: Any, tmp_path: Path) -> str:
 @pytest.fixture
 def open_again(place: str) -> Iterator[Callable[..., DatabaseStore]]:
     """Opens the same store as often as one likes, each as another process would."""
+    with reopened(place) as open_again:
+        yield open_again
+
+
+@contextmanager
+def reopened(place: str) -> Iterator[Callable[..., Any]]:
+    """Opens the store in that place, and closes in the end what was opened."""
     opened: list[DatabaseStore] = []
 
     def open_again(**given: Any) -> DatabaseStore:

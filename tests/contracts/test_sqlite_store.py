@@ -8,11 +8,10 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import apsw
 import pytest
-from tests.contracts.conftest import VERSION
+from tests.contracts.conftest import VERSION, reopened
 from tests.contracts.test_store import created, entry
 
 from clew.ports import (
@@ -34,15 +33,8 @@ def path(tmp_path: Path) -> str:
 @pytest.fixture
 def open_file(path: str) -> Iterator[Callable[..., SqliteStore]]:
     """Opens the same file as often as one likes, each as another process would."""
-    opened: list[SqliteStore] = []
-
-    def open_again(**given: Any) -> SqliteStore:
-        opened.append(SqliteStore(path, **given))
-        return opened[-1]
-
-    yield open_again
-    for one in opened:
-        one.close()
+    with reopened(path) as open_file:
+        yield open_file
 
 
 def test_it_is_durable_and_private(open_file: Callable[..., SqliteStore], path: str) -> None:

@@ -42,6 +42,7 @@ from clew.ports import (
     StoreError,
 )
 from clew.stores.sqlite import SqliteStore
+from clew.stores.store import DatabaseStore
 
 PROGRAM = sealed(stage("a", writes=["x"]))
 
@@ -78,7 +79,7 @@ class TroubledStore(SqliteStore):
         return fenced
 
 
-def maker(store: SqliteStore, payloads: PayloadKeeper | None = None) -> RunMaker:
+def maker(store: DatabaseStore, payloads: PayloadKeeper | None = None) -> RunMaker:
     programs = ProgramBook(
         store=store, clock=RealClock(), signatures=COMMANDS, conditions=CONDITIONS, read=_unread
     )
@@ -90,7 +91,7 @@ def _unread(document: Any) -> Any:
     raise AssertionError("no program is read from the store here")
 
 
-def made(store: SqliteStore, count: int = 1) -> list[DrivenRun]:
+def made(store: DatabaseStore, count: int = 1) -> list[DrivenRun]:
     runs = maker(store)
     return [runs.make(PROGRAM, {"n": 1}, requested_by="test", origin=Origin()) for _ in range(count)]
 

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import pytest
 from tests.contracts.test_store import created, entry, following
-from tests.core.running.story import COMMANDS, CONDITIONS, sealed, stage
 from tests.databases.postgres import PostgresServer
 from tests.databases.proxy import CuttingProxy
+from tests.orchestrator.test_recording import Told, made
 
 from clew.core.running.entries import RunTaken
-from clew.orchestrator.creating import RunMaker
-from clew.orchestrator.driven_run import DrivenRun, Origin
-from clew.orchestrator.payloads import PayloadKeeper
-from clew.orchestrator.programs import ProgramBook
-from clew.orchestrator.real_world import RealChance, RealClock
+from clew.orchestrator.driven_run import DrivenRun
 from clew.orchestrator.recording import Recorder
 from clew.ports import CommitUnknown, Fenced, StoreBusy, StoreError
 from clew.stores.postgres import PostgresStore
-
-PROGRAM = sealed(stage("a", writes=["x"]), stage("b", reads=["x"]))
 
 TRIES_MAX = 20
 """A store that is there again takes a batch at the first try, and one that has to be looked at at the second."""
@@ -40,30 +33,6 @@ def store(postgres: PostgresServer, proxy: CuttingProxy) -> Iterator[PostgresSto
     opened = PostgresStore(postgres.url(postgres.new_database(), port=proxy.port))
     yield opened
     opened.close()
-
-
-class Told:
-    """What a recorder told of each run."""
-
-    def __init__(self) -> None:
-        self.of: list[tuple[str, type | None]] = []
-
-    def __call__(self, run: DrivenRun, error: Exception | None) -> None:
-        self.of.append((run.state.run_id, type(error) if error else None))
-        if error is None:
-            run.recorded()
-
-
-def made(store: PostgresStore, count: int) -> list[DrivenRun]:
-    clock, chance = RealClock(), RealChance()
-    programs = ProgramBook(store=store, clock=clock, signatures=COMMANDS, conditions=CONDITIONS, read=_unread)
-    payloads = PayloadKeeper(chance=chance, bucket=None)
-    maker = RunMaker(store=store, programs=programs, payloads=payloads, clock=clock, chance=chance)
-    return [maker.make(PROGRAM, {"n": 1}, requested_by="test", origin=Origin()) for _ in range(count)]
-
-
-def _unread(document: Any) -> Any:
-    raise AssertionError("no program is read from the store here")
 
 
 def recorded(recorder: Recorder, runs: list[DrivenRun]) -> None:
