@@ -30,8 +30,9 @@ class BusyWhenRead(TroubledStore):
 
 def left_behind(store: TroubledStore, count: int) -> None:
     """So many runs that nobody drives."""
+    makes = maker(store)
     for _ in range(count):
-        maker(store).queue(PROGRAM, {}, requested_by="test", origin=Origin())
+        makes.queue(PROGRAM, {}, requested_by="test", origin=Origin())
 
 
 async def adopted(store: TroubledStore, until: Callable[[Orchestrator], bool]) -> Instant:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.core.running.story import ASKED, IMPOSSIBLE, sealed, stage
-from tests.orchestrator.on_time import HOUR, HOURLY, MINUTE, NOON, World, on_a_loop
+from tests.orchestrator.on_time import HOUR, HOURLY, MINUTE, NOON, SECOND, World, on_a_loop
 from tests.orchestrator.test_recording import TroubledStore
 
 from clew.core.running.sealed_program import SealedProgram
@@ -480,6 +480,20 @@ async def test_who_is_lost_at_any_moment_leaves_a_queue_that_goes_on_in_order() 
         await world.end(run, "a.2")
         assert world.status(run) == "completed"
         assert [world.status(one) for one in runs[number + 1 :]][1:] == ["queued"] * max(2 - number, 0)
+
+
+@on_a_loop
+async def test_the_newest_run_if_nobody_can_read_it_keeps_no_other_of_its_program_waiting() -> None:
+    """The rules are then those of the newest version that can be read."""
+    world, its = World(), program(max_active_runs=1)
+    [queued] = world.due(its, NOON - MINUTE)
+    world.clock.at += 1
+    newer = program(variables={"n": 1}, max_active_runs=1)
+    world.due(newer, NOON - SECOND)
+    world.store._execute("DELETE FROM programs WHERE version = ?", (newer.version,))
+    world.lose(its)
+    await world.quiet()
+    assert world.begun == [queued]
 
 
 @on_a_loop

@@ -12,7 +12,7 @@ from clew.cli.documents import run_row_document
 from clew.cli.next_steps import short
 from clew.cli.options import format_option, output_options, settings_of, store_options
 from clew.cli.output import Output, escaped, moment_text, took_text
-from clew.core.running.statuses import HELD, ROLLBACK_FAILED, RUN_STATUSES
+from clew.core.running.statuses import NEEDS_PERSON, RUN_STATUSES
 
 LIMIT = 50
 """More than fit on a screen, and quick however many there are."""
@@ -70,7 +70,7 @@ def runs(
 
 def _next(rows: Sequence[Mapping[str, Any]]) -> str:
     """A run that waits for a person comes first."""
-    waiting = [row for row in rows if row["status"] in (HELD, ROLLBACK_FAILED)]
+    waiting = [row for row in rows if row["status"] in NEEDS_PERSON]
     if waiting:
         waits = "1 run waits" if len(waiting) == 1 else f"{len(waiting)} runs wait"
         return f"next: {waits} for a person; `clew why {short(waiting[0]['run_id'])}` says what for"

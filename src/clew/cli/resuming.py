@@ -11,7 +11,7 @@ from clew.cli.output import Output, counted
 from clew.cli.progress import interrupted_hint, new_progress
 from clew.cli.running import print_outcome, stay, tell_unfinished
 from clew.cli.telling import no_wait_option, tell
-from clew.core.running.statuses import HELD, PAUSED, ROLLBACK_FAILED, SETTLED
+from clew.core.running.statuses import NEEDS_PERSON, PAUSED, SETTLED
 from clew.operations.requests import RequestError, run_document
 from clew.settings import Settings
 
@@ -123,7 +123,7 @@ def _is_held(settings: Settings, run: str, *, is_told: bool) -> bool:
         raise RequestError(f"run {run_id} is {status}: there is nothing to resume")
     if is_paused:
         raise RequestError(f"run {run_id} is paused: `clew unpause {short(run_id)}` goes on")
-    if status in (HELD, ROLLBACK_FAILED):
+    if status in NEEDS_PERSON:
         return True
     if is_told:
         raise RequestError(f"run {run_id} is {status}, not held: --reason and --no-wait are for one that is")

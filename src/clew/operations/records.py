@@ -32,7 +32,7 @@ from clew.ports import (
 PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
 """The largest payload that is read back: four times what an attempt may give out."""
 
-REST = frozenset({*statuses.SETTLED, statuses.HELD, statuses.ROLLBACK_FAILED})
+REST = statuses.SETTLED | statuses.NEEDS_PERSON
 """In these statuses nothing happens by itself."""
 
 Row = dict[str, Any]

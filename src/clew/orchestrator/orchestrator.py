@@ -49,8 +49,6 @@ PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
 """The largest payload that is read back: four times what an attempt may give out."""
 
 
-_LEFT_TO_PEOPLE = frozenset({statuses.HELD, statuses.ROLLBACK_FAILED})
-
 CLAIMED_TOGETHER_MAX = 200
 """Runs that are taken up between two turns: some tenth of a second, for which others wait."""
 
@@ -226,7 +224,7 @@ class Orchestrator:
             self._claimed.popleft()
 
     def _adopt(self, claimed: ClaimedRun) -> None:
-        if claimed.status in _LEFT_TO_PEOPLE or claimed.run_id in self.driver.runs:
+        if claimed.status in statuses.NEEDS_PERSON or claimed.run_id in self.driver.runs:
             return
         try:
             self._take_up_claimed(claimed)
@@ -257,7 +255,7 @@ class Orchestrator:
         taken = []
         for run_id in self.places.left(program):
             row = self.store.run(run_id)
-            if row is not None and row["status"] not in _LEFT_TO_PEOPLE:
+            if row is not None and row["status"] not in statuses.NEEDS_PERSON:
                 self.take_up(run_id, row["version"], row["origin"])
                 taken.append(run_id)
         return taken

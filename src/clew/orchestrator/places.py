@@ -253,14 +253,21 @@ class Places:
             self.look(program)
 
     def _rules(self, program: str, queued: Iterable[StandingRow]) -> SealedProgram | None:
-        """The rules of the version that is newest among the runs: it was made last. None where there is nothing to
-        decide."""
+        """The rules of the version that is newest among the runs, and can be read: it was made last. None where there
+        is nothing to decide. Raises Unreadable where none of them can be."""
         versions = {row.run_id: row.version for row in queued}
         driven = self._driven.get(program, {})
-        newest = max([*versions, *driven], default="")
-        if not newest:
-            return None
-        return driven[newest].state.program if newest in driven else self._program_of(versions[newest])
+        unreadable: Unreadable | None = None
+        for newest in sorted({*versions, *driven}, reverse=True):
+            try:
+                return (
+                    driven[newest].state.program if newest in driven else self._program_of(versions[newest])
+                )
+            except Unreadable as error:
+                unreadable = unreadable or error
+        if unreadable is not None:
+            raise unreadable
+        return None
 
     def _carry_out(self, program: str, decision: Decision, rows: dict[str, StandingRow]) -> None:
         for run_id in decision.cancelled:

@@ -34,6 +34,8 @@ RUN_STATUSES = (
     COMPLETED, FAILED, ROLLED_BACK, MISSED, SKIPPED,
 )  # fmt: skip
 SETTLED = frozenset({COMPLETED, FAILED, ROLLED_BACK, MISSED, SKIPPED})
+NEEDS_PERSON = frozenset({HELD, ROLLBACK_FAILED})
+"""A run goes on from there only when a person says so."""
 
 _FORWARD = frozenset({RUNNING, WAITING, PAUSED})
 _OUT_OF_FORWARD = frozenset({HELD, ROLLING_BACK, COMPLETED, FAILED})
