@@ -51,10 +51,10 @@ def test_a_reference_is_a_source_unless_there_is_a_file_of_that_name(
     """It can't be looked at, so it has no mark."""
     monkeypatch.chdir(tmp_path)
     [source], _ = find_sources(["jobs:daily"])
-    assert (source.name, source.mark, source.is_reference) == ("jobs:daily", "", True)
+    assert (source.name, source.mark) == ("jobs:daily", "")
     write(tmp_path / "jobs:daily")
     [source], _ = find_sources(["jobs:daily"])
-    assert source.name == str(tmp_path / "jobs:daily") and source.mark and not source.is_reference
+    assert source.name == str(tmp_path / "jobs:daily") and source.mark
 
 
 def test_a_place_that_is_not_there_is_a_problem_and_no_other_place_is(tmp_path: Path) -> None:

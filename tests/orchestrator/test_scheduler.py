@@ -157,7 +157,7 @@ async def test_a_retired_program_is_due_no_more_and_what_came_meanwhile_is_nobod
     world.go_live(its)
     await world.go_to(NOON + HOUR)
     world.scheduler.retire("story")
-    assert not world.scheduler.is_live("story") and world.scheduler.next_due("story") is None
+    assert not world.scheduler.live_programs() and world.scheduler.next_due("story") is None
     await world.go_to(NOON + 3 * HOUR + MINUTE)
     world.go_live(its)
     await world.go_to(NOON + 4 * HOUR)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from tests.surfaces.calling import Person
 
@@ -83,6 +84,19 @@ def test_runs_in_words(letters: Letters) -> None:
     assert lines[0].split() == ["RUN", "PROGRAM", "STATUS", "LAUNCHED", "TOOK"]
     assert "↶ rolled_back" in lines[1]
     assert letters.json("show", lines[1].split()[0])["run_id"] == letters.undone
+
+
+def test_a_run_that_has_not_begun_was_not_launched(person: Person) -> None:
+    """It has no moment of that, and took no time."""
+    person.write(
+        "quick.yaml",
+        "name: quick\nstages:\n  - {name: a, execute: {command: shell, params: ['true']}, rollback: none}\n",
+    )
+    person.run("quick.yaml")
+    with apsw.Connection(str(person.folder / ".clew" / "clew.db")) as connection:
+        connection.execute("UPDATE runs SET status = 'queued', ended_at = NULL")
+    lines = person.clew("runs").out.splitlines()
+    assert lines[1].split()[1:] == ["quick", "·", "queued"]
 
 
 def test_runs_are_chosen(letters: Letters) -> None:

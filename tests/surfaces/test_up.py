@@ -109,6 +109,11 @@ def test_a_due_time_is_run(person: Person, up: Callable[..., Up]) -> None:
     assert {row["requested_by"] for row in rows(person)} == {"schedule"}
     assert all(row["is_due"] and row["generation"] == 1 for row in rows(person))
     later = next(row for row in rows(person) if row["program"] == "later")
+    lines = person.clew("runs").out.splitlines()
+    assert lines[0].split() == ["RUN", "PROGRAM", "STATUS", "FOR", "LAUNCHED", "TOOK"]
+    assert date_time(later["run_time"] // 1_000).replace("T", " ") in next(
+        one for one in lines if "later" in one
+    )
     assert later["launched_at"] - later["run_time"] < 60_000
     person.clew("verify", "--all")
 

@@ -37,11 +37,6 @@ class Source(Struct, frozen=True):
     name: str
     mark: str
 
-    @property
-    def is_reference(self) -> bool:
-        """Whether it is no file."""
-        return is_module_reference(self.name) and not os.path.exists(self.name)
-
 
 class PlaceProblem(Exception):
     """A place from which programs should be read is not there, can't be read, or holds more than it may."""

@@ -12,7 +12,7 @@ from clew.cli.documents import run_row_document
 from clew.cli.next_steps import short
 from clew.cli.options import format_option, output_options, settings_of, store_options
 from clew.cli.output import Output, escaped, moment_text, took_text
-from clew.core.running.statuses import NEEDS_PERSON, RUN_STATUSES
+from clew.core.running.statuses import MISSED, NEEDS_PERSON, QUEUED, RUN_STATUSES, SKIPPED
 
 LIMIT = 50
 """More than fit on a screen, and quick however many there are."""
@@ -44,21 +44,7 @@ def runs(
     if format_ == "json":
         output.document([run_row_document(row) for row in shown])
     elif shown:
-        now = time.time_ns() // 1_000_000
-        output.table(
-            ("RUN", "PROGRAM", "STATUS", "LAUNCHED", "TOOK"),
-            [
-                (
-                    short(row["run_id"]),
-                    escaped(row["program"]),
-                    output.status(row["status"]),
-                    moment_text(row["launched_at"]),
-                    took_text((row["ended_at"] or now) - row["launched_at"]),
-                )
-                for row in shown
-            ],
-            cut=1,
-        )
+        _print_table(shown, output)
     else:
         output.talk("no runs")
     if is_cut:
@@ -66,6 +52,21 @@ def runs(
     elif shown:
         output.talk(_next(shown))
     return 0
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]], output: Output) -> None:
+    """A column says for which time a run is, where any of them is for one."""
+    now = time.time_ns() // 1_000_000
+    has_due = any(row["is_due"] for row in rows)
+    lines = []
+    for row in rows:
+        has_begun = row["status"] not in (QUEUED, MISSED, SKIPPED)
+        launched = (moment_text(row["launched_at"]), took_text((row["ended_at"] or now) - row["launched_at"]))
+        due = (moment_text(row["run_time"]) if row["is_due"] else "",) if has_due else ()
+        names = (short(row["run_id"]), escaped(row["program"]), output.status(row["status"]))
+        lines.append((*names, *due, *(launched if has_begun else ("", ""))))
+    columns = ("RUN", "PROGRAM", "STATUS", *(("FOR",) if has_due else ()), "LAUNCHED", "TOOK")
+    output.table(columns, lines, cut=1)
 
 
 def _next(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -135,10 +135,6 @@ class Scheduler:
         """The programs that are run when they are due."""
         return [live.sealed.program for live in self._live.values()]
 
-    def is_live(self, program: str) -> bool:
-        """Whether the program is run when it is due."""
-        return program in self._live
-
     def next_due(self, program: str) -> int | None:
         """When it is due next, in milliseconds since 1970; None for never."""
         live, row = self._live.get(program), self._schedules.of(program)
