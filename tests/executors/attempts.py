@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from clew.executors.attempts_lease import AttemptsLease
 from clew.executors.local import LocalExecutor
 from clew.orchestrator.real_world import LoopTasks
 from clew.ports import AttemptReport, AttemptRequest, Executor, OutputItem, WorkItem
@@ -63,10 +64,14 @@ def request(
 
 
 @asynccontextmanager
-async def local(folder: Path, *, workers_max: int = 8, forks: bool = False) -> AsyncIterator[LocalExecutor]:
+async def local(
+    folder: Path, *, workers_max: int = 8, forks: bool = False, lease: AttemptsLease | None = None
+) -> AsyncIterator[LocalExecutor]:
     """A local executor whose lock and work folders are in the folder; closed at the end, and left nothing."""
     tasks = LoopTasks(asyncio.get_running_loop())
-    executor = LocalExecutor(tasks, lock_path=str(folder / "attempts"), workers_max=workers_max, forks=forks)
+    executor = LocalExecutor(
+        tasks, lock_path=str(folder / "attempts"), workers_max=workers_max, forks=forks, lease=lease
+    )
     try:
         yield executor
     finally:

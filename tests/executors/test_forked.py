@@ -12,6 +12,7 @@ import asyncio, atexit, json, os, signal, sys
 from pathlib import Path
 import psutil
 from tests.executors.attempts import calls, local, stages, submit
+from clew.executors.attempts_lease import AttemptsLease, boot_nanoseconds
 
 STAGES = '''
 import asyncio, os, signal, sys
@@ -33,7 +34,9 @@ def say_goodbye():
 
 async def main(folder):
     stages(folder, STAGES)
-    async with local(folder, forks=True) as executor:
+    lease = AttemptsLease()
+    lease.ends_at(boot_nanoseconds() + 3600 * 10**9)
+    async with local(folder, forks=True, lease=lease) as executor:
         report = await submit(executor, calls(folder, "look"))
         (guardian,) = psutil.Process().children()
         print(json.dumps([report.outcome, report.result, guardian.cmdline() == psutil.Process().cmdline()]))

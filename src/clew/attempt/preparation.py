@@ -67,6 +67,12 @@ class Prepared(NamedTuple):
         """Remove the work folder with what is in it."""
         remove_folder(self.work_folder)
 
+    def discard(self) -> None:
+        """Nothing begins with it: give all of it back."""
+        if self.log is not None:
+            os.close(self.log)
+        self.tidy_up()
+
     def redacted(self, report: AttemptReport) -> AttemptReport:
         """The report without the secrets, its texts within their limits."""
         if self.secrets:

@@ -4,8 +4,8 @@ It has one thread, waits in one place, and runs no user code, so that nothing th
 duties. That all attempts share it, rather than each having its own, is for the price of a fork: on the
 machine this was measured on, one costs 2 to 3 ms of processor time.
 
-Nothing begins after the orchestrator is gone. A request is sent when what led to it is durable, and is itself
-the permission to begin; right before each fork the supervisor looks whether the orchestrator is still there.
+Nothing begins after the orchestrator is gone, or its lease is over. A request is sent when what led to it is
+durable, and is itself the permission to begin; right before each fork the supervisor looks whether it still holds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -37,14 +37,19 @@ from clew.core.running.packets import (
 )
 from clew.ports import AttemptError, AttemptReport, AttemptRequest
 
+if TYPE_CHECKING:
+    from clew.attempt.lease import Lease
+
 
 class Surroundings(NamedTuple):
-    """The socket to the orchestrator, the pidfds of it and of the guardian, the folder for work folders."""
+    """The socket to the orchestrator, the pidfds of it and of the guardian, the folder for work folders, and until
+    when attempts may begin, if that is limited."""
 
     control: int
     orchestrator: int
     guardian: int
     folder: str
+    lease: Lease | None
 
 
 def supervise(surroundings: Surroundings) -> None:
@@ -148,16 +153,21 @@ class _Supervisor:
         if self._is_orchestrator_gone():
             self._stop()
             return
+        if self._surroundings.lease is not None and self._surroundings.lease.is_over:
+            self._refuse(number, prepared, "lease", "the orchestrator's lease ran out before it could begin")
+            return
         try:
             watch = Watch(request, prepared)
         except OSError as error:
-            prepared.tidy_up()
-            message = f"no process could be started: {error.strerror}"
-            self._report(number, AttemptReport(outcome="not_begun", error=AttemptError("executor", message)))
+            self._refuse(number, prepared, "executor", f"no process could be started: {error.strerror}")
             return
         self._watches[number] = self._workers[watch.worker] = watch
         for reader in watch.readers:
             self._heed(reader, partial(self._read, watch, reader))
+
+    def _refuse(self, number: int, prepared: Prepared, kind: str, why: str) -> None:
+        prepared.discard()
+        self._report(number, AttemptReport(outcome="not_begun", error=AttemptError(kind, why)))
 
     def _is_orchestrator_gone(self) -> bool:
         look = select.poll()

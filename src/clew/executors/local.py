@@ -11,13 +11,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from clew.core.running.fold_back import INTERRUPTED
 from clew.core.running.packets import (
     CANCEL,
+    LAPSED,
     PACKET_SIZE_MAX,
     READY,
     WHOLE,
@@ -29,6 +30,9 @@ from clew.core.running.statuses import NOT_BEGUN, UNKNOWN
 from clew.executors.attempts_lock import take_lock, wait_until_attempts_ended
 from clew.executors.spawning import AttemptProcess
 from clew.ports import AttemptError, AttemptReport, AttemptRequest, Tasks
+
+if TYPE_CHECKING:
+    from clew.executors.attempts_lease import AttemptsLease
 
 __all__ = ["LocalExecutor", "wait_until_attempts_ended"]
 
@@ -51,7 +55,9 @@ class LocalExecutor:
     """Runs at most `workers_max` attempts at a time; those beyond it wait their turn, and their deadlines
     begin when they do. `lock_path` names the file whose lock says that attempts are there (see
     `attempts_lock`), None for none; work folders are made in `work_folders`, beside the lock if not given.
-    `forks` is for a program of clew's own, of whose memory and threads it knows all: it starts quicker.
+    `forks` is for a program of clew's own, of whose memory and threads it knows all: it starts quicker. `lease` says
+    until when attempts may run; without one they may as long as this process is there. When it is over those that run
+    are killed, and reported as interrupted once this process can hear of it.
 
     An attempt whose processes could not be ended even by SIGKILL is reported as `unknown`, and nothing more is
     told of it. While they are there the lock is held."""
@@ -64,6 +70,7 @@ class LocalExecutor:
         workers_max: int,
         work_folders: str | None = None,
         forks: bool = False,
+        lease: AttemptsLease | None = None,
     ) -> None:
         self._tasks = tasks
         self._lock_path = lock_path
@@ -71,8 +78,9 @@ class LocalExecutor:
         self._workers_max = workers_max
         self._work_folders = work_folders or _beside(lock_path)
         self._forks = forks
+        self._lease = lease
         self._server: AttemptProcess | None = None
-        self._server_is_ready = False
+        self._server_is_ready = self._server_has_lapsed = False
         self._joiner = Joiner()
         self._unsent: deque[bytes] = deque()
         self._waiting: dict[int, _Waiting] = {}
@@ -132,6 +140,11 @@ class LocalExecutor:
     def _start_queued(self) -> None:
         while self._queue and len(self._running) < self._workers_max:
             number = self._queue.popleft()
+            if self._lease is not None and self._lease.is_over:
+                self._end(
+                    number, _not_begun("lease", "the orchestrator's lease is over: it must be renewed first")
+                )
+                continue
             try:
                 self.start()
             except OSError as error:
@@ -154,6 +167,8 @@ class LocalExecutor:
         kind, number, content = complete
         if kind == READY:
             self._server_is_ready = True
+        elif kind == LAPSED:
+            self._server_has_lapsed = True
         elif number not in self._running:
             return  # reported already as one that nobody can end, and now it has ended
         elif kind == WHOLE:
@@ -164,8 +179,9 @@ class LocalExecutor:
     def _start_server(self) -> None:
         if self._lock is None and self._lock_path is not None:
             self._lock = take_lock(self._lock_path)
-        self._server = AttemptProcess(self._lock, self._work_folders, forks=self._forks)
-        self._server_is_ready = False
+        memory = None if self._lease is None else self._lease.memory
+        self._server = AttemptProcess(self._lock, self._work_folders, lease=memory, forks=self._forks)
+        self._server_is_ready = self._server_has_lapsed = False
         self._is_over.clear()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._server.socket, self._read)
@@ -232,6 +248,8 @@ class LocalExecutor:
     def _lost_with_server(self) -> AttemptReport:
         if not self._server_is_ready:
             return _not_begun("executor", "the process that starts attempts could not start")
+        if self._server_has_lapsed:
+            return _unknown("it was ended since the orchestrator's lease was over")
         return _unknown("the process that starts attempts has ended")
 
 

@@ -25,17 +25,19 @@ class _Process(Protocol):
 class AttemptProcess:
     """A started `python -m clew.attempt`; `socket` does not block, and is at its end when all of it is gone."""
 
-    def __init__(self, lock: int | None, work_folders: str, *, forks: bool) -> None:
-        """`forks`: rather than by a new interpreter, which costs 100 ms of processor time, begin it as a fork of
-        this process, if that has no other threads. Raises OSError when no process can be started."""
+    def __init__(self, lock: int | None, work_folders: str, *, lease: int | None, forks: bool) -> None:
+        """`lease`: the memory of an `AttemptsLease`. `forks`: rather than by a new interpreter, which costs 100 ms of
+        processor time, begin it as a fork of this process, if that has no other threads. Raises OSError when no
+        process can be started."""
         if not sys.platform.startswith("linux"):
             raise OSError(f"the local executor needs Linux, this is {sys.platform}; `inline` runs anywhere")
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self.socket.setblocking(False)
-            kept = (theirs.fileno(),) if lock is None else (theirs.fileno(), lock)
-            given = [str(theirs.fileno()), "-" if lock is None else str(lock), str(os.getpid()), work_folders]
-            self._process = _start(given, kept, forks=forks)
+            shared = (theirs.fileno(), lock, lease)
+            descriptors = ["-" if descriptor is None else str(descriptor) for descriptor in shared]
+            kept = tuple(descriptor for descriptor in shared if descriptor is not None)
+            self._process = _start([*descriptors, str(os.getpid()), work_folders], kept, forks=forks)
         except BaseException:
             self.socket.close()
             raise

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -40,6 +40,9 @@ from clew.wiring.plug_ins import PlugIns
 from clew.wiring.programs import new_book
 from clew.wiring.records import LazyBucket, log_path, open_store, search_dependencies
 from clew.wiring.taking import TakenStore, take_store, unsafe_of
+
+if TYPE_CHECKING:
+    from clew.executors.attempts_lease import AttemptsLease
 
 ATTEMPTS_END_SECONDS_MAX = 60
 """How long a new orchestrator waits for the attempts of a dead one to end. They are killed at once when it is
@@ -223,9 +226,14 @@ class BucketKeeper:
 
 
 def _executors(
-    settings: Settings, tasks: LoopTasks, functions: Mapping[str, Function], *, forks: bool
+    settings: Settings,
+    tasks: LoopTasks,
+    functions: Mapping[str, Function],
+    *,
+    forks: bool,
+    lease: AttemptsLease | None = None,
 ) -> dict[str, Executor]:
-    local = _LazyLocal(settings, tasks, forks=forks)
+    local = _LazyLocal(settings, tasks, forks=forks, lease=lease)
     if not functions:
         return {"local": local, "inline": local}
     from clew.executors.inline import InlineExecutor
@@ -257,10 +265,13 @@ def open_local_executor(tasks: Tasks, *, work_folders: str, workers_max: int) ->
 class _LazyLocal:
     """The local executor, made when it is first needed: most of its cost is a process of its own."""
 
-    def __init__(self, settings: Settings, tasks: LoopTasks, *, forks: bool) -> None:
+    def __init__(
+        self, settings: Settings, tasks: LoopTasks, *, forks: bool, lease: AttemptsLease | None
+    ) -> None:
         self._settings = settings
         self._tasks = tasks
         self._forks = forks
+        self._lease = lease
         self._made: Executor | None = None
 
     def _executor(self) -> Executor:
@@ -273,6 +284,7 @@ class _LazyLocal:
                 lock_path=_attempts_lock(self._settings),
                 workers_max=workers,
                 forks=self._forks,
+                lease=self._lease,
             )
         return self._made
 

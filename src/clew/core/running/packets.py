@@ -18,6 +18,8 @@ CANCEL = b"c"
 
 READY = b"r"
 """From the attempts: requests are being read. Whatever ends before it has begun nothing."""
+LAPSED = b"l"
+"""From the attempts: the orchestrator's lease is over, so all of them have been ended."""
 
 PACKET_SIZE_MAX = 64 * 1024
 """A third of the buffer that Linux gives such a socket at least, so that a packet always fits."""
