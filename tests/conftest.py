@@ -29,9 +29,9 @@ def seaweed(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
+def postgres():
     """A PostgreSQL server, a `PostgresServer`; each test takes a database of its own."""
     from tests.databases.postgres import postgres_server
 
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as server:
+    with postgres_server() as server:
         yield server

@@ -209,8 +209,7 @@ def start_postgres(stack: ExitStack) -> str:
     sys.path.insert(0, str(ROOT))
     from tests.databases.postgres import postgres_server
 
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    return stack.enter_context(postgres_server(folder)).url()
+    return stack.enter_context(postgres_server()).url()
 
 
 if __name__ == "__main__":

@@ -7,20 +7,38 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from clew.authoring.python_programs import FunctionProgram
 from clew.core.program.model import Json
+from clew.core.running.entries import Entry
 from clew.core.running.instructions import Instruction, Verb
 from clew.core.running.sealed_program import SealedProgram
+from clew.core.running.state import RunState
 from clew.operations import RequestError, check_request, run_document, unknown_buckets
 from clew.operations.instructing import APPLIED_AT_ONCE, checked_instruction
-from clew.orchestrator.driven_run import DrivenRun, Observer, Origin
+from clew.orchestrator.creating import CREATE_TRIES_MAX
+from clew.orchestrator.driven_run import Observer, Origin
 from clew.orchestrator.orchestrator import Orchestrator
+from clew.ports import DrivenElsewhere, Fenced, RunExists, StoreError
 from clew.settings import Settings, read_settings
-from clew.wiring import instruct, open_orchestrator, open_records, read_document, unknown_secrets
+from clew.wiring import instruct, open_orchestrator, open_records, queue_run, read_document, unknown_secrets
 
 OBEYED_INTERVAL_SECONDS = 0.005
 """How often it is looked whether a run has obeyed: that takes a turn of the driver."""
+
+
+REQUESTED_BY = "python"
+
+
+class Rested(Protocol):
+    """A run that has come to rest."""
+
+    @property
+    def state(self) -> RunState: ...
+
+    @property
+    def values(self) -> Mapping[str, Json]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +120,31 @@ class Session:
             unknown_buckets=known.unknown_buckets,
             unknown_secrets=known.unknown_secrets,
         )
-        run = self._orchestrator.create(
-            known.sealed, values, requested_by="python", origin=Origin(program.folder), observer=observer
-        )
-        await self._orchestrator.rested(run)
-        return result_of(run)
+        sealed, origin = known.sealed, Origin(program.folder)
+        for _ in range(CREATE_TRIES_MAX):
+            try:
+                run = self._orchestrator.create(
+                    sealed, values, requested_by=REQUESTED_BY, origin=origin, observer=observer
+                )
+            except DrivenElsewhere:
+                run_id = queue_run(self._settings, sealed, values, requested_by=REQUESTED_BY, origin=origin)
+                return await self._followed(run_id, observer, after=-1)
+            try:
+                await self._orchestrator.rested(run)
+            except RunExists:
+                continue
+            except (Fenced, DrivenElsewhere):
+                return await self._followed(run.state.run_id, observer, after=run.recorded_seq)
+            return result_of(run)
+        raise StoreError(f"too many runs of {sealed.program.name} at once; try again")
+
+    async def _followed(self, run_id: str, observer: Observer | None, *, after: int) -> RunResult:
+        """The result of a run that another orchestrator drives, as long as one does."""
+        from clew.following import follow
+
+        watcher = _Follower(observer)
+        outcome = await follow(self._settings, run_id, watcher, after=after, orchestrator=self._orchestrator)
+        return result_of(outcome)
 
     def _get_to_know(self, program: FunctionProgram) -> _Known:
         sealed = seal(program, self._orchestrator)
@@ -131,7 +169,7 @@ class Session:
 
         Nobody is asked whether it is meant. Raises RequestError when the run can't obey: nothing was done then.
         """
-        instruction = Instruction(verb, "python", reason, stage, values or {})
+        instruction = Instruction(verb, REQUESTED_BY, reason, stage, values or {})
         with open_records(self._settings) as records:
             history = records.history(records.find(run_id))
             instruction = checked_instruction(history, instruction)
@@ -149,6 +187,26 @@ class Session:
         return result_of(run)
 
 
+@dataclass(frozen=True, slots=True)
+class _Follower:
+    """Hands on what happens to a run that another orchestrator drives."""
+
+    observer: Observer | None
+
+    def recorded(self, entry: Entry, state: RunState, said: object) -> None:
+        if self.observer is not None:
+            self.observer(entry, state)
+
+    def is_beside(self, why: str) -> None:
+        """Nobody need know who drives."""
+
+    def is_told(self, why: str) -> None:
+        """Nor who obeys."""
+
+    def others(self, count: int) -> None:
+        """Nor whom else."""
+
+
 def seal(program: FunctionProgram, orchestrator: Orchestrator) -> SealedProgram:
     """The program, checked as a file is: by the same reader."""
     from clew.core.program.content import content
@@ -156,7 +214,7 @@ def seal(program: FunctionProgram, orchestrator: Orchestrator) -> SealedProgram:
     return orchestrator.programs.seal(read_document(content(program.model)))
 
 
-def result_of(run: DrivenRun) -> RunResult:
+def result_of(run: Rested) -> RunResult:
     """The result of a run that has come to rest."""
     document = run_document(run.state, run.values)
     return RunResult(

@@ -6,10 +6,10 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Protocol
 
-from clew.driving import FOLLOW_INTERVAL_SECONDS, Recording, observer_of
+from clew.following import AGAIN, FOLLOW_INTERVAL_SECONDS, Recording, observer_of
 from clew.operations.backfills import is_at_rest
 from clew.orchestrator.orchestrator import Orchestrator
-from clew.ports import BackfillRow, Backfills, StoreBusy, StoreError
+from clew.ports import BackfillRow, Backfills, DrivenElsewhere, StoreError
 from clew.settings import Settings
 from clew.wiring import backfill_store, open_orchestrator
 
@@ -28,20 +28,24 @@ async def backfill_to_rest(settings: Settings, backfill_id: str, *, watcher: Bac
     """Make the backfill's runs and drive them, or watch another process do so, until nothing of it goes on by itself:
     all have settled, it makes no more, or a person is needed. Raises StoreError."""
     is_told = False
-    while True:
+    orchestrator: Orchestrator | None = None
+    with backfill_store(settings) as store:
+        program = _row(store.backfills, backfill_id).program
         async with AsyncExitStack() as stack:
-            try:
-                orchestrator = await stack.enter_async_context(open_orchestrator(settings, forks=True))
-            except StoreBusy as busy:
-                if not is_told:
-                    watcher.is_beside(str(busy))
-                    is_told = True
-                with backfill_store(settings) as store:
+            while orchestrator is None or program not in orchestrator.gates:
+                try:
+                    if orchestrator is None:
+                        opening = open_orchestrator(settings, forks=True)
+                        orchestrator = await stack.enter_async_context(opening)
+                    orchestrator.see_whose(program)
+                except (*AGAIN, DrivenElsewhere) as elsewhere:
+                    if not is_told:
+                        watcher.is_beside(str(elsewhere))
+                        is_told = True
                     row = _row(store.backfills, backfill_id)
                     if is_at_rest(store, row):
                         return row
-                await asyncio.sleep(FOLLOW_INTERVAL_SECONDS)
-                continue
+                    await asyncio.sleep(FOLLOW_INTERVAL_SECONDS)
             watcher.is_driven_here()
             return await _drive(orchestrator, backfill_id, watcher)
 

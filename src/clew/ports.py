@@ -780,6 +780,15 @@ class Leases(Protocol):
     def me(self) -> str:
         """Under which name this process drives runs; empty: it drives none."""
 
+    @property
+    def turn(self) -> int:
+        """Which of the generations are this orchestrator's own that are made for a request: those that leave this, less
+        one, when they are divided by `turns`."""
+
+    @property
+    def turns(self) -> int:
+        """See `turn`; 1 where there is one orchestrator at a time."""
+
     def claim(self, limit: int, *, besides: Collection[str] = ()) -> list[ClaimedRun]:
         """Some of the runs that need no place, go on by themselves, and are driven by nobody who is there; of each
         program as many as of any other. `besides`: program versions of which none is wanted."""
@@ -797,14 +806,31 @@ class Leases(Protocol):
     def claim_with_places(self, program: str) -> list[ClaimedRun]:
         """The runs of a program whose places one gives that have begun, as far as they are not one's own."""
 
-    def release_run(self, run_id: str) -> None:
-        """Hand back that run."""
+    def release_some(self, run_ids: Sequence[str]) -> None:
+        """Hand back these runs: they are anybody's."""
+
+    def release_gate(self, program: str) -> None:
+        """Give the places of that program no more: anybody may."""
 
     def owned(self) -> dict[str, int]:
         """The runs that this orchestrator drives, as far as is on record, and the epoch of each."""
 
+    def driven(self) -> set[str]:
+        """The runs that others drive who are there."""
+
     def release(self) -> None:
         """Hand back everything: it is anybody's."""
+
+
+class Renewals(Protocol):
+    """The renewing of an orchestrator's lease, apart from all else that it asks of its store: from one thread, which
+    may be another one."""
+
+    def renew(self) -> bool:
+        """The lease lasts for its length from now on; False where the store has forgotten the orchestrator. Raises
+        StoreError."""
+
+    def close(self) -> None: ...
 
 
 class Store(Protocol):
@@ -852,7 +878,8 @@ class Store(Protocol):
         """Keep what a person tells a run, until whoever drives it takes it up."""
 
     def instructions(self) -> list[tuple[str, str, str]]:
-        """What waits to be taken up, in order: instruction's id, run's id, content."""
+        """What waits to be taken up, in order: instruction's id, run's id, content. For an orchestrator without what is
+        said to runs that another one drives who is there."""
 
     def instruction(self, instruction_id: str) -> InstructionRow | None:
         """What became of an instruction; None when there is none of that id."""
@@ -895,5 +922,8 @@ class Store(Protocol):
 
     def payload(self, run_id: str, seq: int) -> PayloadRow | None:
         """The payload of one entry."""
+
+    def leave(self) -> None:
+        """Drive no runs any more."""
 
     def close(self) -> None: ...

@@ -20,12 +20,12 @@ from clew.core.running.entries import Entry
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState
 from clew.core.timing.schedule import DueTime
-from clew.driving import Said, observer_of
+from clew.following import Said, observer_of
 from clew.operations.requests import RequestError, check_request, unknown_buckets
 from clew.orchestrator.driven_run import Origin
 from clew.orchestrator.orchestrator import Orchestrator
 from clew.orchestrator.scheduler import Scheduler, variables_wanting
-from clew.ports import ScheduleRow, Unreadable
+from clew.ports import CommitUnknown, Fenced, ScheduleRow, StoreBusy, Unreadable
 from clew.settings import Settings
 from clew.wiring import load_program, open_orchestrator, seal, unknown_secrets, zone_data_release
 
@@ -37,6 +37,10 @@ SETTLING_SECONDS = 0.1
 
 DRAIN_INTERVAL_SECONDS = 0.02
 """How often a process that is to end looks whether all has ended."""
+
+
+BUSY_SECONDS = 0.2
+"""How long a store is left alone that could not say, or not take, what is live."""
 
 
 class ServiceWatcher(Protocol):
@@ -62,6 +66,9 @@ class ServiceWatcher(Protocol):
 
     def leaves_alone(self, what: str, why: Exception) -> None:
         """That run or program can't be used or driven by this process; all else goes on."""
+
+    def is_taken_over(self, run_id: str, why: Exception) -> None:
+        """What was to be recorded of that run was refused: another orchestrator drives it by now."""
 
     def is_ready(self, count: int) -> None:
         """All places have been read; so many programs are live."""
@@ -179,8 +186,8 @@ class Service:
         name = sealed.program.name
         if known is not None and known.program != name:
             self._retire(known.program)
-        self._known[source.name] = _Known(source.mark, name)
         self._scheduler.go_live(sealed, Origin(folder), source.name)
+        self._known[source.name] = _Known(source.mark, name)
         self._watcher.went_live(sealed.program, sealed.version, source.name, self._scheduler.next_due(name))
 
     def _load(self, source: Source) -> tuple[SealedProgram, str]:
@@ -273,6 +280,7 @@ async def serve(
         service = Service(settings, places, orchestrator, scheduler, watcher)
         scheduler.settled = watcher.settled
         orchestrator.leaves_alone = watcher.leaves_alone
+        orchestrator.driver.gave_up = lambda run, why: _tell_taken_over(watcher, run.state.run_id, why)
         orchestrator.adopts = True
         news = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -285,7 +293,13 @@ async def serve(
                     news.clear()
                     if events is not None:
                         events.watch(places)  # before it is read, so that nothing is overlooked
-                    await service.read()
+                    try:
+                        await service.read()
+                    except (StoreBusy, CommitUnknown):
+                        await asyncio.sleep(BUSY_SECONDS)
+                        news.set()
+                        orchestrator.check()
+                        continue
                     if is_first:
                         watcher.is_ready(service.live_count)
                         is_first = False
@@ -299,6 +313,11 @@ async def serve(
                 events.close()
         scheduler.stop()
         await _drain(orchestrator, grace_seconds, watcher, ends)
+
+
+def _tell_taken_over(watcher: ServiceWatcher, run_id: str, why: Exception) -> None:
+    if isinstance(why, Fenced):
+        watcher.is_taken_over(run_id, why)
 
 
 def _open_events(places: Sequence[str], news: asyncio.Event) -> PlaceEvents | None:
@@ -341,9 +360,11 @@ async def _drain(
     loop = asyncio.get_running_loop()
     end = loop.time() + grace_seconds
     watcher.drains(orchestrator.in_flight_count)
+    orchestrator.hand_back()
     while _is_at_work(orchestrator) and loop.time() < end and not ends.stop.is_set():
         orchestrator.check()
         await asyncio.sleep(DRAIN_INTERVAL_SECONDS)
+        orchestrator.hand_back()
 
 
 def _is_at_work(orchestrator: Orchestrator) -> bool:

@@ -29,8 +29,9 @@ class Secret(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`store`: path of the SQLite file. `payloads`: URL of the bucket that takes large payloads. `sources`: folder in
-    which the code that stages have fetched is kept, so that it need not be fetched again; empty for none."""
+    """`store`: path of the SQLite file, or the URL of a PostgreSQL database. `payloads`: URL of the bucket that takes
+    large payloads. `sources`: folder in which the code that stages have fetched is kept, so that it need not be fetched
+    again; empty for none."""
 
     store: str
     logs: str
@@ -42,13 +43,31 @@ class Settings(msgspec.Struct, frozen=True):
     """Attempts that run side by side on this machine; 0 for four a core."""
     programs: tuple[str, ...] = ()
     """Files and folders from which `clew up` reads programs, and references `module:name`."""
+    beside: str = ""
+    """What the files of this machine begin with that belong to a store which is no file."""
+    lease_milliseconds: int = 15_000
+    """How long after an orchestrator of a database is gone others take over its runs."""
     jitter_milliseconds: int = 1_000
     """Over how long the programs are spread that are due at the same moment, each by its name."""
     unsafe_store: bool = False
     """The store's runs are driven also where what is recorded might be lost; that is put on record."""
 
 
-_KEYS = ("store", "payloads", "logs", "workers", "programs", "jitter", "unsafe_store", "buckets", "secrets")
+_KEYS = (
+    "store",
+    "payloads",
+    "logs",
+    "workers",
+    "programs",
+    "jitter",
+    "lease",
+    "unsafe_store",
+    "buckets",
+    "secrets",
+)
+
+LEASE_MILLISECONDS_MAX = 600_000
+"""Whoever wants his runs to stand still for longer wants no other orchestrator."""
 
 JITTER_MILLISECONDS_MAX = 30_000
 """Half of the minute for which a due time is due."""
@@ -72,7 +91,8 @@ def read_settings(
     base = os.path.dirname(os.path.abspath(path)) if not store and "CLEW_STORE" not in environment else folder
     base_of_file = os.path.dirname(os.path.abspath(path))
     store_path = _store_path(url, base)
-    beside = os.path.dirname(store_path)
+    local_path = _store_path(DEFAULT_STORE, base) if is_url(store_path) else store_path
+    beside = os.path.dirname(local_path)
     named = {
         name: _bucket_url(url, os.path.dirname(os.path.abspath(path)))
         for name, url in said.get("buckets", {}).items()
@@ -86,12 +106,26 @@ def read_settings(
         buckets={**named, **given},
         secrets=_secrets(said.get("secrets", {}), path),
         sources=os.path.join(beside, "sources"),
+        beside=local_path,
         workers_max=said.get("workers", 0),
         programs=tuple(_program_place(one, base_of_file) for one in said.get("programs", ())),
         jitter_milliseconds=_jitter(said.get("jitter"), path),
+        lease_milliseconds=_duration(
+            "lease",
+            said.get("lease"),
+            path,
+            Settings("", "", "").lease_milliseconds,
+            1_000,
+            LEASE_MILLISECONDS_MAX,
+        ),
         unsafe_store=unsafe_store
         or _is_said(environment, "CLEW_UNSAFE_STORE", said.get("unsafe_store", False)),
     )
+
+
+def is_url(store: str) -> bool:
+    """Whether that store is a database, and no file."""
+    return "://" in store
 
 
 def _read_file(path: str, *, is_named: bool) -> dict[str, Any]:
@@ -123,7 +157,7 @@ def _read_file(path: str, *, is_named: bool) -> dict[str, Any]:
 
 def _check_types(said: Mapping[str, Any], path: str) -> None:
     wanted = {
-        "store": str, "payloads": str, "logs": str, "workers": int, "programs": list, "jitter": str,
+        "store": str, "payloads": str, "logs": str, "workers": int, "programs": list, "jitter": str, "lease": str,
         "unsafe_store": bool, "buckets": dict, "secrets": dict,
     }  # fmt: skip
     for key, kind in wanted.items():
@@ -159,28 +193,33 @@ def _program_place(place: Any, folder: str) -> str:
 
 
 def _jitter(said: str | None, path: str) -> int:
+    usual = Settings("", "", "").jitter_milliseconds
+    return _duration("jitter", said, path, usual, 0, JITTER_MILLISECONDS_MAX)
+
+
+def _duration(key: str, said: str | None, path: str, usual: int, least: int, most: int) -> int:
+    """Milliseconds."""
     if said is None:
-        return Settings("", "", "").jitter_milliseconds
+        return usual
     from clew.core.program.durations import read_duration
 
     try:
         found = read_duration(said)
     except ValueError as error:
-        raise SettingsError(f"{path}: jitter: {error}") from error
-    if not 0 <= found <= JITTER_MILLISECONDS_MAX:
-        raise SettingsError(f"{path}: jitter: must be 0 seconds to {JITTER_MILLISECONDS_MAX // 1000} seconds")
+        raise SettingsError(f"{path}: {key}: {error}") from error
+    if not least <= found <= most:
+        raise SettingsError(f"{path}: {key}: must be {least // 1000} seconds to {most // 1000} seconds")
     return found
 
 
 def _store_path(url: str, folder: str) -> str:
     if url.startswith(("postgresql://", "postgres://")):
-        raise SettingsError(
-            f"{url.split('@')[-1]}: PostgreSQL is not available in this version of clew; use sqlite:///PATH"
-        )
+        return url
     path = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
     if not path:
         raise SettingsError(
-            f"{url}: not a store; write sqlite:///PATH (three slashes; four for an absolute path)"
+            f"{url}: not a store; write sqlite:///PATH (three slashes; four for an absolute path), or "
+            f"postgresql://USER@HOST/DATABASE"
         )
     return os.path.join(os.path.abspath(folder), path)
 

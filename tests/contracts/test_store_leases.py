@@ -108,7 +108,7 @@ def test_versions_that_are_not_wanted_are_left_to_others(open_again: Open) -> No
     mine = joined(open_again())
     assert mine.leases.claim(9, besides={"x" * 64, VERSION}) == []
     (claimed,) = mine.leases.claim(1)
-    mine.leases.release_run(claimed.run_id)
+    mine.leases.release_some([claimed.run_id])
     assert mine.leases.owned() == {} and len(mine.leases.claim(9)) == 2
 
 

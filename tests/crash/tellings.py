@@ -188,4 +188,5 @@ def points_by(role: str, passed: Sequence[Transaction]) -> list[Point]:
     is the last to close the store is not steady, nor whether the teller comes to take it; of the driver, stories have
     that."""
     left = {"take"} if role == TELLER else {"take", "close"}
-    return [point for point in points_of(passed) if point.transaction not in left]
+    points = [point for point in points_of(passed) if point.transaction not in left]
+    return [point for point in points if point.transaction != "close" or point.number == 1]

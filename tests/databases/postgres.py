@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -117,16 +118,15 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(
-    folder: Path, *, release: int = 16, options: Sequence[str] = ()
-) -> Iterator[PostgresServer]:
-    """A server from when it answers to its end."""
-    server = PostgresServer(folder, release=release, options=options)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.end()
+def postgres_server(*, release: int = 16, options: Sequence[str] = ()) -> Iterator[PostgresServer]:
+    """A server from when it answers to its end. Its folder is in nobody else's, who might keep it to himself."""
+    with tempfile.TemporaryDirectory(prefix="clew-postgres-") as folder:
+        server = PostgresServer(Path(folder), release=release, options=options)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.end()
 
 
 def _programs(release: int, copy_to: Path | None) -> Path:

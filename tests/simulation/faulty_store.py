@@ -45,6 +45,13 @@ class FaultyLeases:
     def __init__(self, store: SqliteStore, odds: Odds, truth: Truth) -> None:
         self._leases, self._odds, self._truth = store.leases, odds, truth
 
+    turn, turns = 0, 1
+
+    def take_gate(self, program: str) -> bool:
+        if self._odds.strike("store busy when read", 0.03):
+            raise StoreBusy("pretended")
+        return self._leases.take_gate(program)
+
     def claim_run(self, run_id: str) -> ClaimedRun | None:
         if self._odds.strike("store busy when read", 0.03):
             raise StoreBusy("pretended")
@@ -231,6 +238,9 @@ class FaultyStore:
     def payloads(self, run_id: str) -> list[PayloadRow]:
         self._be_busy()
         return self._store.payloads(run_id)
+
+    def leave(self) -> None:
+        """Whoever comes next takes the runs."""
 
     def close(self) -> None:
         """The process lets go of it; the store itself stays."""

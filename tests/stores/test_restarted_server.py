@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from pathlib import Path
 
 from tests.core.running.story import sealed, stage
 from tests.databases.postgres import PostgresServer, postgres_server
@@ -20,9 +19,9 @@ CHAIN = sealed(
 RESTARTS, RUNS_BETWEEN = 5, 20
 
 
-def test_a_server_that_is_restarted_under_load_loses_nothing(tmp_path: Path) -> None:
+def test_a_server_that_is_restarted_under_load_loses_nothing() -> None:
     """Each time some twenty runs are under way, of which none has to be taken up again."""
-    with postgres_server(tmp_path) as server:
+    with postgres_server() as server:
         runs, begun = asyncio.run(_under_way(server))
     assert {run.state.status for run in runs} == {"completed"}
     assert len(begun) == len(set(begun)) == 10 * len(runs)

@@ -14,7 +14,8 @@ from clew.cli.progress import Progress
 from clew.core.running.entries import Entry
 from clew.core.running.instructions import Instruction, Verb
 from clew.core.running.state import RunState
-from clew.driving import Refused, Said, instruct_run
+from clew.driving import Refused, instruct_run
+from clew.following import Said
 from clew.settings import Settings, read_settings
 from clew.wiring import instruct
 

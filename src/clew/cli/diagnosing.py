@@ -50,11 +50,16 @@ def _file_in_force(named: str | None) -> str | None:
 
 def _json(document: Mapping[str, Any]) -> dict[str, Any]:
     """The moments of it as JSON has them everywhere."""
-    told: dict[str, Any] = {}
-    for name in ("driven_by", "driven_last"):
-        holder = document[name]
-        told[name] = holder and {**holder, "started_at": moment_json(holder["started_at"])}
-    return {**document, **told}
+    last = document["driven_last"]
+    return {
+        **document,
+        "driven_by": [_holder_json(holder) for holder in document["driven_by"]],
+        "driven_last": last and _holder_json(last),
+    }
+
+
+def _holder_json(holder: Mapping[str, Any]) -> dict[str, Any]:
+    return {**holder, "started_at": moment_json(holder["started_at"])}
 
 
 # ---- printing --------------------------------------------------------------------------------------------
@@ -67,7 +72,7 @@ def _print(document: Mapping[str, Any], output: Output) -> None:
     output.facts(
         [
             ("store", _store_text(store)),
-            ("driven by", _driven_text(document)),
+            *(("driven by", text) for text in _driven_texts(document)),
             ("driven last", _holder_text(document["driven_last"]) if not document["is_driven"] else ""),
         ]
     )
@@ -99,7 +104,9 @@ def _store_text(store: Mapping[str, Any]) -> str:
         return "not there yet; `clew run` and `clew up` make it"
     if store["schema"] is None:
         return "can't be opened"
-    size = f"{store['size'] / 1024**2:.1f} MiB, and {store['log_size'] / 1024**2:.1f} MiB of log"
+    size = f"{store['size'] / 1024**2:.1f} MiB"
+    if store["log_size"] is not None:
+        size += f", and {store['log_size'] / 1024**2:.1f} MiB of log"
     here = store["schema_here"]
     schema = f"schema {store['schema']}"
     if store["schema"] < here:
@@ -107,10 +114,11 @@ def _store_text(store: Mapping[str, Any]) -> str:
     return f"{size}; {schema}"
 
 
-def _driven_text(document: Mapping[str, Any]) -> str:
+def _driven_texts(document: Mapping[str, Any]) -> list[str]:
     if not document["is_driven"]:
-        return "nobody now"
-    return _holder_text(document["driven_by"]) or "another process, which does not say who it is"
+        return ["nobody now"]
+    texts = [_holder_text(holder) for holder in document["driven_by"]]
+    return texts or ["another process, which does not say who it is"]
 
 
 def _holder_text(holder: Mapping[str, Any] | None) -> str:

@@ -31,7 +31,7 @@ from clew.cli.tables import are_of_passes, print_residue, print_stages, print_va
 from clew.operations.requests import check_request, run_document, unknown_buckets
 
 if TYPE_CHECKING:
-    from clew.driving import NotFinished
+    from clew.following import NotFinished
 
 Result = TypeVar("Result")
 
@@ -62,7 +62,8 @@ def run(
     """
     settings = settings_of(store, settings_file, buckets, unsafe_store=unsafe_store)
     given = variables_of(variables, variables_file)
-    from clew.driving import NotFinished, Origin, run_to_rest
+    from clew.driving import Origin, run_to_rest
+    from clew.following import NotFinished
     from clew.wiring import load_program, seal, unknown_secrets
 
     loaded = load_program(program, folder=os.getcwd())

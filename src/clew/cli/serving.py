@@ -99,6 +99,9 @@ class Talk:
     def leaves_alone(self, what: str, why: Exception) -> None:
         self._say(f"{escaped(what)}  is left alone: {first_line(str(why))}")
 
+    def is_taken_over(self, run_id: str, why: Exception) -> None:
+        self._say(f"run {run_id[:16]}  is taken over: {first_line(str(why))}")
+
     def is_ready(self, count: int) -> None:
         self._is_ready = True
         self._say(f"{counted(count, 'program')} live; Ctrl-C ends this")

@@ -244,7 +244,8 @@ def tell(
             return _print_foreseen(undoes, format_, output)
         if not yes:
             ask(undoes, output)
-    from clew.driving import NotFinished, Refused, instruct_run
+    from clew.driving import Refused, instruct_run
+    from clew.following import NotFinished
 
     progress = new_progress(output)
     stays = verb not in APPLIED_AT_ONCE and not no_wait

@@ -20,6 +20,7 @@ from clew.ports import (
     Bucket,
     BucketError,
     InstructionRow,
+    Leases,
     PayloadRow,
     RunRow,
     Schedules,
@@ -82,6 +83,9 @@ class Tracker(Protocol):
     @property
     def schedules(self) -> Schedules: ...
 
+    @property
+    def leases(self) -> Leases: ...
+
 
 @dataclass(frozen=True)
 class Records:
@@ -142,8 +146,12 @@ class Records:
 
     def unfinished(self) -> list[tuple[str, str]]:
         """The runs that anybody may take up and drive: id and status, oldest first."""
-        unsettled = self.store.unsettled()
-        return [(run_id, status) for run_id, _, _, status in unsettled if not self._is_left(run_id, status)]
+        unsettled, driven = self.store.unsettled(), self.store.leases.driven()
+        return [
+            (run_id, status)
+            for run_id, _, _, status in unsettled
+            if run_id not in driven and not self._is_left(run_id, status)
+        ]
 
     def left_to_people(self) -> list[tuple[str, str]]:
         """The runs that are not settled and wait for a person's word: id and status, oldest first."""

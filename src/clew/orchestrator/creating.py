@@ -15,12 +15,12 @@ from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.driven_run import DrivenRun, Origin
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.programs import ProgramBook
-from clew.ports import Chance, Clock, NewRun, RunExists, Store
+from clew.ports import Chance, Clock, CommitUnknown, NewRun, RunExists, Store
 
 Json = Any
 
 FIRST_EPOCH = 1
-QUEUE_TRIES_MAX = 5
+CREATE_TRIES_MAX = 5
 """How often a run is made anew when another process has just made the same (program, moment, generation): each
 try is a later millisecond, so a second collision is already unlikely."""
 
@@ -117,16 +117,28 @@ class RunMaker:
         self, sealed: SealedProgram, variables: Mapping[str, Json], *, requested_by: str, origin: Origin
     ) -> str:
         """A fresh run that is durable and that nobody drives yet. Returns its id; raises StoreError."""
-        for attempt in range(QUEUE_TRIES_MAX):
+        for attempt in range(CREATE_TRIES_MAX):
             run = self.make(sealed, variables, requested_by=requested_by, origin=origin)
             try:
-                self._store.record([run.record()])
+                self._record(run)
                 break
             except RunExists:
                 self._generations.clear()
-                if attempt == QUEUE_TRIES_MAX - 1:
+                if attempt == CREATE_TRIES_MAX - 1:
                     raise
         return run.state.run_id
+
+    def _record(self, run: DrivenRun) -> None:
+        """Make a fresh run durable. Raises StoreError."""
+        record = run.record()
+        try:
+            self._store.record([record])
+        except CommitUnknown:
+            try:
+                self._store.record([record])
+            except RunExists:
+                if self._store.head(record.run_id) is None:
+                    raise
 
     def _next_generation(self, program: str, run_time: int) -> int:
         key = (program, run_time)
@@ -134,8 +146,11 @@ class RunMaker:
         if known is None:
             self._generations.clear()  # only the present moment can come again
             known = self._store.last_generation(program, run_time)
-        self._generations[key] = known + 1
-        return known + 1
+        leases = self._store.leases
+        # Each orchestrator has its own, so that what is asked for in one millisecond does not collide.
+        known += 1 + (leases.turn - known) % leases.turns
+        self._generations[key] = known
+        return known
 
     def _run_id(self, at: int) -> str:
         """28 hex digits that sort by time: 48 bits of milliseconds, 64 of chance."""

@@ -172,6 +172,11 @@ class DrivenRun:
             return made
 
     @property
+    def recorded_seq(self) -> int:
+        """The last entry that is on record; -1 for none."""
+        return self.state.seq - len(self.entries)
+
+    @property
     def is_at_rest(self) -> bool:
         """It is on record that the run is settled, or that it waits for a person, with nothing in flight."""
         state = self.state

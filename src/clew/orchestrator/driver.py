@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from clew.core.program.model import Dependency, ProgramDependency, VariableDependency
 from clew.core.running import actions, statuses
@@ -82,10 +83,16 @@ class Driver:
             chance=chance, payloads=payloads, validator=validator, waiting=self._waiting
         )
         self._orderer = Orderer(
-            performer=performer, payloads=payloads, validator=validator, notice=self.notice,
+            performer=performer, payloads=payloads, validator=validator, notice=self.notice, begin=self._begin,
             wake=self._wake, waking=self._waking, waiting=self._waiting,
         )  # fmt: skip
         self._name = name
+        self.may_begin: Callable[[], bool] = lambda: True
+        """Whether it is sure that nobody else drives these runs: else nothing is begun until it is."""
+        self._held_back: deque[tuple[DrivenRun, Sequence[Any]]] = deque()
+        """What is on record and was not begun yet."""
+        self.gave_up: Callable[[DrivenRun, Exception], None] = _tell_nobody_why
+        """Is told of a run that is not driven here any more, though it has not settled, and why."""
         self.unsafe = tuple(unsafe)
         self._ready: deque[DrivenRun] = deque()
         self._turn_is_due = False
@@ -289,8 +296,10 @@ class Driver:
 
     def _recorded(self, run: DrivenRun, error: Exception | None) -> None:
         """What the run's turn wrote is durable: now, and only now, tell of it and act."""
+        if run.error is not None:
+            return
         if error is not None:
-            self._give_up(run, error)
+            self.drop(run, error)
             return
         entries = run.recorded()
         if run.observer is not None:
@@ -300,7 +309,7 @@ class Driver:
         outbox = run.outbox
         if outbox:
             run.outbox = ()
-            self._performer.begin(run, outbox, self.notice)
+            self._begin(run, outbox)
         state = run.state
         if state.is_settled or state.held or state.is_paused:
             self._rest(run)
@@ -308,6 +317,24 @@ class Driver:
                 self._waiting.settled(state.program.program.name, self._clock.now())
         if state.program.has_places:
             self._changed(run)
+
+    def _begin(self, run: DrivenRun, outbox: Sequence[Any]) -> None:
+        """Carry out what is on record; in the order of their records, when it is sure that nobody else drives it."""
+        if not self._held_back:
+            if self.may_begin():
+                self._performer.begin(run, outbox, self.notice)
+                return
+            self._tasks.later(AGAIN_MILLISECONDS, self._begin_held_back)
+        self._held_back.append((run, outbox))
+
+    def _begin_held_back(self) -> None:
+        while self._held_back and not self._is_stopped:
+            if not self.may_begin():
+                self._tasks.later(AGAIN_MILLISECONDS, self._begin_held_back)
+                return
+            run, outbox = self._held_back.popleft()
+            if run.error is None:
+                self._performer.begin(run, outbox, self.notice)
 
     def _answer(self, run: DrivenRun) -> None:
         """Refuse what the run can't obey, now that what keeps it from that is on record."""
@@ -333,8 +360,16 @@ class Driver:
         self._waiting.forget_run(run)
         self._waking.forget(run)
 
-    def _give_up(self, run: DrivenRun, error: Exception) -> None:
-        """The run is another orchestrator's now, or was refused: what it waited for here is for nobody."""
+    def is_idle(self, run: DrivenRun) -> bool:
+        """Whether nothing of the run is under way, or about to be, and all of it is on record."""
+        if run.is_ready or run.facts or run.entries or run.asked or run.created is not None:
+            return False
+        units = run.state.units.values()
+        return not any(unit.in_flight or unit.rollback_in_flight for unit in units)
+
+    def drop(self, run: DrivenRun, error: Exception) -> None:
+        """Drive the run no more, for that reason: it is another orchestrator's now, or was refused. What it waited for
+        here is for nobody."""
         run.error = error
         run.outbox = run.refused = ()
         self.runs.pop(run.state.run_id, None)
@@ -343,6 +378,7 @@ class Driver:
             run.alarm.cancel()
         self._performer.abandon(run)
         self._changed(run)
+        self.gave_up(run, error)
         for tell in run.awaited_by:
             tell()
 
@@ -352,6 +388,10 @@ def _make_up_for_nothing(run: DrivenRun) -> None:
 
 
 def _tell_nobody(run: DrivenRun) -> None:
+    """Nobody wants to know."""
+
+
+def _tell_nobody_why(run: DrivenRun, error: Exception) -> None:
     """Nobody wants to know."""
 
 

@@ -18,6 +18,7 @@ from clew.orchestrator.creating import RunMaker
 from clew.orchestrator.driven_run import DrivenRun, Observer, Origin, more, origin_of
 from clew.orchestrator.driver import Driver
 from clew.orchestrator.facts import Instructed
+from clew.orchestrator.lease_keeper import LeaseKeeper
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.places import Places
 from clew.orchestrator.programs import ProgramBook
@@ -34,6 +35,7 @@ from clew.ports import (
     Diagnosis,
     DrivenElsewhere,
     Executor,
+    Fenced,
     FlushFailed,
     Store,
     StoreBusy,
@@ -76,11 +78,16 @@ class Orchestrator:
         failed: asyncio.Future[None],
         release: Callable[[], None],
         diagnoses: Sequence[Diagnosis] = (),
+        lease: LeaseKeeper | None = None,
     ) -> None:
-        """`diagnoses`: what was found of what the records of the store rest on."""
+        """`diagnoses`: what was found of what the records of the store rest on; `lease`: where others may drive runs of
+        it too."""
         self.store = store
         self.driver = driver
         self.diagnoses = diagnoses
+        self._lease = lease
+        if lease is not None:
+            driver.may_begin = lambda: lease.may_begin
         self.programs = programs
         self._payload_bucket = payload_bucket
         self._executors = tuple(executors)
@@ -98,9 +105,13 @@ class Orchestrator:
         """Program versions that can't be used here."""
         self._claimed: deque[ClaimedRun] = deque()
         """Runs that are this orchestrator's, and that it has not taken up yet."""
-        self._gates: set[str] = set()
+        self.gates: set[str] = set()
         """The programs whose places it gives."""
+        self._unclaimed: set[str] = set()
+        """Those of them whose runs may have begun elsewhere before."""
         self._is_adopting = False
+        self._is_in_doubt = False
+        """Runs may be this orchestrator's of which it does not know."""
         self._changes_seen = -1
         self._pauses_seen = (-1, -1)
         self.maker = RunMaker(
@@ -114,7 +125,7 @@ class Orchestrator:
         self.places = Places(
             store=store, clock=clock, alarm=alarm, tasks=tasks, program_of=programs.of_version,
             take_up=lambda row: self.take_up(row.run_id, row.version, row.origin), notice=driver.notice,
-            leave_alone=self._leave_alone,
+            leave_alone=self._leave_alone, gives=self.gives,
         )  # fmt: skip
         self.backfiller = Backfiller(
             store=store, maker=self.maker, clock=clock, tasks=tasks, program_of=programs.of_version,
@@ -142,8 +153,10 @@ class Orchestrator:
     ) -> DrivenRun:
         """A fresh run, driven from here on. It is durable with its first stages' start, by one flush.
 
-        `variables` are the program's with the request's, checked already.
+        `variables` are the program's with the request's, checked already. Raises DrivenElsewhere, with nothing done,
+        when it needs a place and another orchestrator gives the program's: then it is to be queued.
         """
+        self._see_whose_it_is(sealed)
         run = self.maker.make(sealed, variables, requested_by=requested_by, origin=origin)
         run.observer = observer
         if sealed.has_places:
@@ -165,12 +178,14 @@ class Orchestrator:
     def take_up(
         self, run_id: str, version: str, origin_text: str, observer: Observer | None = None
     ) -> DrivenRun:
-        """Drive an unfinished run from its last recorded state on, fencing whoever drove it. Raises StoreError."""
+        """Drive an unfinished run from its last recorded state on, fencing whoever drove it. Raises StoreError; of its
+        kinds DrivenElsewhere when another orchestrator does, or is the one to."""
         driven = self.driver.runs.get(run_id)
         if driven is not None:
             driven.observer = observer or driven.observer
             return driven
-        self.programs.of_version(version)  # before anybody is fenced
+        sealed = self.programs.of_version(version)  # before anybody is fenced
+        self._see_whose_it_is(sealed)
         claimed = self.store.leases.claim_run(run_id)
         if claimed is None:
             raise DrivenElsewhere(f"run {run_id} is driven by another orchestrator")
@@ -188,18 +203,75 @@ class Orchestrator:
         wait for a place. Many are taken up by and by, so that the first go on at once. Raises StoreError; what was
         claimed by then is taken up the next time."""
         leases = self.store.leases
-        self._take_up_all()
-        self._claimed += leases.claim(CLAIMED_TOGETHER_MAX, besides=self._unreadable)
-        goes_on = bool(self._claimed)
-        for program in leases.programs_with_places():
-            if program not in self._gates and leases.take_gate(program):
+        try:
+            self._take_up_all()
+            self._claimed += leases.claim(CLAIMED_TOGETHER_MAX, besides=self._unreadable)
+            goes_on = bool(self._claimed)
+            for program in leases.programs_with_places():
+                if self.gives(program):
+                    self.places.look(program)
+            while self._unclaimed:
+                program = next(iter(self._unclaimed))
                 self._claimed += leases.claim_with_places(program)
-                self._gates.add(program)
-            if program in self._gates:
-                self.places.look(program)
+                self._unclaimed.discard(program)
+        except CommitUnknown:
+            self._is_in_doubt = True
+            raise
         self._take_up_all()
         if goes_on:
             self._go_on_adopting(0)
+
+    def _see_whose_it_is(self, sealed: SealedProgram) -> None:
+        """Raises DrivenElsewhere when another orchestrator drives the program's runs."""
+        if sealed.has_places:
+            self.see_whose(sealed.program.name)
+
+    def see_whose(self, program: str) -> None:
+        """Give the places of that program. Raises DrivenElsewhere when another orchestrator does; StoreError."""
+        if not self.gives(program):
+            raise DrivenElsewhere(
+                f"another orchestrator gives the places of program {program}, and drives its runs"
+            )
+
+    def gives(self, program: str) -> bool:
+        """Whether this orchestrator gives the places of that program: from now on, if nobody else does. Raises
+        StoreError."""
+        if program in self.gates:
+            return True
+        if not self.store.leases.take_gate(program):
+            return False
+        self.gates.add(program)
+        self._unclaimed.add(program)
+        if self.adopts:
+            self._go_on_adopting(0)
+        return True
+
+    def _be_sure(self) -> None:
+        """See that what is on record as driven here is driven here, and nothing else: after claims of which nobody knew
+        whether they hold, and when others may have taken runs. Raises StoreError."""
+        leases = self.store.leases
+        owned = leases.owned()
+        lost = {program for program in self.gates if not leases.take_gate(program)}
+        self.gates -= lost
+        given_back = []
+        for run in list(self.driver.runs.values()):
+            run_id, program = run.state.run_id, run.state.program
+            is_open = run.row is not None and run.row.status in statuses.DRIVEN
+            if is_open and owned.get(run_id) != run.epoch:
+                self.driver.drop(run, Fenced(f"run {run_id} is driven by another orchestrator now"))
+            elif program.has_places and program.program.name in lost:
+                self.driver.drop(run, DrivenElsewhere(f"run {run_id} was handed back"))
+                given_back.append(run_id)
+        leases.release_some(given_back)
+        known = {*self.driver.runs, *(claimed.run_id for claimed in self._claimed), *given_back}
+        for run_id in owned.keys() - known:
+            claimed = leases.claim_run(run_id)
+            if claimed is not None:
+                self._claimed.append(claimed)
+        self._is_in_doubt = False
+        if self._lease is not None:
+            self._lease.is_sure()
+        self._take_up_all()
 
     def _go_on_adopting(self, milliseconds: int) -> None:
         """Adopt once more, so much later."""
@@ -230,7 +302,7 @@ class Orchestrator:
             self._take_up_claimed(claimed)
         except Unreadable as error:
             self._unreadable.add(claimed.version)
-            self.store.leases.release_run(claimed.run_id)
+            self.store.leases.release_some([claimed.run_id])
             self._leave_alone(f"run {claimed.run_id}", error)
 
     def _leave_alone(self, what: str, why: Unreadable) -> None:
@@ -321,6 +393,13 @@ class Orchestrator:
 
     def _attend_to_changes(self) -> None:
         """Attend if anybody else has changed anything: asking that costs next to nothing."""
+        lease = self._lease
+        if lease is not None and lease.is_forgotten:
+            raise StoreTaken(
+                "the database has forgotten this orchestrator, which was away for too long; start anew"
+            )
+        if self._is_in_doubt or (lease is not None and lease.is_in_doubt):
+            self._be_sure()
         changes = self.store.change_count()
         if changes == self._changes_seen and not self._in_hand:
             return
@@ -346,6 +425,7 @@ class Orchestrator:
         if row is None:
             self._refuse(instruction_id, f"there is no run {run_id}", None)
             return None
+        self._see_whose_it_is(self.programs.of_version(row["version"]))
         why = refusal(self._restored(row["version"], row["origin"], run_id, row["epoch"]).state, instruction)
         if why:
             self._refuse(instruction_id, why, row["epoch"])
@@ -416,6 +496,28 @@ class Orchestrator:
         """Done, with an exception, when something has ended this orchestrator."""
         return self._failed
 
+    def hand_back(self) -> None:
+        """While this orchestrator drains, let others drive, where there may be others: the runs of which nothing is
+        under way are handed back, those that share places when this is true of all of them."""
+        driver = self.driver
+        if self._lease is None or driver.is_recording:
+            return
+        busy = {run.state.program.program.name for run in driver.runs.values() if not driver.is_idle(run)}
+        gates = self.gates - busy
+        idle = [
+            run
+            for run in driver.runs.values()
+            if driver.is_idle(run)
+            and not (run.state.program.has_places and run.state.program.program.name in busy)
+        ]
+        for run in idle:
+            driver.drop(run, DrivenElsewhere(f"run {run.state.run_id} was handed back"))
+        self.gates -= gates
+        with suppress(StoreBusy, CommitUnknown):  # when this orchestrator ends, everything is
+            self.store.leases.release_some([run.state.run_id for run in idle])
+            for program in gates:
+                self.store.leases.release_gate(program)
+
     @property
     def in_flight_count(self) -> int:
         """How many attempts, and tries at rollbacks, are under way."""
@@ -443,5 +545,7 @@ class Orchestrator:
             await executor.close()
         if self._failed.done():
             self._failed.exception()  # whoever waited has been told
+        with suppress(StoreError):
+            self.store.leave()  # else others wait until the lease is over
         self.store.close()
         self._release()

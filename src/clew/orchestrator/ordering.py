@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from clew.core.program.model import InputDependency
@@ -36,6 +36,10 @@ PINNED_WORK = {"attempt": ("execute", "validate"), "rollback": ("rollback",)}
 """Whose code must still be what the first attempt pinned, for each kind of work."""
 
 
+Begin = Callable[[DrivenRun, Sequence[Any]], None]
+"""Has done what is on record as ordered."""
+
+
 class Wake(Protocol):
     """Has the run's next turn come."""
 
@@ -53,6 +57,7 @@ class Orderer:
         validator: Validator,
         waking: Waking,
         notice: Notice,
+        begin: Begin,
         wake: Wake,
         waiting: Waiting,
     ) -> None:
@@ -62,6 +67,7 @@ class Orderer:
         self._validator = validator
         self._waking = waking
         self._notice = notice
+        self._begin = begin
         self._wake = wake
         self.is_draining = False
         """No further stage begins."""
@@ -229,7 +235,7 @@ class Orderer:
             run.order(action)
             if not run.entries:  # nothing is to be recorded first
                 outbox, run.outbox = run.outbox, ()
-                self._performer.begin(run, outbox, self._notice)
+                self._begin(run, outbox)
 
     def _cancel_stage(self, run: DrivenRun, action: actions.CancelStage, at: int) -> None:
         stage = run.state.stages[action.stage]

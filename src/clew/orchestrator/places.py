@@ -59,7 +59,10 @@ class Places:
         take_up: TakeUp,
         notice: Callable[[DrivenRun, Fact], None],
         leave_alone: Callable[[str, Unreadable], None],
+        gives: Callable[[str], bool],
     ) -> None:
+        """`gives`: whether the places of that program are given here, and not by another orchestrator; raises
+        StoreError."""
         self._store = store
         self._clock = clock
         self._alarm = alarm
@@ -68,6 +71,7 @@ class Places:
         self._take_up = take_up
         self._notice = notice
         self._leave_alone = leave_alone
+        self._gives = gives
         self._driven: defaultdict[str, dict[str, DrivenRun]] = defaultdict(dict)
         """The runs of each program that are driven here and not settled, by id."""
         self._left: dict[str, dict[str, StandingRow]] = {}
@@ -240,6 +244,9 @@ class Places:
 
     def see_to(self, program: str) -> None:
         """Decide about the runs of the program, and have that done. Raises StoreError."""
+        if not self._gives(program):
+            self._left.pop(program, None)  # until they are given here again, others go on
+            return
         queued = self._store.queued(program, QUEUE_LENGTH_MAX)
         standings = self._standings(program, queued)
         rules = self._rules(program, queued)

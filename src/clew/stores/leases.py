@@ -6,9 +6,11 @@ own clock.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from math import ceil
 from typing import Any
+
+import msgspec
 
 from clew.ports import ClaimedRun
 from clew.stores.parts import StorePart
@@ -22,6 +24,8 @@ class StoredLeases(StorePart):
 
     me = ""
     """Under which name this process drives runs; empty: it drives none."""
+    turn = 0
+    turns = 1
     _last_program = ""
     """From whose runs some were claimed last."""
 
@@ -57,12 +61,21 @@ class StoredLeases(StorePart):
         with self._transaction():
             return self._claim("claim_with_places", program=program)
 
-    def release_run(self, run_id: str) -> None:
+    def release_some(self, run_ids: Sequence[str]) -> None:
+        if run_ids:
+            with self._transaction():
+                given = msgspec.json.encode(run_ids).decode()
+                self._rows("release_some", {"me": self.me, "run_ids": given})
+
+    def release_gate(self, program: str) -> None:
         with self._transaction():
-            self._rows("release_run", {"me": self.me, "run_id": run_id})
+            self._rows("release_gate", {"me": self.me, "program": program})
 
     def owned(self) -> dict[str, int]:
         return dict(self._rows("select_owned", {"me": self.me}))
+
+    def driven(self) -> set[str]:
+        return {run_id for (run_id,) in self._rows("select_driven", {"me": self.me})}
 
     def release(self) -> None:
         with self._transaction():

@@ -17,30 +17,36 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from clew.ports import Holder, RunExists, RunRecord, StoreBusy, StoreError
+from clew.ports import Diagnosis, Holder, Renewals, RunExists, RunRecord, StoreBusy, StoreError
 from clew.stores.postgres_batches import statements_of
+from clew.stores.postgres_check import diagnose_server
 from clew.stores.postgres_connection import UNIQUE_VIOLATION, PostgresConnection, Refused
 from clew.stores.queries import load_migrations, load_queries
 from clew.stores.store import Bound, DatabaseStore
+
+TURNS = 64
+"""How many orchestrators never make the same generation for requests of one millisecond; of more, some try again."""
 
 LOOK_SECONDS = 1.0
 """How often whoever asks is told that something may have changed, though nobody has said so."""
 
 DIVISION_BY_ZERO = "22012"
 
-_MIGRATING = 0x636C6577
-"""The lock that whoever migrates holds for each migration's transaction."""
+_MIGRATING, _JOINING = 0x636C6577, 0x636C6578
+"""The locks that whoever migrates holds for each migration's transaction, and whoever joins for the joining."""
 
 
 class PostgresStore(DatabaseStore):
     """A `Store` in one PostgreSQL database. Used from one thread at a time."""
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
-        """Connects, and unless `read_only` creates or migrates the tables. Raises StoreError."""
+    def __init__(self, url: str, *, read_only: bool = False, may_be_empty: bool = False) -> None:
+        """Connects, and unless `read_only` creates or migrates the tables; `may_be_empty`: they need not be there.
+        Raises StoreError."""
         queries = load_queries("postgres")
         for part in ("transactions", "orchestrators"):
             queries |= load_queries("postgres", part)
         super().__init__(queries)
+        self._url = url
         self.name = without_password(url)
         self._read_only = read_only
         self._connection = PostgresConnection(url, self.name, queries)
@@ -50,7 +56,7 @@ class PostgresStore(DatabaseStore):
         try:
             if not read_only:
                 self._migrate()
-            self._refuse_newer()
+            self._refuse_newer(may_be_empty)
         except BaseException:
             self._connection.close()
             raise
@@ -68,13 +74,40 @@ class PostgresStore(DatabaseStore):
         said = msgspec.json.encode(dict(unsafe), order="sorted").decode()
         with self._transaction():
             self._rows("forget_orchestrators")
-            self._rows("insert_orchestrator", (me, *holder, said, lease_milliseconds))
-        self.leases.me = me
+            self._connection.execute(f"SELECT pg_advisory_xact_lock({_JOINING})")
+            [(turn,)] = self._rows("insert_orchestrator", (me, *holder, said, lease_milliseconds, TURNS))
+        self.leases.me, self.leases.turn, self.leases.turns = me, turn, TURNS
 
     def renew(self, lease_milliseconds: int) -> bool:
         """Stay for so long from now; False where the store has forgotten this orchestrator. Raises StoreError."""
-        with self._transaction():
-            return bool(self._rows("renew_lease", (self.leases.me, lease_milliseconds)))
+        return bool(self._rows("renew_lease", (self.leases.me, lease_milliseconds)))
+
+    def renewals(self, lease_milliseconds: int) -> Renewals:
+        return _Renewals(
+            PostgresConnection(self._url, self.name, self._sql), self.leases.me, lease_milliseconds
+        )
+
+    def diagnose(self, me: Holder) -> list[Diagnosis]:
+        return diagnose_server(self._connection.execute, me.started_at)
+
+    def last_orchestrator(self) -> Holder | None:
+        rows = self._rows("select_last_orchestrator")
+        return Holder(*rows[0]) if rows else None
+
+    def size(self) -> int:
+        """Bytes of the database."""
+        [(size,)] = self._connection.execute("SELECT pg_database_size(current_database())")
+        return int(size)
+
+    def damages(self) -> list[str]:
+        """Reads every table whole: what can't be read, the server says."""
+        damages = []
+        for (table,) in self._connection.execute(_TABLES):
+            try:
+                self._connection.execute(f'SELECT count(one::text) FROM "{table}" AS one')
+            except StoreError as error:
+                damages.append(f"{table}: {error}")
+        return damages
 
     def orchestrators(self) -> list[Holder]:
         """Those that are there."""
@@ -185,13 +218,32 @@ class PostgresStore(DatabaseStore):
         )
         return dict(self._connection.execute("SELECT number, digest FROM migrations")) if found else {}
 
-    def _refuse_newer(self) -> None:
+    def _refuse_newer(self, may_be_empty: bool) -> None:
         done = self._migrations_done()
-        if not done:
+        if not done and not may_be_empty:
             raise StoreError(f"{self.name}: there is no store here; `clew run` makes one")
         newer = done.keys() - {number for number, _, _ in load_migrations("postgres")}
         if newer:
             raise StoreError(f"{self.name}: made by a newer clew (schema {max(newer)}); use that version")
+
+
+_TABLES = (
+    "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY(current_schemas(false)) ORDER BY 1"
+)
+
+
+class _Renewals:
+    """See `ports.Renewals`."""
+
+    def __init__(self, connection: PostgresConnection, me: str, lease_milliseconds: int) -> None:
+        self._connection = connection
+        self._bound = (me, lease_milliseconds)
+
+    def renew(self) -> bool:
+        return bool(self._connection.rows("renew_lease", self._bound))
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 _MIGRATIONS = """CREATE TABLE IF NOT EXISTS migrations (

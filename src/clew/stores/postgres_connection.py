@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import pq
+from psycopg import conninfo, pq
 
 from clew.ports import CommitUnknown, StoreBusy, StoreError
 
@@ -22,6 +22,16 @@ CONNECT_SECONDS_MAX = 5
 
 ANSWER_SECONDS_MAX = 30
 """Whoever does not answer for so long is taken for lost: a commit that takes seconds is not."""
+
+_FAR_END = {
+    "connect_timeout": CONNECT_SECONDS_MAX,
+    "tcp_user_timeout": ANSWER_SECONDS_MAX * 1000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""So that a far end that is not there any more is noticed, though it has not said so; for those who do not say
+otherwise."""
 
 IDLE_IN_TRANSACTION = "10s"
 """After which the server abandons a transaction whose client has been stopped in the midst of it: many times the
@@ -69,9 +79,9 @@ class PostgresConnection:
             return self._connection
         self.close()
         try:
-            self._connection = psycopg.connect(
-                self._url, autocommit=True, connect_timeout=CONNECT_SECONDS_MAX, prepare_threshold=None
-            )
+            said = conninfo.conninfo_to_dict(self._url)
+            given = conninfo.make_conninfo(self._url, **{**_FAR_END, **said})
+            self._connection = psycopg.connect(given, autocommit=True, prepare_threshold=None)
             # What comes with the answer to something else the driver hands on; what comes by itself is looked for.
             self._connection.add_notify_handler(lambda notice: self._hear(notice.pid))
             if self._listens:

@@ -81,9 +81,11 @@ class SqliteStore(DatabaseStore):
     def close(self) -> None:
         self._connection.close()
 
-    def join(self, holder: Holder, unsafe: Mapping[str, str]) -> None:
-        """Be the one who drives runs here: whoever did so before can record nothing more. `unsafe`: what was found so,
-        and is put up with. Raises StoreError."""
+    def leave(self) -> None:
+        """Whoever comes next fences this one."""
+
+    def join(self, holder: Holder, unsafe: Mapping[str, str], *, lease_milliseconds: int = 0) -> None:
+        """Be the one who drives runs here: whoever did so before can record nothing more. There is no lease."""
         self.leases.me = str(self.orchestrators.take(holder, unsafe))
 
     # ---- writing ----

@@ -11,7 +11,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from clew.ports import InstructionRow, PayloadRow, RunHead, RunRecord, StandingRow
+from clew.ports import (
+    Diagnosis,
+    Holder,
+    InstructionRow,
+    PayloadRow,
+    Renewals,
+    RunHead,
+    RunRecord,
+    StandingRow,
+)
 from clew.stores.backfills import StoredBackfills
 from clew.stores.leases import StoredLeases
 from clew.stores.schedules import StoredSchedules
@@ -46,6 +55,48 @@ class DatabaseStore(ABC):
     def _insert(self, records: Sequence[RunRecord], owner: str = "") -> list[str]:
         """Write the records, within a transaction; the ids of the runs that were fenced. `owner`: who drives those that
         come to be. Raises RunExists."""
+
+    @abstractmethod
+    def record(self, records: Sequence[RunRecord]) -> list[str]:
+        """See `ports.Store`."""
+
+    @abstractmethod
+    def change_count(self) -> int:
+        """See `ports.Store`."""
+
+    @abstractmethod
+    def join(self, holder: Holder, unsafe: Mapping[str, str], *, lease_milliseconds: int) -> None:
+        """Drive runs here from now on; where there may be others, as long as the lease is renewed. `unsafe`: what was
+        found so, and is put up with. Raises StoreError."""
+
+    def renewals(self, lease_milliseconds: int) -> Renewals:
+        """How the lease is renewed, where there is one."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Drive no more. Where there may be others, everything is anybody's. Raises StoreError."""
+
+    @abstractmethod
+    def diagnose(self, me: Holder) -> list[Diagnosis]:
+        """What is found of what the records rest on, from the inside. Raises StoreError."""
+
+    @property
+    @abstractmethod
+    def schema(self) -> int:
+        """The last migration that has made the store what it is."""
+
+    @abstractmethod
+    def last_orchestrator(self) -> Holder | None:
+        """Who drives the runs of this store, or did last. Raises StoreError."""
+
+    @abstractmethod
+    def damages(self) -> list[str]:
+        """What is wrong with what is stored, the first of it; nothing where all is sound. Reads all of it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release everything; doing so twice is fine."""
 
     # ---- writing ----
 
@@ -94,7 +145,7 @@ class DatabaseStore(ABC):
     # ---- reading ----
 
     def instructions(self) -> list[tuple[str, str, str]]:
-        return self._rows("select_instructions")
+        return self._rows("select_instructions", {"me": self.leases.me})
 
     def instruction(self, instruction_id: str) -> InstructionRow | None:
         rows = self._rows("select_instruction", (instruction_id,))

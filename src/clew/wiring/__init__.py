@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         unknown_secrets,
         zone_data_release,
     )
-    from clew.wiring.records import log_path, open_records, open_store, probe
+    from clew.wiring.records import log_path, open_records, open_store, probe, shown
     from clew.wiring.scheduling import list_programs, now, pause_program
 
 _HOME = {
@@ -58,6 +58,7 @@ _HOME = {
     "queue_run": "clew.wiring.orchestrators",
     "read_document": "clew.wiring.programs",
     "seal": "clew.wiring.programs",
+    "shown": "clew.wiring.records",
     "unknown_secrets": "clew.wiring.programs",
     "zone_data_release": "clew.wiring.programs",
 }
@@ -88,6 +89,7 @@ __all__ = [
     "queue_run",
     "read_document",
     "seal",
+    "shown",
     "unknown_secrets",
     "zone_data_release",
 ]

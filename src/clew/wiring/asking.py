@@ -17,7 +17,7 @@ from clew.operations.records import Records
 from clew.operations.results import awaited_time, completed_run, last_output, never_due
 from clew.ports import Finding, Look, Looked, NotTold, SearchRequest, SecretSource, StoreError
 from clew.settings import Settings
-from clew.wiring.records import open_records
+from clew.wiring.records import has_store, open_records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Asking:
 
     def _of_runs(self, question: Question, request: SearchRequest) -> Reply:
         params, settings = question.params, self._around.settings
-        if not os.path.exists(settings.store):
+        if not has_store(settings):
             return Reply(False, None, f"there is no store yet, and so no run of '{params['program']}'")
         with self._lock:
             try:

@@ -16,7 +16,7 @@ from clew.orchestrator.driven_run import Origin
 from clew.orchestrator.real_world import RealChance, RealClock
 from clew.ports import BackfillRow
 from clew.settings import Settings
-from clew.stores.sqlite import SqliteStore
+from clew.stores.store import DatabaseStore
 from clew.wiring.programs import load_program, new_book, seal, unknown_secrets
 from clew.wiring.records import open_store
 from clew.wiring.scheduling import program_of
@@ -34,7 +34,7 @@ class Known(NamedTuple):
 
 
 @contextmanager
-def backfill_store(settings: Settings) -> Iterator[SqliteStore]:
+def backfill_store(settings: Settings) -> Iterator[DatabaseStore]:
     """The store, for what is asked and said about backfills. Raises StoreError."""
     store = open_store(settings)
     try:
@@ -43,7 +43,7 @@ def backfill_store(settings: Settings) -> Iterator[SqliteStore]:
         store.close()
 
 
-def known_program(store: SqliteStore, name: str) -> Known:
+def known_program(store: DatabaseStore, name: str) -> Known:
     """The program of that name that is live in the store, or was; else the one that ran last; else that of the file, or
     of the reference `module:name`. Raises RequestError, ProgramError, StoreError."""
     row = store.schedules.of(name)
@@ -62,14 +62,14 @@ def known_program(store: SqliteStore, name: str) -> Known:
     return Known(loaded.program, "", Origin(loaded.folder))
 
 
-def foresee_backfill(store: SqliteStore, known: Known, wanted: Wanted) -> Foreseen:
+def foresee_backfill(store: DatabaseStore, known: Known, wanted: Wanted) -> Foreseen:
     """See `operations.backfills.foresee`. Raises RequestError."""
     return foresee(store, known.program, wanted, RealClock().now())
 
 
 def make_backfill(
     settings: Settings,
-    store: SqliteStore,
+    store: DatabaseStore,
     known: Known,
     wanted: Wanted,
     foreseen: Foreseen,

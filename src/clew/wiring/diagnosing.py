@@ -9,21 +9,22 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import apsw
 
 from clew.buckets import open_bucket
 from clew.ports import BucketError, Diagnosis, Holder, StoreError
-from clew.settings import Settings
+from clew.settings import Settings, is_url
 from clew.stores.queries import load_migrations
 from clew.wiring.orchestrators import EXECUTORS, WORKERS_PER_CORE
 from clew.wiring.programs import zone_data_release
-from clew.wiring.records import open_store
+from clew.wiring.records import look_at_database, open_store, shown
 from clew.wiring.taking import VERSION, diagnose_ground, lock_of, this_process
 
 Json = Any
@@ -38,17 +39,16 @@ _OPTIONAL = {"psycopg": "postgres", "botocore": "aws"}
 
 def diagnose(settings: Settings, *, is_thorough: bool = False) -> dict[str, Json]:
     """All of it, as one document. `is_thorough`: read the whole store as well, page by page."""
-    store, diagnoses, last = _store(settings, is_thorough)
+    seen = (_server if is_url(settings.store) else _file)(settings, is_thorough)
+    diagnoses = list(seen.diagnoses)
     buckets = [("bucket " + name, url) for name, url in sorted(settings.buckets.items())]
     diagnoses += _buckets([*buckets, ("payloads", settings.payloads)])
-    lock = lock_of(settings)
-    is_held = lock.is_held()
     return {
         "verdict": worst(each.verdict for each in diagnoses),
-        "store": store,
-        "is_driven": is_held,
-        "driven_by": _holder(lock.holder()) if is_held else None,
-        "driven_last": _holder(last),
+        "store": seen.document,
+        "is_driven": seen.is_driven,
+        "driven_by": [holder._asdict() for holder in seen.driven_by],
+        "driven_last": seen.driven_last and seen.driven_last._asdict(),
         "diagnoses": [each._asdict() for each in diagnoses],
         "versions": _versions(),
         "executors": _executors(settings),
@@ -65,28 +65,63 @@ def worst(verdicts: Iterable[str]) -> str:
 # ---- the store -------------------------------------------------------------------------------------------
 
 
-def _store(settings: Settings, is_thorough: bool) -> tuple[dict[str, Json], list[Diagnosis], Holder | None]:
-    """The store as a document, what is found of it, and who drove its runs last."""
-    path, me = settings.store, this_process()
-    exists = os.path.exists(path)
+class _Seen(NamedTuple):
+    """A store as a document, what is found of it, who drives its runs now, as far as they say so, and who did last."""
+
+    document: dict[str, Json]
+    diagnoses: list[Diagnosis]
+    is_driven: bool
+    driven_by: Sequence[Holder]
+    driven_last: Holder | None
+
+
+def _file(settings: Settings, is_thorough: bool) -> _Seen:
+    """A store in a file, which may not be there yet."""
+    path, lock = settings.store, lock_of(settings)
+    exists, is_held = os.path.exists(path), lock.is_held()
+    holder = lock.holder() if is_held else None
     document: dict[str, Json] = {
         "path": path, "exists": exists, "size": _size(path), "log_size": _size(path + "-wal"),
         "schema": None, "schema_here": load_migrations("sqlite")[-1][0],
     }  # fmt: skip
     diagnoses, last = diagnose_ground(settings), None
     try:
-        store = open_store(settings if exists else _nowhere(settings), read_only=exists)
-        try:
+        with closing(open_store(settings if exists else _nowhere(settings), read_only=exists)) as store:
             document["schema"] = store.schema if exists else None
             if exists and is_thorough:
                 diagnoses.append(_pages(store.damages()))
             last = store.last_orchestrator()
-            diagnoses += store.diagnose(me)
-        finally:
-            store.close()
+            diagnoses += store.diagnose(this_process())
     except StoreError as error:
-        diagnoses.append(Diagnosis("store", "unsafe", str(error), "nothing can be driven before it opens"))
-    return document, diagnoses, last
+        diagnoses.append(_not_opened(error))
+    return _Seen(document, diagnoses, is_held, [] if holder is None else [holder], last)
+
+
+def _server(settings: Settings, is_thorough: bool) -> _Seen:
+    """A store in a database, in which there may be none yet."""
+    document: dict[str, Json] = {
+        "path": shown(settings.store), "exists": False, "size": 0, "log_size": None,
+        "schema": None, "schema_here": load_migrations("postgres")[-1][0],
+    }  # fmt: skip
+    diagnoses: list[Diagnosis] = []
+    there: list[Holder] = []
+    last = None
+    try:
+        with closing(look_at_database(settings)) as store:
+            diagnoses += store.diagnose(this_process())
+            document["exists"] = exists = store.schema > 0
+            if exists:
+                document |= {"schema": store.schema, "size": store.size()}
+                if is_thorough:
+                    diagnoses.append(_pages(store.damages()))
+                there, last = store.orchestrators(), store.last_orchestrator()
+    except StoreError as error:
+        diagnoses.append(_not_opened(error))
+    return _Seen(document, diagnoses, bool(there), there, last)
+
+
+def _not_opened(error: StoreError) -> Diagnosis:
+    return Diagnosis("store", "unsafe", str(error), "nothing can be driven before it opens")
 
 
 def _nowhere(settings: Settings) -> Settings:
@@ -106,10 +141,6 @@ def _size(path: str) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
-
-
-def _holder(holder: Holder | None) -> dict[str, Json] | None:
-    return None if holder is None else holder._asdict()
 
 
 # ---- buckets ---------------------------------------------------------------------------------------------
@@ -195,6 +226,7 @@ def _settings(settings: Settings) -> dict[str, Json]:
         "programs": list(settings.programs),
         "workers": settings.workers_max,
         "jitter_milliseconds": settings.jitter_milliseconds,
+        "lease_milliseconds": settings.lease_milliseconds,
         "unsafe_store": settings.unsafe_store,
         "buckets": {name: without_password(url) for name, url in sorted(settings.buckets.items())},
         "secrets": {name: _secret(each.kind, each.name) for name, each in sorted(settings.secrets.items())},

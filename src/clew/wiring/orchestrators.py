@@ -27,6 +27,7 @@ from clew.orchestrator.requests import Surroundings
 from clew.ports import (
     AttemptReport,
     AttemptRequest,
+    CommitUnknown,
     Executor,
     Finding,
     Searcher,
@@ -34,7 +35,7 @@ from clew.ports import (
     StoreBusy,
     Tasks,
 )
-from clew.settings import Settings
+from clew.settings import Settings, is_url
 from clew.wiring.events import LoopEvents
 from clew.wiring.plug_ins import PlugIns
 from clew.wiring.programs import new_book
@@ -84,7 +85,7 @@ async def open_orchestrator(
         _see_attempts_end(settings)
     except BaseException:
         taken.store.close()
-        taken.lock.release()
+        taken.release()
         raise
     orchestrator = _assemble(
         settings, taken, functions or {}, forks=forks, executor=executor, searcher=searcher
@@ -124,7 +125,11 @@ def instruct(settings: Settings, run_id: str, instruction: Instruction) -> str:
     try:
         instruction_id = RealChance().token(INSTRUCTION_ID_SIZE).hex()
         content = msgspec.json.encode(instruction).decode()
-        store.instruct(instruction_id, run_id, content, RealClock().now())
+        said_at = RealClock().now()
+        try:
+            store.instruct(instruction_id, run_id, content, said_at)
+        except CommitUnknown:
+            store.instruct(instruction_id, run_id, content, said_at)  # the same, which is there once
         return instruction_id
     finally:
         store.close()
@@ -142,7 +147,9 @@ def _see_attempts_end(settings: Settings) -> None:
 
 
 def _attempts_lock(settings: Settings) -> str:
-    return settings.store + ".attempts"
+    # Beside a database there may be several orchestrators on this machine, each with attempts of its own.
+    own = f".{os.getpid()}" if is_url(settings.store) else ""
+    return f"{settings.beside or settings.store}{own}.attempts"
 
 
 def _assemble(
@@ -158,7 +165,7 @@ def _assemble(
     clock, chance, tasks = RealClock(), RealChance(), LoopTasks(asyncio.get_running_loop())
     events = LoopEvents(asyncio.get_running_loop())
     if executor is None:
-        executors = _executors(settings, tasks, functions, forks=forks)
+        executors = _executors(settings, tasks, functions, forks=forks, lease=taken.attempts)
     else:
         executors = dict.fromkeys(EXECUTORS, executor)
     bucket, plug_ins = LazyBucket(settings.payloads), PlugIns()
@@ -191,12 +198,12 @@ def _assemble(
         alarm.close()
         events.close()
         plug_ins.end()
-        taken.lock.release()
+        taken.release()
 
     return Orchestrator(
         store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket, tasks=tasks,
         executors=set(executors.values()), clock=clock, chance=chance, alarm=alarm, failed=tasks.failed,
-        release=release, diagnoses=taken.diagnoses,
+        release=release, diagnoses=taken.diagnoses, lease=taken.lease,
     )  # fmt: skip
 
 

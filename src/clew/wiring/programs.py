@@ -99,11 +99,11 @@ def describe_plan(program: Program, variables: Mapping[str, Json], settings: Set
 def _awaited(program: Program, settings: Settings) -> dict[str, Program]:
     """The programs of the store, by name, to which the way leads from what this one awaits."""
     ahead = _awaited_names(program)
-    if not ahead or not os.path.exists(settings.store):
+    from clew.wiring.records import has_store, open_store
+
+    if not ahead or not has_store(settings):
         return {}
     import json
-
-    from clew.wiring.records import open_store
 
     found: dict[str, Program] = {}
     store = open_store(settings, read_only=True)
@@ -191,11 +191,11 @@ def _matches_now(
 
 def _last(name: str, settings: Settings) -> tuple[str, Json] | None:
     """The version that ran last in the store, if there is a store, and its content."""
-    if not os.path.exists(settings.store):
+    from clew.wiring.records import has_store, open_store
+
+    if not has_store(settings):
         return None
     import json
-
-    from clew.wiring.records import open_store
 
     store = open_store(settings, read_only=True)
     try:

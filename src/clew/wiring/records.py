@@ -9,24 +9,59 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clew.operations.records import Records
 from clew.ports import Bucket, SearchAnswer, SearchRequest, StoreError
-from clew.settings import Settings
+from clew.settings import Settings, is_url
 from clew.stores.sqlite import SqliteStore
+from clew.stores.store import DatabaseStore
 from clew.wiring.plug_ins import PlugIns
 
+if TYPE_CHECKING:
+    from clew.stores.postgres import PostgresStore
 
-def open_store(settings: Settings, *, read_only: bool = False) -> SqliteStore:
+
+def open_store(settings: Settings, *, read_only: bool = False) -> DatabaseStore:
     """The state store of these settings. Raises StoreError."""
-    return SqliteStore(settings.store, read_only=read_only)
+    if not is_url(settings.store):
+        return SqliteStore(settings.store, read_only=read_only)
+    return _postgres()(settings.store, read_only=read_only)
+
+
+def look_at_database(settings: Settings) -> PostgresStore:
+    """What there is in a database, be it a store or not: for `clew doctor`. Raises StoreError."""
+    return _postgres()(settings.store, read_only=True, may_be_empty=True)
+
+
+def _postgres() -> type[PostgresStore]:
+    try:
+        from clew.stores.postgres import PostgresStore
+    except ImportError as error:
+        raise StoreError(
+            "a store in PostgreSQL needs the extra 'postgres': pip install 'clew[postgres]'"
+        ) from error
+    return PostgresStore
+
+
+def shown(store: str) -> str:
+    """The store as it may be shown to anybody: a URL without its password."""
+    if not is_url(store):
+        return store
+    from clew.stores.postgres import without_password
+
+    return without_password(store)
+
+
+def has_store(settings: Settings) -> bool:
+    """Whether there may be a store: a database says so itself when it is opened."""
+    return is_url(settings.store) or os.path.exists(settings.store)
 
 
 @contextmanager
 def open_records(settings: Settings) -> Iterator[Records]:
     """What there is to read about the runs of a store. Raises StoreError."""
-    if not os.path.exists(settings.store):
+    if not has_store(settings):
         raise StoreError(
             f"{settings.store}: there is no store here; `clew run` makes one, --store names another"
         )
@@ -37,7 +72,7 @@ def open_records(settings: Settings) -> Iterator[Records]:
         store.close()
 
 
-def _sealed(store: SqliteStore, version: str) -> Any:
+def _sealed(store: DatabaseStore, version: str) -> Any:
     from clew.orchestrator.real_world import RealClock
     from clew.wiring.programs import new_book
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 
 from clew.core.program.model import Json, Program
 from clew.operations.scheduling import pause, program_documents
 from clew.orchestrator.real_world import RealClock
 from clew.ports import StoreError
 from clew.settings import Settings
-from clew.stores.sqlite import SqliteStore
+from clew.stores.store import DatabaseStore
 from clew.wiring.programs import read_document
-from clew.wiring.records import open_store
+from clew.wiring.records import has_store, open_store
 
 
 def now() -> int:
@@ -31,7 +30,7 @@ def pause_program(settings: Settings, program: str, *, is_paused: bool, by: str,
 
 def list_programs(settings: Settings) -> list[Json]:
     """See `operations.scheduling.program_documents`. Raises StoreError."""
-    if not os.path.exists(settings.store):
+    if not has_store(settings):
         return []
     store = open_store(settings, read_only=True)
     try:
@@ -40,7 +39,7 @@ def list_programs(settings: Settings) -> list[Json]:
         store.close()
 
 
-def program_of(store: SqliteStore, version: str) -> Program:
+def program_of(store: DatabaseStore, version: str) -> Program:
     """The program of that version. Raises StoreError."""
     text = store.program(version)
     if text is None:

@@ -34,6 +34,8 @@ RUN_STATUSES = (
     COMPLETED, FAILED, ROLLED_BACK, MISSED, SKIPPED,
 )  # fmt: skip
 SETTLED = frozenset({COMPLETED, FAILED, ROLLED_BACK, MISSED, SKIPPED})
+DRIVEN = frozenset({QUEUED, RUNNING, WAITING, PAUSED, ROLLING_BACK})
+"""A run goes on from there by itself, or when something comes: it is driven by somebody, or is to be."""
 NEEDS_PERSON = frozenset({HELD, ROLLBACK_FAILED})
 """A run goes on from there only when a person says so."""
 

@@ -127,8 +127,12 @@ WHERE instruction_id = $2 AND answer IS NULL
   AND $3::bigint IS NOT DISTINCT FROM (SELECT epoch FROM runs WHERE runs.run_id = instructions.run_id);
 
 -- name: select_instructions
--- What waits to be taken up, in the order in which it was said.
-SELECT instruction_id, run_id, content FROM instructions WHERE answer IS NULL ORDER BY said_at, position;
+-- What waits to be taken up, in the order in which it was said; for an orchestrator without what is said to runs that
+-- another one drives who is there.
+SELECT instruction_id, run_id, content FROM instructions
+WHERE answer IS NULL AND (:me = '' OR NOT EXISTS (SELECT 1 FROM runs JOIN orchestrators ON orchestrator_id = owner
+  WHERE runs.run_id = instructions.run_id AND owner <> :me AND lease_until >= clock_timestamp()))
+ORDER BY said_at, position;
 
 -- name: select_instruction
 -- What became of one.
@@ -205,19 +209,29 @@ WHERE needs_place = 1 AND status IN ('queued', 'running', 'waiting', 'paused', '
   AND program = :program AND owner <> :me
 RETURNING run_id, version, origin, epoch, status;
 
--- name: release_run
--- One run is anybody's.
-UPDATE runs SET owner = '' WHERE run_id = :run_id AND owner = :me;
+-- name: release_some
+-- Some runs are anybody's.
+UPDATE runs SET owner = '' WHERE run_id IN (SELECT json_array_elements_text(:run_ids::json)) AND owner = :me;
 
 -- name: select_owned
 -- What an orchestrator drives, as far as is on record.
 SELECT run_id, epoch FROM runs
 WHERE owner = :me AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back');
 
+-- name: select_driven
+-- The runs that others drive who are there.
+SELECT run_id FROM runs JOIN orchestrators ON orchestrator_id = owner
+WHERE status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
+  AND owner <> :me AND lease_until >= clock_timestamp();
+
 -- name: release_runs
 -- What it drives is anybody's.
 UPDATE runs SET owner = ''
 WHERE owner = :me AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back');
+
+-- name: release_gate
+-- Anybody may give the places of a program.
+DELETE FROM gates WHERE owner = :me AND program = :program;
 
 -- name: release_gates
 -- And so are the places that it gives.

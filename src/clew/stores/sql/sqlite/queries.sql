@@ -175,19 +175,27 @@ WHERE needs_place = 1 AND (status = 'queued' OR status = 'running' OR status = '
   AND program = :program AND owner <> :me
 RETURNING run_id, version, origin, epoch, status;
 
--- name: release_run
--- One run is anybody's.
-UPDATE runs SET owner = '' WHERE run_id = :run_id AND owner = :me;
+-- name: release_some
+-- Some runs are anybody's.
+UPDATE runs SET owner = '' WHERE run_id IN (SELECT value FROM json_each(:run_ids)) AND owner = :me;
 
 -- name: select_owned
 -- What an orchestrator drives, as far as is on record.
 SELECT run_id, epoch FROM runs
 WHERE owner = :me AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back');
 
+-- name: select_driven
+-- The runs that others drive who are there: there are none beside the one that may open the file to drive.
+SELECT run_id FROM runs WHERE false;
+
 -- name: release_runs
 -- What it drives is anybody's.
 UPDATE runs SET owner = ''
 WHERE owner = :me AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back');
+
+-- name: release_gate
+-- Anybody may give the places of a program.
+DELETE FROM gates WHERE owner = :me AND program = :program;
 
 -- name: release_gates
 -- And so are the places that it gives.

@@ -76,7 +76,8 @@ CREATE TABLE orchestrators (
   uptime bigint NOT NULL,
   clew text NOT NULL,
   unsafe text NOT NULL,
-  lease_until timestamptz NOT NULL
+  lease_until timestamptz NOT NULL,
+  turn bigint NOT NULL
 );
 
 CREATE TABLE stages (
