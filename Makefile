@@ -90,6 +90,7 @@ soak: setup-test
 bench: setup-test
 	@$(BIN)/python bench/throughput.py
 	@$(BIN)/python bench/recovery.py
+	@$(BIN)/python bench/takeover.py
 	@$(BIN)/python bench/cadence.py
 	@$(BIN)/python bench/searching.py
 	@$(BIN)/python bench/idle.py

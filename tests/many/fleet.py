@@ -29,7 +29,7 @@ SECONDS_MAX = 60
 
 LEASE = "1 second"
 STAGES = 3
-SETTINGS = f'lease = "{LEASE}"\nworkers = 6\nprograms = ["walk.yaml"]\n'
+SETTINGS = 'lease = "{lease}"\nworkers = 6\nprograms = ["walk.yaml"]\n'
 
 PROGRAM = """name: walk
 stages:
@@ -97,12 +97,12 @@ class Member:
 class Fleet:
     """The orchestrators of one database."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, lease: str) -> None:
         self.folder, self.url = folder, url
         self.log = folder / "log"
         self.members: list[Member] = []
         self.person = Person(folder)
-        (folder / "clew.toml").write_text(SETTINGS)
+        (folder / "clew.toml").write_text(SETTINGS.format(lease=lease))
         work = folder / "work.sh"
         work.write_text(WORK.format(log=self.log))
         stages = "".join(
@@ -110,8 +110,6 @@ class Fleet:
         )
         (folder / "walk.yaml").write_text(PROGRAM.format(stages=stages))
         self._settings = read_settings(folder=str(folder), environment={}, store=url)
-        loaded = load_program(str(folder / "walk.yaml"), folder=str(folder))
-        self._program, self._origin = seal(loaded.program), Origin(loaded.folder)
         self.database = self.open(url)
 
     @staticmethod
@@ -126,10 +124,12 @@ class Fleet:
         assert member.process.poll() is None, member.said.read_text()
         return member
 
-    def ask(self, count: int) -> None:
+    def ask(self, count: int, program: str = "walk.yaml") -> None:
         """So many more runs, which nobody drives yet."""
+        loaded = load_program(str(self.folder / program), folder=str(self.folder))
+        sealed, origin = seal(loaded.program), Origin(loaded.folder)
         for _ in range(count):
-            queue_run(self._settings, self._program, {}, requested_by="test", origin=self._origin)
+            queue_run(self._settings, sealed, {}, requested_by="test", origin=origin)
 
     def rows(self, query: str, *given: Any) -> list[Any]:
         return self.database.execute(query, given).fetchall()
@@ -175,9 +175,9 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path, url: str) -> Iterator[Fleet]:
+def fleet(folder: Path, url: str, lease: str = LEASE) -> Iterator[Fleet]:
     """Orchestrators that are gone at the end, whatever happened."""
-    orchestrators = Fleet(folder, url)
+    orchestrators = Fleet(folder, url, lease)
     try:
         yield orchestrators
     finally:
