@@ -815,6 +815,9 @@ class Leases(Protocol):
     def owned(self) -> dict[str, int]:
         """The runs that this orchestrator drives, as far as is on record, and the epoch of each."""
 
+    def are_others(self) -> bool:
+        """Whether another orchestrator is there."""
+
     def driven(self) -> set[str]:
         """The runs that others drive who are there."""
 

@@ -54,6 +54,10 @@ PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
 CLAIMED_TOGETHER_MAX = 200
 """Runs that are taken up between two turns: some tenth of a second, for which others wait."""
 
+SHARE_AT_FIRST = 4
+"""Runs that are claimed at first where others may claim, too, and twice as many each time that there are more: few runs
+are shared among all who are there, and many are taken soon."""
+
 ATTEND_MILLISECONDS = 200
 """How often the store is asked whether somebody has said something: a person notices no such delay, and asking
 costs some ten microseconds."""
@@ -107,6 +111,8 @@ class Orchestrator:
         """Runs that are this orchestrator's, and that it has not taken up yet."""
         self.gates: set[str] = set()
         """The programs whose places it gives."""
+        self._share = SHARE_AT_FIRST
+        """How many runs are claimed next, where there are others."""
         self._unclaimed: set[str] = set()
         """Those of them whose runs may have begun elsewhere before."""
         self._is_adopting = False
@@ -200,15 +206,19 @@ class Orchestrator:
 
     def adopt(self) -> None:
         """Take up the runs that nobody drives, and that nobody needs to say a word about first; but those that have to
-        wait for a place. Many are taken up by and by, so that the first go on at once. Raises StoreError; what was
-        claimed by then is taken up the next time."""
+        wait for a place. Many are taken up by and by, so that the first go on at once, and so that others have their
+        share where there are others. Raises StoreError; what was claimed by then is taken up the next time."""
         leases = self.store.leases
+        are_others = leases.are_others()
+        limit = self._share if are_others else CLAIMED_TOGETHER_MAX
         try:
             self._take_up_all()
-            self._claimed += leases.claim(CLAIMED_TOGETHER_MAX, besides=self._unreadable)
-            goes_on = bool(self._claimed)
+            claimed = leases.claim(limit, besides=self._unreadable)
+            self._claimed += claimed
+            taken = 0
             for program in leases.programs_with_places():
-                if self.gives(program):
+                taken += program not in self.gates
+                if taken <= limit and self.gives(program):
                     self.places.look(program)
             while self._unclaimed:
                 program = next(iter(self._unclaimed))
@@ -218,8 +228,10 @@ class Orchestrator:
             self._is_in_doubt = True
             raise
         self._take_up_all()
+        goes_on = bool(claimed) or taken > limit
+        self._share = min(2 * limit, CLAIMED_TOGETHER_MAX) if goes_on else SHARE_AT_FIRST
         if goes_on:
-            self._go_on_adopting(0)
+            self._go_on_adopting(ATTEND_MILLISECONDS if are_others else 0)
 
     def _see_whose_it_is(self, sealed: SealedProgram) -> None:
         """Raises DrivenElsewhere when another orchestrator drives the program's runs."""
@@ -253,6 +265,7 @@ class Orchestrator:
         owned = leases.owned()
         lost = {program for program in self.gates if not leases.take_gate(program)}
         self.gates -= lost
+        self._unclaimed -= lost
         given_back = []
         for run in list(self.driver.runs.values()):
             run_id, program = run.state.run_id, run.state.program
@@ -406,6 +419,9 @@ class Orchestrator:
         self.attend()
         if self.adopts:
             self._adopt_news()
+        else:
+            for program in self.gates:  # nobody else looks for them
+                self.places.look(program)
         self.backfiller.look()
         self._changes_seen = changes
 

@@ -74,6 +74,10 @@ class StoredLeases(StorePart):
     def owned(self) -> dict[str, int]:
         return dict(self._rows("select_owned", {"me": self.me}))
 
+    def are_others(self) -> bool:
+        [(are_others,)] = self._rows("select_others", {"me": self.me})
+        return bool(are_others)
+
     def driven(self) -> set[str]:
         return {run_id for (run_id,) in self._rows("select_driven", {"me": self.me})}
 

@@ -218,6 +218,10 @@ UPDATE runs SET owner = '' WHERE run_id IN (SELECT json_array_elements_text(:run
 SELECT run_id, epoch FROM runs
 WHERE owner = :me AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back');
 
+-- name: select_others
+-- Whether anybody else is there who drives.
+SELECT EXISTS (SELECT 1 FROM orchestrators WHERE orchestrator_id <> :me AND lease_until >= clock_timestamp());
+
 -- name: select_driven
 -- The runs that others drive who are there.
 SELECT run_id FROM runs JOIN orchestrators ON orchestrator_id = owner

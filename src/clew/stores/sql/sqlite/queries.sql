@@ -184,6 +184,10 @@ UPDATE runs SET owner = '' WHERE run_id IN (SELECT value FROM json_each(:run_ids
 SELECT run_id, epoch FROM runs
 WHERE owner = :me AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back');
 
+-- name: select_others
+-- Whether anybody else is there who drives: never.
+SELECT false;
+
 -- name: select_driven
 -- The runs that others drive who are there: there are none beside the one that may open the file to drive.
 SELECT run_id FROM runs WHERE false;
