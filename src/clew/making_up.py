@@ -32,12 +32,12 @@ async def backfill_to_rest(settings: Settings, backfill_id: str, *, watcher: Bac
     with backfill_store(settings) as store:
         program = _row(store.backfills, backfill_id).program
         async with AsyncExitStack() as stack:
-            while orchestrator is None or program not in orchestrator.gates:
+            while orchestrator is None or program not in orchestrator.claims.gates:
                 try:
                     if orchestrator is None:
                         opening = open_orchestrator(settings, forks=True)
                         orchestrator = await stack.enter_async_context(opening)
-                    orchestrator.see_whose(program)
+                    orchestrator.claims.give_places(program)
                 except (*AGAIN, DrivenElsewhere) as elsewhere:
                     if not is_told:
                         watcher.is_beside(str(elsewhere))

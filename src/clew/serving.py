@@ -281,7 +281,7 @@ async def serve(
         scheduler.settled = watcher.settled
         orchestrator.leaves_alone = watcher.leaves_alone
         orchestrator.driver.gave_up = lambda run, why: _tell_taken_over(watcher, run.state.run_id, why)
-        orchestrator.adopts = True
+        orchestrator.claims.adopts = True
         news = asyncio.Event()
         loop = asyncio.get_running_loop()
         events = _open_events(places, news)
@@ -353,18 +353,18 @@ async def _drain(
 ) -> None:
     """Begin nothing more, and wait for what runs, so long at most. What is left is ended, and tried again by whoever
     takes the runs up."""
-    orchestrator.adopts = False
+    orchestrator.claims.adopts = False
     orchestrator.backfiller.stop()
     orchestrator.places.stop()
     orchestrator.driver.drain()
     loop = asyncio.get_running_loop()
     end = loop.time() + grace_seconds
     watcher.drains(orchestrator.in_flight_count)
-    orchestrator.hand_back()
+    orchestrator.claims.hand_back()
     while _is_at_work(orchestrator) and loop.time() < end and not ends.stop.is_set():
         orchestrator.check()
         await asyncio.sleep(DRAIN_INTERVAL_SECONDS)
-        orchestrator.hand_back()
+        orchestrator.claims.hand_back()
 
 
 def _is_at_work(orchestrator: Orchestrator) -> bool:

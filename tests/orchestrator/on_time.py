@@ -173,7 +173,7 @@ class World:
         self._begin()
         for program in programs:
             self.orchestrator.programs.register(program)
-        self.orchestrator.adopt()
+        self.orchestrator.claims.adopt()
 
     @property
     def scheduler(self) -> Scheduler:

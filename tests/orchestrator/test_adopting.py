@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from tests.orchestrator.test_recording import PROGRAM, Instant, TroubledStore, assembled, maker
 
-from clew.orchestrator import orchestrator as module
+from clew.orchestrator import claims as module
 from clew.orchestrator.driven_run import Origin
 from clew.orchestrator.orchestrator import Orchestrator
 from clew.ports import StoreBusy, StoreError
@@ -41,7 +41,7 @@ async def adopted(store: TroubledStore, until: Callable[[Orchestrator], bool]) -
     store.leases.me = "me"
     orchestrator = assembled(store, executor)
     orchestrator.programs.register(PROGRAM)
-    orchestrator.adopts = True
+    orchestrator.claims.adopts = True
     orchestrator.attend_regularly()
     async with asyncio.timeout(20):
         while not until(orchestrator):

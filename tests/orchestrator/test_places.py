@@ -509,7 +509,7 @@ async def test_a_version_that_can_not_be_read_any_more_stops_no_other_program() 
     other = replace(its, program=replace(its.program, name="other"), version="v" * 64)
     world.go_live(other, source="other.yaml")
     await world.go_to(NOON + HOUR)
-    world.orchestrator.adopt()
+    world.orchestrator.claims.adopt()
     why = f"the store has no program of version {its.version}"
     assert sorted(world.left_alone) == [f"program {its.program.name}: {why}", f"run {active}: {why}"]
     assert [row["status"] for row in world.rows() if row["run_id"] == queued] == ["queued"]

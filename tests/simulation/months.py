@@ -189,7 +189,7 @@ class Month:
             store=self.store, driver=driver, programs=book, payloads=payloads, payload_bucket=None, executors=[],
             tasks=tasks, clock=self.clock, chance=chance, alarm=alarm, failed=tasks.failed, release=lambda: None,
         )  # fmt: skip
-        self.orchestrator.adopts = True
+        self.orchestrator.claims.adopts = True
         self.orchestrator.observer = self._recorded
         self.scheduler = self.orchestrator.schedule(zones="2026a", jitter_milliseconds=JITTER)
         for program in self.programs:
@@ -198,7 +198,7 @@ class Month:
                 row = self.store.schedules.of(program.name)
                 assert row is not None
                 program.live_since = row.live_since
-        self.orchestrator.adopt()
+        self.orchestrator.claims.adopt()
 
     def _go_down(self, length: int) -> None:
         """The process is killed, and another one comes so much later."""

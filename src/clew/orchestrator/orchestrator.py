@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,6 +13,7 @@ from clew.core.running import statuses
 from clew.core.running.instructions import Instruction, refusal
 from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.backfilling import Backfiller
+from clew.orchestrator.claims import Claims
 from clew.orchestrator.creating import RunMaker
 from clew.orchestrator.driven_run import DrivenRun, Observer, Origin, more, origin_of
 from clew.orchestrator.driver import Driver
@@ -22,7 +22,6 @@ from clew.orchestrator.lease_keeper import LeaseKeeper
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.places import Places
 from clew.orchestrator.programs import ProgramBook
-from clew.orchestrator.recording import AGAIN_MILLISECONDS
 from clew.orchestrator.scheduler import Scheduler
 from clew.ports import (
     Alarm,
@@ -35,7 +34,6 @@ from clew.ports import (
     Diagnosis,
     DrivenElsewhere,
     Executor,
-    Fenced,
     FlushFailed,
     Store,
     StoreBusy,
@@ -50,13 +48,6 @@ Json = Any
 PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
 """The largest payload that is read back: four times what an attempt may give out."""
 
-
-CLAIMED_TOGETHER_MAX = 200
-"""Runs that are taken up between two turns: some tenth of a second, for which others wait."""
-
-SHARE_AT_FIRST = 4
-"""Runs that are claimed at first where others may claim, too, and twice as many each time that there are more: few runs
-are shared among all who are there, and many are taken soon."""
 
 ATTEND_MILLISECONDS = 200
 """How often the store is asked whether somebody has said something: a person notices no such delay, and asking
@@ -89,9 +80,6 @@ class Orchestrator:
         self.store = store
         self.driver = driver
         self.diagnoses = diagnoses
-        self._lease = lease
-        if lease is not None:
-            driver.may_begin = lambda: lease.may_begin
         self.programs = programs
         self._payload_bucket = payload_bucket
         self._executors = tuple(executors)
@@ -100,24 +88,9 @@ class Orchestrator:
         self._alarm = alarm
         self.observer: Observer | None = None
         """Is told of each run that is taken up with nobody else to tell."""
-        self.adopts = False
-        """It drives all of the store's runs, also those that others ask for from now on."""
         self.leaves_alone: Callable[[str, Unreadable], None] | None = None
         """Is told what can't be driven here, once each, and why."""
         self._left_alone: set[str] = set()
-        self._unreadable: set[str] = set()
-        """Program versions that can't be used here."""
-        self._claimed: deque[ClaimedRun] = deque()
-        """Runs that are this orchestrator's, and that it has not taken up yet."""
-        self.gates: set[str] = set()
-        """The programs whose places it gives."""
-        self._share = SHARE_AT_FIRST
-        """How many runs are claimed next, where there are others."""
-        self._unclaimed: set[str] = set()
-        """Those of them whose runs may have begun elsewhere before."""
-        self._is_adopting = False
-        self._is_in_doubt = False
-        """Runs may be this orchestrator's of which it does not know."""
         self._changes_seen = -1
         self._pauses_seen = (-1, -1)
         self.maker = RunMaker(
@@ -128,10 +101,14 @@ class Orchestrator:
             chance=chance,
             unsafe=driver.unsafe,
         )
+        self.claims = Claims(
+            leases=store.leases, driver=driver, tasks=tasks, lease=lease, take_up=self._take_up_claimed,
+            leave_alone=self._leave_alone, look=lambda program: self.places.look(program),
+        )  # fmt: skip
         self.places = Places(
             store=store, clock=clock, alarm=alarm, tasks=tasks, program_of=programs.of_version,
             take_up=lambda row: self.take_up(row.run_id, row.version, row.origin), notice=driver.notice,
-            leave_alone=self._leave_alone, gives=self.gives,
+            leave_alone=self._leave_alone, gives=self.claims.gives,
         )  # fmt: skip
         self.backfiller = Backfiller(
             store=store, maker=self.maker, clock=clock, tasks=tasks, program_of=programs.of_version,
@@ -162,7 +139,7 @@ class Orchestrator:
         `variables` are the program's with the request's, checked already. Raises DrivenElsewhere, with nothing done,
         when it needs a place and another orchestrator gives the program's: then it is to be queued.
         """
-        self._see_whose_it_is(sealed)
+        self.claims.see_whose_it_is(sealed)
         run = self.maker.make(sealed, variables, requested_by=requested_by, origin=origin)
         run.observer = observer
         if sealed.has_places:
@@ -191,7 +168,7 @@ class Orchestrator:
             driven.observer = observer or driven.observer
             return driven
         sealed = self.programs.of_version(version)  # before anybody is fenced
-        self._see_whose_it_is(sealed)
+        self.claims.see_whose_it_is(sealed)
         claimed = self.store.leases.claim_run(run_id)
         if claimed is None:
             raise DrivenElsewhere(f"run {run_id} is driven by another orchestrator")
@@ -203,120 +180,6 @@ class Orchestrator:
         run.observer = observer or self.observer
         self.driver.take_up(run)
         return run
-
-    def adopt(self) -> None:
-        """Take up the runs that nobody drives, and that nobody needs to say a word about first; but those that have to
-        wait for a place. Many are taken up by and by, so that the first go on at once, and so that others have their
-        share where there are others. Raises StoreError; what was claimed by then is taken up the next time."""
-        leases = self.store.leases
-        are_others = leases.are_others()
-        limit = self._share if are_others else CLAIMED_TOGETHER_MAX
-        try:
-            self._take_up_all()
-            claimed = leases.claim(limit, besides=self._unreadable)
-            self._claimed += claimed
-            taken = 0
-            for program in leases.programs_with_places():
-                taken += program not in self.gates
-                if taken <= limit and self.gives(program):
-                    self.places.look(program)
-            while self._unclaimed:
-                program = next(iter(self._unclaimed))
-                self._claimed += leases.claim_with_places(program)
-                self._unclaimed.discard(program)
-        except CommitUnknown:
-            self._is_in_doubt = True
-            raise
-        self._take_up_all()
-        goes_on = bool(claimed) or taken > limit
-        self._share = min(2 * limit, CLAIMED_TOGETHER_MAX) if goes_on else SHARE_AT_FIRST
-        if goes_on:
-            self._go_on_adopting(ATTEND_MILLISECONDS if are_others else 0)
-
-    def _see_whose_it_is(self, sealed: SealedProgram) -> None:
-        """Raises DrivenElsewhere when another orchestrator drives the program's runs."""
-        if sealed.has_places:
-            self.see_whose(sealed.program.name)
-
-    def see_whose(self, program: str) -> None:
-        """Give the places of that program. Raises DrivenElsewhere when another orchestrator does; StoreError."""
-        if not self.gives(program):
-            raise DrivenElsewhere(
-                f"another orchestrator gives the places of program {program}, and drives its runs"
-            )
-
-    def gives(self, program: str) -> bool:
-        """Whether this orchestrator gives the places of that program: from now on, if nobody else does. Raises
-        StoreError."""
-        if program in self.gates:
-            return True
-        if not self.store.leases.take_gate(program):
-            return False
-        self.gates.add(program)
-        self._unclaimed.add(program)
-        if self.adopts:
-            self._go_on_adopting(0)
-        return True
-
-    def _be_sure(self) -> None:
-        """See that what is on record as driven here is driven here, and nothing else: after claims of which nobody knew
-        whether they hold, and when others may have taken runs. Raises StoreError."""
-        leases = self.store.leases
-        owned = leases.owned()
-        lost = {program for program in self.gates if not leases.take_gate(program)}
-        self.gates -= lost
-        self._unclaimed -= lost
-        given_back = []
-        for run in list(self.driver.runs.values()):
-            run_id, program = run.state.run_id, run.state.program
-            is_open = run.row is not None and run.row.status in statuses.DRIVEN
-            if is_open and owned.get(run_id) != run.epoch:
-                self.driver.drop(run, Fenced(f"run {run_id} is driven by another orchestrator now"))
-            elif program.has_places and program.program.name in lost:
-                self.driver.drop(run, DrivenElsewhere(f"run {run_id} was handed back"))
-                given_back.append(run_id)
-        leases.release_some(given_back)
-        known = {*self.driver.runs, *(claimed.run_id for claimed in self._claimed), *given_back}
-        for run_id in owned.keys() - known:
-            claimed = leases.claim_run(run_id)
-            if claimed is not None:
-                self._claimed.append(claimed)
-        self._is_in_doubt = False
-        if self._lease is not None:
-            self._lease.is_sure()
-        self._take_up_all()
-
-    def _go_on_adopting(self, milliseconds: int) -> None:
-        """Adopt once more, so much later."""
-
-        def adopt() -> None:
-            self._is_adopting = False
-            if not self.adopts or self._is_closed:
-                return
-            try:
-                self.adopt()
-            except (StoreBusy, CommitUnknown):
-                self._go_on_adopting(AGAIN_MILLISECONDS)
-
-        if not self._is_adopting:
-            self._is_adopting = True
-            self._tasks.later(milliseconds, adopt)
-
-    def _take_up_all(self) -> None:
-        """Take up what is claimed."""
-        while self._claimed:
-            self._adopt(self._claimed[0])
-            self._claimed.popleft()
-
-    def _adopt(self, claimed: ClaimedRun) -> None:
-        if claimed.status in statuses.NEEDS_PERSON or claimed.run_id in self.driver.runs:
-            return
-        try:
-            self._take_up_claimed(claimed)
-        except Unreadable as error:
-            self._unreadable.add(claimed.version)
-            self.store.leases.release_some([claimed.run_id])
-            self._leave_alone(f"run {claimed.run_id}", error)
 
     def _leave_alone(self, what: str, why: Unreadable) -> None:
         """That can't be driven here. It is told once; all else goes on."""
@@ -341,8 +204,9 @@ class Orchestrator:
         for run_id in self.places.left(program):
             row = self.store.run(run_id)
             if row is not None and row["status"] not in statuses.NEEDS_PERSON:
-                self.take_up(run_id, row["version"], row["origin"])
-                taken.append(run_id)
+                with suppress(DrivenElsewhere):
+                    self.take_up(run_id, row["version"], row["origin"])
+                    taken.append(run_id)
         return taken
 
     def schedule(self, *, zones: str, jitter_milliseconds: int) -> Scheduler:
@@ -406,28 +270,22 @@ class Orchestrator:
 
     def _attend_to_changes(self) -> None:
         """Attend if anybody else has changed anything: asking that costs next to nothing."""
-        lease = self._lease
-        if lease is not None and lease.is_forgotten:
-            raise StoreTaken(
-                "the database has forgotten this orchestrator, which was away for too long; start anew"
-            )
-        if self._is_in_doubt or (lease is not None and lease.is_in_doubt):
-            self._be_sure()
+        self.claims.be_sure()
         changes = self.store.change_count()
         if changes == self._changes_seen and not self._in_hand:
             return
         self.attend()
-        if self.adopts:
+        if self.claims.adopts:
             self._adopt_news()
         else:
-            for program in self.gates:  # nobody else looks for them
+            for program in self.claims.gates:  # nobody else looks for them
                 self.places.look(program)
         self.backfiller.look()
         self._changes_seen = changes
 
     def _adopt_news(self) -> None:
         """Take up what others have asked for, and see to the programs that somebody has paused, or let go on."""
-        self.adopt()
+        self.claims.adopt()
         self.backfiller.only = None
         pauses = self.store.schedules.pause_count()
         if pauses != self._pauses_seen:
@@ -441,7 +299,7 @@ class Orchestrator:
         if row is None:
             self._refuse(instruction_id, f"there is no run {run_id}", None)
             return None
-        self._see_whose_it_is(self.programs.of_version(row["version"]))
+        self.claims.see_whose_it_is(self.programs.of_version(row["version"]))
         why = refusal(self._restored(row["version"], row["origin"], run_id, row["epoch"]).state, instruction)
         if why:
             self._refuse(instruction_id, why, row["epoch"])
@@ -512,28 +370,6 @@ class Orchestrator:
         """Done, with an exception, when something has ended this orchestrator."""
         return self._failed
 
-    def hand_back(self) -> None:
-        """While this orchestrator drains, let others drive, where there may be others: the runs of which nothing is
-        under way are handed back, those that share places when this is true of all of them."""
-        driver = self.driver
-        if self._lease is None or driver.is_recording:
-            return
-        busy = {run.state.program.program.name for run in driver.runs.values() if not driver.is_idle(run)}
-        gates = self.gates - busy
-        idle = [
-            run
-            for run in driver.runs.values()
-            if driver.is_idle(run)
-            and not (run.state.program.has_places and run.state.program.program.name in busy)
-        ]
-        for run in idle:
-            driver.drop(run, DrivenElsewhere(f"run {run.state.run_id} was handed back"))
-        self.gates -= gates
-        with suppress(StoreBusy, CommitUnknown):  # when this orchestrator ends, everything is
-            self.store.leases.release_some([run.state.run_id for run in idle])
-            for program in gates:
-                self.store.leases.release_gate(program)
-
     @property
     def in_flight_count(self) -> int:
         """How many attempts, and tries at rollbacks, are under way."""
@@ -554,6 +390,7 @@ class Orchestrator:
     async def close(self) -> None:
         """Stop now. What was in flight is ended and left to whoever takes the runs up."""
         self._is_closed = True
+        self.claims.adopts = False
         self.backfiller.stop()
         self.places.stop()
         self.driver.stop()
