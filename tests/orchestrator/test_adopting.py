@@ -11,7 +11,7 @@ from tests.orchestrator.test_recording import PROGRAM, Instant, TroubledStore, a
 from clew.orchestrator import claims as module
 from clew.orchestrator.driven_run import Origin
 from clew.orchestrator.orchestrator import Orchestrator
-from clew.ports import StoreBusy, StoreError
+from clew.ports import AttemptReport, AttemptRequest, Fenced, StoreBusy, StoreError
 
 
 class BusyWhenRead(TroubledStore):
@@ -89,3 +89,40 @@ def test_a_run_that_can_not_be_read_at_all_ends_the_orchestrator() -> None:
     store._execute("DELETE FROM journal")
     with pytest.raises(StoreError, match="no journal"):
         asyncio.run(adopted(store, all_settled))
+
+
+class Endless(Instant):
+    """What it has begun does not end."""
+
+    def submit(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
+        self.begun.append(request.attempt_id)
+
+
+def test_a_run_that_came_back_is_driven_from_where_it_stands_now() -> None:
+    """Another orchestrator had it meanwhile and is gone: what is known here of before is known no more."""
+    store = TroubledStore()
+    left_behind(store, 1)
+
+    async def come_back() -> list[int]:
+        executor = Endless()
+        store.leases.me = "me"
+        orchestrator = assembled(store, executor)
+        orchestrator.programs.register(PROGRAM)
+        orchestrator.claims.adopt()
+        async with asyncio.timeout(20):
+            while not executor.begun:
+                orchestrator.check()
+                await asyncio.sleep(0)
+        [before] = orchestrator.driver.runs.values()
+        store._execute("UPDATE runs SET owner = 'gone', epoch = epoch + 1")
+        orchestrator.claims.adopt()
+        [after] = orchestrator.driver.runs.values()
+        assert isinstance(before.error, Fenced) and after.error is None
+        async with asyncio.timeout(20):
+            while len(executor.begun) < 2:
+                orchestrator.check()
+                await asyncio.sleep(0)
+        await orchestrator.close()
+        return [before.epoch, after.epoch]
+
+    assert asyncio.run(come_back()) == [2, 4]

@@ -37,6 +37,10 @@ SHARE_MILLISECONDS = 200
 """How long others have before more is claimed: so often they look."""
 
 
+DOUBT_MILLISECONDS = 60_000
+"""How often it is looked whether what is driven here is what the store says is: that reads a line of each run."""
+
+
 class Claims:
     """What is this orchestrator's. `adopts`: it drives all of the store's runs that nobody else does."""
 
@@ -131,6 +135,10 @@ class Claims:
             self._claimed.popleft()
 
     def _adopt(self, claimed: ClaimedRun) -> None:
+        driven = self._driver.runs.get(claimed.run_id)
+        if driven is not None and driven.epoch < claimed.epoch:
+            # Another orchestrator has had it meanwhile, and is gone.
+            self._driver.drop(driven, Fenced(f"run {claimed.run_id} was driven by another orchestrator"))
         if claimed.status in statuses.NEEDS_PERSON or claimed.run_id in self._driver.runs:
             return
         try:
@@ -192,6 +200,16 @@ class Claims:
         if lease is not None:
             lease.is_sure()
         self._take_up_all()
+
+    def doubt_regularly(self) -> None:
+        """Where others may drive, too, look now and then whether all is as it should be: no run is to lie for want of
+        anybody who knows that it is his."""
+        if self._lease is not None:
+            self._tasks.later(DOUBT_MILLISECONDS, self._doubt)
+
+    def _doubt(self) -> None:
+        self._is_in_doubt = True
+        self.doubt_regularly()
 
     def _drop_what_others_have(self, owned: dict[str, int]) -> list[str]:
         """Drive no run that another orchestrator has, nor any of whose places another one gives: these are returned."""

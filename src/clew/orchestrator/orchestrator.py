@@ -267,6 +267,7 @@ class Orchestrator:
             self._tasks.later(ATTEND_MILLISECONDS, attend)
 
         self._tasks.soon(attend)
+        self.claims.doubt_regularly()
 
     def _attend_to_changes(self) -> None:
         """Attend if anybody else has changed anything: asking that costs next to nothing."""
