@@ -302,6 +302,15 @@ class Executor(Protocol):
     async def close(self) -> None:
         """End what still runs as `cancel` does, wait for that, within a limit, and release everything."""
 
+    @property
+    def recovers(self) -> bool:
+        """Whether what runs there outlives the orchestrator that has submitted it. Where it does not, it has ended by
+        the time at which another one has the run."""
+
+    def recover(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
+        """Wait for work that another orchestrator has submitted, or was about to, and begin nothing: `ended` is called
+        as after `submit`, with `not_begun` where it never came there. Only where it `recovers`."""
+
 
 # ---- searches --------------------------------------------------------------------------------------------
 

@@ -228,6 +228,11 @@ class Instant:
         report = AttemptReport(outcome="completed", outputs={output.name: 1 for output in request.outputs})
         asyncio.get_running_loop().call_soon(ended, report)
 
+    recovers = False
+
+    def recover(self, request: AttemptRequest, ended: Any) -> None:
+        raise NotImplementedError("what runs here ends with its orchestrator")
+
     def submit_all(self, requests: Any) -> None:
         for request, ended in requests:
             self.submit(request, ended)

@@ -460,6 +460,11 @@ class _Executor:
         fails = request.work == "execute" and Random(f"{request.attempt_id}/fails").random() < 0.05
         self._life.call_later(takes / 1000, self._end, request.attempt_id, "failed" if fails else "completed")
 
+    recovers = False
+
+    def recover(self, request: AttemptRequest, ended: Ended) -> None:
+        raise NotImplementedError("what runs here ends with its orchestrator")
+
     def submit_all(self, requests: Sequence[tuple[AttemptRequest, Ended]]) -> None:
         for request, ended in requests:
             self.submit(request, ended)

@@ -22,6 +22,11 @@ class PretendExecutor:
     def submit(self, request: AttemptRequest, ended: Ended) -> None:
         self._outside.begin(request, ended, self._life)
 
+    recovers = False
+
+    def recover(self, request: AttemptRequest, ended: Ended) -> None:
+        raise NotImplementedError("what runs here ends with its orchestrator")
+
     def submit_all(self, requests: Sequence[tuple[AttemptRequest, Ended]]) -> None:
         for request, ended in requests:
             if self._outside.odds.strike("crash while submitting", 0.003):

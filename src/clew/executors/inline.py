@@ -65,6 +65,11 @@ class InlineExecutor:
         if deadline < self._sweep_at:
             self._sweep_later(loop, deadline)
 
+    recovers = False
+
+    def recover(self, request: AttemptRequest, ended: Ended) -> None:
+        raise NotImplementedError("what runs here ends with its orchestrator")
+
     def submit_all(self, requests: Sequence[tuple[AttemptRequest, Ended]]) -> None:
         for request, ended in requests:
             self.submit(request, ended)

@@ -102,6 +102,11 @@ class LocalExecutor:
     def submit(self, request: AttemptRequest, ended: Ended) -> None:
         self.submit_all([(request, ended)])
 
+    recovers = False
+
+    def recover(self, request: AttemptRequest, ended: Ended) -> None:
+        raise NotImplementedError("what runs here ends with its orchestrator")
+
     def submit_all(self, requests: Sequence[tuple[AttemptRequest, Ended]]) -> None:
         for request, ended in requests:
             self._last_number += 1

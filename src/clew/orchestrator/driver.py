@@ -116,8 +116,8 @@ class Driver:
         self._wake(run)
 
     def take_up(self, run: DrivenRun) -> None:
-        """Drive a run whose driver is gone, under the epoch that fences it. Its attempts are known to have
-        ended, though not how: each is an interrupted one. What it waits for may have come meanwhile."""
+        """Drive a run whose driver is gone, under the epoch that fences it. Attempts that did not outlive it are known
+        to have ended, though not how: each is an interrupted one. What it waits for may have come meanwhile."""
         run.write(RunTaken(self._name, self.unsafe), at=self._clock.now())
         interrupted = AttemptReport(
             outcome=statuses.UNKNOWN,
@@ -128,9 +128,13 @@ class Driver:
             or NOTHING
         )
         for name, stage in run.state.units.items():
+            if not (stage.in_flight or stage.rollback_in_flight):
+                continue
+            if self._performer.recover(run, stage, self.notice):
+                continue
             if stage.in_flight:
                 self._performer.report(run, name, stage.attempts, interrupted, self.notice)
-            if stage.rollback_in_flight:
+            else:
                 run.notice(RollbackReported(name, stage.rollback_attempts, interrupted))
         self.add(run)
 

@@ -112,6 +112,24 @@ class Performer:
             attempt_id = f"{run.state.run_id}/{order.stage}.{order.attempt}"
             self._executors[stage.sealed.stage.executor].cancel(attempt_id)
 
+    def recover(self, run: DrivenRun, stage: StageState, notice: Notice) -> bool:
+        """Have it told how the stage's attempt ends, or the try at its rollback, that another orchestrator has ordered;
+        false where that has ended with its orchestrator."""
+        executor = self._executors[stage.sealed.stage.executor]
+        if not executor.recovers:
+            return False
+        work = self._works_of(run.state.program)[stage.sealed.stage.name]
+        name, attempt, rollback_attempt = stage.name, stage.attempts, stage.rollback_attempts
+        if stage.in_flight:
+            request = execute_request(run, stage, work, self._around)
+            executor.recover(request, lambda report: self.report(run, name, attempt, report, notice))
+        else:
+            request = rollback_request(run, stage, work, self._around)
+            executor.recover(
+                request, lambda report: notice(run, RollbackReported(name, rollback_attempt, report))
+            )
+        return True
+
     def abandon(self, run: DrivenRun) -> None:
         """Another orchestrator has the run: end what is in flight here; its reports are for nobody."""
         for name, stage in run.state.units.items():

@@ -67,6 +67,11 @@ class FailingExecutor:
     def submit(self, request: AttemptRequest, ended: Ended) -> None:
         self.submit_all([(request, ended)])
 
+    recovers = False
+
+    def recover(self, request: AttemptRequest, ended: Ended) -> None:
+        raise NotImplementedError("what runs here ends with its orchestrator")
+
     def submit_all(self, requests: Sequence[tuple[AttemptRequest, Ended]]) -> None:
         self._queue.extend(requests)
         if self._work_going_on is None:

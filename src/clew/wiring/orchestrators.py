@@ -298,6 +298,11 @@ class _LazyLocal:
     def submit(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
         self._executor().submit(request, ended)
 
+    recovers = False
+
+    def recover(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
+        raise NotImplementedError("what runs here ends with its orchestrator")
+
     def submit_all(self, requests: Sequence[tuple[AttemptRequest, Callable[[AttemptReport], None]]]) -> None:
         self._executor().submit_all(requests)
 
@@ -334,6 +339,11 @@ class _BySort:
 
     def submit(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
         self._executor_of(request).submit(request, ended)
+
+    recovers = False
+
+    def recover(self, request: AttemptRequest, ended: Callable[[AttemptReport], None]) -> None:
+        raise NotImplementedError("what runs here ends with its orchestrator")
 
     def submit_all(self, requests: Sequence[tuple[AttemptRequest, Callable[[AttemptReport], None]]]) -> None:
         for request, ended in requests:
