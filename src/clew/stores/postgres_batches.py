@@ -11,7 +11,7 @@ from clew.stores.postgres_connection import Statement
 
 _KINDS: dict[str, Callable[[Sequence[Any]], bytes]] = {"t": texts, "i": integers, "b": binaries}
 
-_RUN, _STAGE, _ITEM = "ttttiititttiiit", "itittiiiiti", "tiiitittiiii"
+_RUN, _STAGE, _ITEM = "ttttiititttiiit", "itittiiiitii", "tiiitittiiii"
 """Of which kind the columns of these rows are."""
 
 
@@ -39,7 +39,7 @@ def statements_of(records: Sequence[RunRecord], owner: str) -> list[Statement]:
     write("update_run", "ttitt", [(*each.run, each.run_id) for each in records if each.run is not None])
     write("insert_entry", "titt", [(each.run_id, *entry) for each in records for entry in each.entries])
     write(
-        "update_stage", _STAGE, [(*row[2:], each.run_id, row[0]) for each in records for row in each.stages]
+        "update_stage", _STAGE, [(*row[2:], each.run_id, *row[:2]) for each in records for row in each.stages]
     )
     if any(each.dropped or each.items or each.obeyed or each.launched_at for each in records):
         write(

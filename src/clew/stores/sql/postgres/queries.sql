@@ -67,19 +67,20 @@ UPDATE runs SET launched_at = given.launched_at FROM unnest($1::bigint[], $2::te
 WHERE runs.run_id = given.run_id;
 
 -- name: update_stage
--- A stage's row follows what its entries say.
+-- A stage's row follows what its entries say. The item is given too, though it is always -1: with a
+-- constant the planner may choose to read the whole index.
 UPDATE stages SET pass = given.pass, status = given.status, attempts = given.attempts, outcome = given.outcome,
   error_kind = given.error_kind, rollback_attempts = given.rollback_attempts, started_at = given.started_at,
   ended_at = given.ended_at, result_seq = given.result_seq
 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
-  $9::bigint[], $10::text[], $11::bigint[]) AS given (pass, status, attempts, outcome, error_kind, rollback_attempts,
-  started_at, ended_at, result_seq, run_id, position)
-WHERE stages.run_id = given.run_id AND stages.position = given.position AND stages.item = -1;
+  $9::bigint[], $10::text[], $11::bigint[], $12::bigint[]) AS given (pass, status, attempts, outcome, error_kind,
+  rollback_attempts, started_at, ended_at, result_seq, run_id, position, item)
+WHERE stages.run_id = given.run_id AND stages.position = given.position AND stages.item = given.item;
 
 -- name: delete_items
 -- A new pass of a stage makes its items anew.
 DELETE FROM stages USING unnest($1::text[], $2::bigint[]) AS given (run_id, position)
-WHERE stages.run_id = given.run_id AND stages.position = given.position AND stages.item >= 0;
+WHERE stages.run_id = given.run_id AND stages.position = given.position AND stages.item > least(given.position, -1);
 
 -- name: put_item
 -- An item's row follows what its entries say, from the moment on in which it is made.
@@ -91,7 +92,7 @@ FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6
   $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) AS given (run_id, position, item, pass, status, attempts,
   outcome, error_kind, rollback_attempts, started_at, ended_at, result_seq)
 JOIN stages AS whole USING (run_id, position)
-WHERE whole.item = -1
+WHERE whole.item = least(given.item, -1)
 ON CONFLICT (run_id, position, item) DO UPDATE SET pass = excluded.pass, status = excluded.status,
   attempts = excluded.attempts, outcome = excluded.outcome, error_kind = excluded.error_kind,
   rollback_attempts = excluded.rollback_attempts, started_at = excluded.started_at, ended_at = excluded.ended_at,
@@ -115,10 +116,11 @@ INSERT INTO instructions (instruction_id, run_id, content, said_at) VALUES ($1, 
 ON CONFLICT (instruction_id) DO NOTHING;
 
 -- name: obey_instruction
--- An instruction is obeyed in the transaction of the entry that says it.
+-- An instruction is obeyed in the transaction of the entry that says it. Whether it was answered is asked in such a way
+-- that the planner does not go by the index of those that were not.
 UPDATE instructions SET answer = 'obeyed', seq = given.seq
 FROM unnest($1::bigint[], $2::text[]) AS given (seq, instruction_id)
-WHERE instructions.instruction_id = given.instruction_id AND answer IS NULL;
+WHERE instructions.instruction_id = given.instruction_id AND coalesce(answer, '') = '';
 
 -- name: refuse_instruction
 -- Or it is refused, and changes nothing; by nobody whom another orchestrator has fenced.
