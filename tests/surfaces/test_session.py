@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.databases.postgres import PostgresServer
 
 import clew
 from clew.settings import read_settings
@@ -88,3 +89,26 @@ def test_what_a_run_cannot_obey_is_refused(tmp_path: Path) -> None:
         assert did == ["write"]
 
     told(tmp_path, tell)
+
+
+def test_two_may_ask_for_runs_of_the_same_program_at_once(postgres: PostgresServer, tmp_path: Path) -> None:
+    """On PostgreSQL, in the same millisecond too: every request is a run of its own, and nobody hears of the other."""
+    url = postgres.url(postgres.new_database())
+    program = clew.Program("errand", stages=[clew.stage(rollback="none", name="go")(nothing)])
+    settings = read_settings(folder=str(tmp_path), environment={}, store=url)
+
+    async def run() -> list[clew.RunResult]:
+        async with (
+            clew.open_session(program, settings=settings) as one,
+            clew.open_session(program, settings=settings) as other,
+        ):
+            asked = [session.run(program) for _ in range(30) for session in (one, other)]
+            return list(await asyncio.gather(*asked))
+
+    results = asyncio.run(run())
+    assert all(result.is_completed for result in results)
+    assert len({result.run_id for result in results}) == 60
+
+
+async def nothing() -> None:
+    pass
