@@ -89,6 +89,8 @@ soak: setup-test
 
 bench: setup-test
 	@$(BIN)/python bench/throughput.py
+	@$(BIN)/python bench/large_stores.py
+	@$(BIN)/python bench/orchestrators.py
 	@$(BIN)/python bench/recovery.py
 	@$(BIN)/python bench/takeover.py
 	@$(BIN)/python bench/cadence.py

@@ -58,3 +58,13 @@ def process_id_of(server_url: str) -> int:
         row = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
     assert row is not None
     return int(str(row[0]).split()[0])
+
+
+def size(url: str) -> int:
+    """The bytes of a database, with its indexes."""
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+    assert row is not None
+    return int(row[0])
