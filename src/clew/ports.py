@@ -65,6 +65,23 @@ class Tasks(Protocol):
     async def outside(self, function: Callable[[], Any]) -> Any:
         """The result of a function that blocks, called in a thread."""
 
+    def watch(self, socket: int, milliseconds: int, callback: Callable[[], None]) -> Watch:
+        """Call back, once, when that socket can be read, or that many milliseconds later."""
+
+
+class Watch(Protocol):
+    """Somebody is to be called back once a socket can be read."""
+
+    def cancel(self) -> None:
+        """Don't call back any more."""
+
+    def call_now(self) -> None:
+        """Somebody else has read what was to be read: call back soon, unless that has been done, or taken back."""
+
+
+WatchSocket = Callable[[int, int], Watch]
+"""Begins to watch a socket, for so many milliseconds at the most."""
+
 
 # ---- buckets ---------------------------------------------------------------------------------------------
 
@@ -871,6 +888,19 @@ class Store(Protocol):
     def record(self, records: Sequence[RunRecord]) -> list[str]:
         """Write the records of many runs, durably, with one flush, each whole. Returns the ids of runs that
         were fenced: of those nothing is written. Raises RunExists for creations that are there already."""
+
+    @property
+    def runs_apart_min(self) -> int | None:
+        """The records of so many runs, at least, are better begun than waited for, since another process works on them;
+        None where none does."""
+
+    def begin_record(self, records: Sequence[RunRecord], watch: WatchSocket) -> None:
+        """Have the database work on what `record` would write. `finish_record` is to follow, and won't have to wait
+        when what is watched can be read. Whatever else is asked of the store until then waits for it. Raises StoreBusy
+        where nothing was begun."""
+
+    def finish_record(self) -> list[str]:
+        """What came of it: as `record`."""
 
     def head(self, run_id: str) -> RunHead | None:
         """Where the run's journal ends; None when there is no such run."""

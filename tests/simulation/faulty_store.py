@@ -21,8 +21,11 @@ from clew.ports import (
     StandingRow,
     StoreBusy,
     StoreError,
+    WatchSocket,
 )
 from clew.stores.sqlite import SqliteStore
+
+PRETEND_SOCKET = 1
 
 
 class Truth(Protocol):
@@ -66,8 +69,12 @@ class FaultyLeases:
 class FaultyStore:
     """One life's handle of the store that outlives it."""
 
-    def __init__(self, store: SqliteStore, odds: Odds, life: Life, truth: Truth) -> None:
+    def __init__(
+        self, store: SqliteStore, odds: Odds, life: Life, truth: Truth, runs_apart_min: int | None = None
+    ) -> None:
         self._store, self._odds, self._life, self._truth = store, odds, life, truth
+        self.runs_apart_min = runs_apart_min
+        self._came_of_it: list[str] | StoreError = []
 
     @property
     def flush_count(self) -> int:
@@ -104,6 +111,19 @@ class FaultyStore:
         if strike("store flush failed, written", 0.002):
             raise StoreError("pretended: disk I/O error")
         return fenced
+
+    def begin_record(self, records: Sequence[RunRecord], watch: WatchSocket) -> None:
+        """As a database that has done it before anybody asks; what came of it is said later, or never."""
+        try:
+            self._came_of_it = self.record(records)
+        except StoreError as error:
+            self._came_of_it = error
+        watch(PRETEND_SOCKET, 30_000)
+
+    def finish_record(self) -> list[str]:
+        if isinstance(self._came_of_it, StoreError):
+            raise self._came_of_it
+        return self._came_of_it
 
     def _be_second(self, records: Sequence[RunRecord]) -> None:
         """Somebody else made a run of one of these due times a moment before. It came to nothing."""

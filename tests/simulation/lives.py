@@ -244,8 +244,18 @@ class Lives:
         if post.life.is_gone:
             return
         self._tell(f"{post.life} goes on")
+        self._timeline.within(post.life, lambda: self._be_sure(post))
         post.life.thaw()
         self._timeline.after(self._chance.choice((1_000, 100_000)), lambda: self.kill(post))
+
+    def _be_sure(self, post: Post) -> None:
+        """Where a record is begun, and heard of later, there is a lease: whoever was held still in between acts on none
+        before it is sure that the run is still its own."""
+        driver = post.orchestrator.driver
+        for run in list(driver.runs.values()):
+            head = self._world.store.head(run.state.run_id) if run.is_being_recorded else None
+            if head is not None and head.epoch != run.epoch:
+                driver.drop(run, Fenced("the lease was over"))
 
     def leave_one(self) -> None:
         """Whoever was taken for dead is, and the other one goes on."""

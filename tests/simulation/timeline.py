@@ -35,6 +35,7 @@ class Life(asyncio.AbstractEventLoop):
         self.is_frozen = False
         self.backlog: list[asyncio.Handle] = []
         self.tasks: list[asyncio.Task[Any]] = []
+        self._readers: dict[int, asyncio.TimerHandle] = {}
 
     def __repr__(self) -> str:
         return self.name
@@ -56,6 +57,17 @@ class Life(asyncio.AbstractEventLoop):
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._timeline.put(round(when * 1000), self, handle)
         return handle
+
+    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+        """Something comes on the socket, now or in a while."""
+        delay = self._timeline.chance.choice((0, 1, 20, 400)) / 1000
+        self._readers[fd] = self.call_later(delay, callback, *args)
+
+    def remove_reader(self, fd: Any) -> bool:
+        handle = self._readers.pop(fd, None)
+        if handle is not None:
+            handle.cancel()
+        return handle is not None
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)

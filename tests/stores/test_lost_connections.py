@@ -37,12 +37,32 @@ def store(postgres: PostgresServer, proxy: CuttingProxy) -> Iterator[PostgresSto
 
 def recorded(recorder: Recorder, runs: list[DrivenRun]) -> None:
     """Record, and try again as the driver does, until it is done."""
-    again = recorder.record(runs)
+    again = recorder.record(runs) or recorder.finish()
     for _ in range(TRIES_MAX):
         if not again:
+            assert not recorder.is_recording
             return
         again = recorder.again()
     raise AssertionError("it is not done after so many tries")
+
+
+class Watched:
+    """Nobody waits: the answer is asked for at once."""
+
+    def __init__(self, socket: int, milliseconds: int) -> None: ...
+
+    def cancel(self) -> None: ...
+
+    def call_now(self) -> None: ...
+
+
+@pytest.fixture(params=["waited for", "begun"])
+def recorder_of(request: pytest.FixtureRequest, store: PostgresStore) -> Callable[[Told], Recorder]:
+    """Makes recorders that wait for each batch, or begin it and ask what came of it later."""
+    if request.param == "waited for":
+        return lambda told: Recorder(store, told)
+    store.runs_apart_min = 1
+    return lambda told: Recorder(store, told, Watched)
 
 
 def batches(store: PostgresStore, recorder: Recorder, proxy: CuttingProxy, cut: Callable[[], None]) -> None:
@@ -62,13 +82,13 @@ def batches(store: PostgresStore, recorder: Recorder, proxy: CuttingProxy, cut: 
 
 
 def test_a_connection_that_is_cut_after_any_message_leaves_everything_recorded_once(
-    store: PostgresStore, proxy: CuttingProxy
+    store: PostgresStore, proxy: CuttingProxy, recorder_of: Callable[[Told], Recorder]
 ) -> None:
     """Before the first message of a flush, after each, and after the last of them, for which the commit holds."""
     told, runs, cuts = Told(), 0, 0
     for count in range(200):
         before = proxy.cuts
-        batches(store, Recorder(store, told), proxy, partial(proxy.cut_after, count))
+        batches(store, recorder_of(told), proxy, partial(proxy.cut_after, count))
         runs += 4
         if proxy.cuts == before:
             break
@@ -81,20 +101,22 @@ def test_a_connection_that_is_cut_after_any_message_leaves_everything_recorded_o
 
 @pytest.mark.parametrize("times", [25])
 def test_a_commit_whose_reply_is_lost_is_found_out(
-    store: PostgresStore, proxy: CuttingProxy, times: int
+    store: PostgresStore, proxy: CuttingProxy, recorder_of: Callable[[Told], Recorder], times: int
 ) -> None:
     """It was done, and is not done again; each is told of once."""
     told = Told()
     for _ in range(times):
-        batches(store, Recorder(store, told), proxy, proxy.cut_replies)
+        batches(store, recorder_of(told), proxy, proxy.cut_replies)
     assert proxy.cuts == 2 * times
     assert [error for _, error in told.of] == [None] * 4 * times
 
 
 @pytest.mark.soak
-def test_many_commits_whose_reply_is_lost_are_found_out(store: PostgresStore, proxy: CuttingProxy) -> None:
+def test_many_commits_whose_reply_is_lost_are_found_out(
+    store: PostgresStore, proxy: CuttingProxy, recorder_of: Callable[[Told], Recorder]
+) -> None:
     """As above, two thousand of them."""
-    test_a_commit_whose_reply_is_lost_is_found_out(store, proxy, 1_000)
+    test_a_commit_whose_reply_is_lost_is_found_out(store, proxy, recorder_of, 1_000)
 
 
 def test_a_run_that_another_one_took_while_the_reply_was_lost_is_the_others(

@@ -61,6 +61,7 @@ class DrivenRun:
         "fetch_tries",
         "fetched",
         "head",
+        "is_being_recorded",
         "is_launch_recorded",
         "is_ready",
         "items",
@@ -97,6 +98,8 @@ class DrivenRun:
         self.head = Head(run_id, 0, program.plan_hash)
         self.created: NewRun | None = None
         self.is_ready = False
+        self.is_being_recorded = False
+        """What it wrote is on its way to the store: until its fate is known it has no turn."""
         self.written_at = 0
         self.is_launch_recorded = not program.has_places
         """The tracker's row says when it was launched: one that needs no place is when it is made."""

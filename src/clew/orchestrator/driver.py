@@ -40,6 +40,7 @@ from clew.ports import (
     Store,
     StoreBusy,
     Tasks,
+    Watch,
 )
 
 Told = Callable[[DrivenRun], None]
@@ -71,7 +72,7 @@ class Driver:
     ) -> None:
         """`unsafe`: what was found so of the store, and is put up with; it stands in the journal of each run."""
         self._store = store
-        self._recorder = Recorder(store, self._recorded)
+        self._recorder = Recorder(store, self._recorded, self._watch)
         self._clock = clock
         self._tasks = tasks
         self._alarm = alarm
@@ -167,7 +168,7 @@ class Driver:
     @property
     def is_recording(self) -> bool:
         """What the last turn wrote is not durable yet: the store could not take it."""
-        return self._recorder.is_waiting
+        return self._recorder.is_recording
 
     def stop(self) -> None:
         """Nothing is recorded any more. What was in flight is interrupted, and taken up by whoever comes."""
@@ -188,11 +189,12 @@ class Driver:
         if run.is_ready or self._is_stopped or run.error is not None:
             return
         run.is_ready = True
-        self._ready.append(run)
-        self._be_due()
+        if not run.is_being_recorded:
+            self._ready.append(run)
+            self._be_due()
 
     def _be_due(self) -> None:
-        if self._ready and not self._turn_is_due and not self._recorder.is_waiting:
+        if self._ready and not self._turn_is_due and self._recorder.room(len(self._ready)):
             self._turn_is_due = True
             self._tasks.soon(self._turn)
 
@@ -220,10 +222,20 @@ class Driver:
             self._guarded(self._recorder.again)
             self._be_due()
 
+    def _watch(self, socket: int, milliseconds: int) -> Watch:
+        """Have what the store works on finished when it answers there, or does not for so long."""
+        return self._tasks.watch(socket, milliseconds, self._store_answered)
+
+    def _store_answered(self) -> None:
+        if not self._is_stopped:
+            self._guarded(self._recorder.finish)
+            self._be_due()
+
     def _take_turn(self) -> int:
         at = self._clock.now()
         turned: list[DrivenRun] = []
-        while self._ready and len(turned) < RUNS_PER_TURN_MAX:
+        room = min(self._recorder.room(len(self._ready)), RUNS_PER_TURN_MAX)
+        while self._ready and len(turned) < room:
             run = self._ready.popleft()
             run.is_ready = False
             if run.error is not None:
@@ -300,8 +312,11 @@ class Driver:
 
     def _recorded(self, run: DrivenRun, error: Exception | None) -> None:
         """What the run's turn wrote is durable: now, and only now, tell of it and act."""
+        run.is_being_recorded = False
         if run.error is not None:
             return
+        if run.is_ready:
+            self._ready.append(run)
         if error is not None:
             self.drop(run, error)
             return

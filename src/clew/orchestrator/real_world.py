@@ -43,6 +43,9 @@ class LoopTasks:
     def later(self, milliseconds: int, callback: Callable[[], None]) -> asyncio.TimerHandle:
         return self._loop.call_later(milliseconds / 1000, self.guarded, callback)
 
+    def watch(self, socket: int, milliseconds: int, callback: Callable[[], None]) -> LoopWatch:
+        return LoopWatch(self._loop, socket, milliseconds, lambda: self.guarded(callback))
+
     async def outside(self, function: Callable[[], Any]) -> Any:
         return await self._loop.run_in_executor(None, function)
 
@@ -61,3 +64,34 @@ class LoopTasks:
     def _fail(self, error: BaseException) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
+
+
+class LoopWatch:
+    """A `Watch` on the event loop."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        socket: int,
+        milliseconds: int,
+        callback: Callable[[], None],
+    ) -> None:
+        self._loop, self._socket, self._callback = loop, socket, callback
+        self._is_over = False
+        loop.add_reader(socket, self._call)
+        self._timer = loop.call_later(milliseconds / 1000, self._call)
+
+    def cancel(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._loop.remove_reader(self._socket)
+            self._timer.cancel()
+
+    def call_now(self) -> None:
+        if not self._is_over:
+            self.cancel()
+            self._loop.call_soon(self._callback)
+
+    def _call(self) -> None:
+        self.cancel()
+        self._callback()

@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from clew.ports import Diagnosis, Holder, Renewals, RunExists, RunRecord, StoreBusy, StoreError
+from clew.ports import Diagnosis, Holder, Renewals, RunExists, RunRecord, StoreBusy, StoreError, WatchSocket
 from clew.stores.postgres_batches import statements_of
 from clew.stores.postgres_check import diagnose_server
 from clew.stores.postgres_connection import UNIQUE_VIOLATION, PostgresConnection, Refused
+from clew.stores.postgres_flush import Flush
 from clew.stores.queries import load_migrations, load_queries
 from clew.stores.store import Bound, DatabaseStore
 
@@ -30,6 +31,9 @@ TURNS = 64
 LOOK_SECONDS = 1.0
 """How often whoever asks is told that something may have changed, though nobody has said so."""
 
+RUNS_APART_MIN = 32
+"""The records of fewer runs are waited for: the server is done with them within a millisecond."""
+
 DIVISION_BY_ZERO = "22012"
 
 _MIGRATING, _JOINING = 0x636C6577, 0x636C6578
@@ -38,6 +42,8 @@ _MIGRATING, _JOINING = 0x636C6577, 0x636C6578
 
 class PostgresStore(DatabaseStore):
     """A `Store` in one PostgreSQL database. Used from one thread at a time."""
+
+    runs_apart_min = RUNS_APART_MIN
 
     def __init__(self, url: str, *, read_only: bool = False, may_be_empty: bool = False) -> None:
         """Connects, and unless `read_only` creates or migrates the tables; `may_be_empty`: they need not be there.
@@ -50,6 +56,8 @@ class PostgresStore(DatabaseStore):
         self.name = without_password(url)
         self._read_only = read_only
         self._connection = PostgresConnection(url, self.name, queries)
+        self._begun: tuple[Sequence[RunRecord], Flush] | None = None
+        """What `begin_record` has begun."""
         self._looked_at = 0.0
         self._looks = 0
         self._listens = False
@@ -124,15 +132,32 @@ class PostgresStore(DatabaseStore):
 
     def record(self, records: Sequence[RunRecord]) -> list[str]:
         """See `ports.Store`. All that passes the fence is flushed by one commit."""
+        return self._finished(records, self._connection.begin_flush(statements_of(records, self.leases.me)))
+
+    def begin_record(self, records: Sequence[RunRecord], watch: WatchSocket) -> None:
+        """See `ports.Store`."""
+        flush = self._connection.begin_flush(statements_of(records, self.leases.me), watch)
+        self._begun = (records, flush)
+
+    def finish_record(self) -> list[str]:
+        """See `ports.Store`."""
+        assert self._begun is not None, "nothing was begun"
+        begun, self._begun = self._begun, None
+        return self._finished(*begun)
+
+    def _finished(self, records: Sequence[RunRecord], flush: Flush) -> list[str]:
+        """What came of the flush of these records; those that are refused drop out, and the others are written."""
         fenced: list[str] = []
-        left = list(records)
-        while left:
+        while True:
             try:
-                self._connection.flush(statements_of(left, self.leases.me))
+                self._connection.finish_flush(flush)
             except Refused as refused:
-                out = self._refused(refused, left)
+                out = self._refused(refused, records)
                 fenced += out
-                left = [record for record in left if record.run_id not in out]
+                records = [record for record in records if record.run_id not in out]
+                if not records:
+                    break
+                flush = self._connection.begin_flush(statements_of(records, self.leases.me))
             else:
                 break
         self.flush_count += 1

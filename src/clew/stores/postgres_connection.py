@@ -6,8 +6,6 @@ statement that is not prepared any more is sent whole.
 
 from __future__ import annotations
 
-import select
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,13 +13,11 @@ from typing import Any
 import psycopg
 from psycopg import conninfo, pq
 
-from clew.ports import CommitUnknown, StoreBusy, StoreError
+from clew.ports import CommitUnknown, StoreBusy, StoreError, WatchSocket
+from clew.stores.postgres_flush import ANSWER_SECONDS_MAX, Flush
 
 CONNECT_SECONDS_MAX = 5
 """A server that is there accepts a connection within milliseconds."""
-
-ANSWER_SECONDS_MAX = 30
-"""Whoever does not answer for so long is taken for lost: a commit that takes seconds is not."""
 
 _FAR_END = {
     "connect_timeout": CONNECT_SECONDS_MAX,
@@ -61,11 +57,17 @@ class PostgresConnection:
         self._prepared: set[str] = set()
         self._prepares = True
         self._in_transaction = False
+        self._flush: Flush | None = None
+        """What is under way, or was last."""
         self._listens = False
         self._heard = 0
 
     def close(self) -> None:
         """Doing so twice is fine."""
+        flush = self._flush
+        if flush is not None and not flush.is_over:
+            flush.is_disturbed()
+            flush.is_lost(psycopg.OperationalError("it was closed"))
         connection, self._connection = self._connection, None
         self._in_transaction = False
         self._prepared.clear()
@@ -75,6 +77,7 @@ class PostgresConnection:
     def open(self) -> psycopg.Connection[Any]:
         """The connection, made anew where it was lost. Raises StoreBusy when there is no server, StoreError when there
         will be none."""
+        self._catch_up()
         if self._connection is not None and not self._connection.broken:
             return self._connection
         self.close()
@@ -192,70 +195,72 @@ class PostgresConnection:
         Raises Refused where one of them failed, StoreBusy where the transaction may be made again, CommitUnknown
         where nobody can tell whether it holds.
         """
-        connection = self.open()
-        raw = connection.pgconn
-        end = time.monotonic() + ANSWER_SECONDS_MAX
+        self.finish_flush(self.begin_flush(statements))
+
+    def begin_flush(self, statements: Sequence[Statement], watch: WatchSocket | None = None) -> Flush:
+        """Send such a transaction, and leave the server to it: `finish_flush` says what came of it. Whatever else is
+        asked until then, another flush too, waits for its answer first. Raises StoreBusy, StoreError where nothing was
+        sent."""
+        raw = self.open().pgconn
+        flush = self._flush = Flush(raw)
         try:
             raw.enter_pipeline_mode()
-            expected = self._send(raw, "", b"BEGIN", ())
+            self._send(raw, "", "BEGIN", ())
             for name, given in (("begin_flush", ()), *statements):
-                expected += self._send(raw, name, self._queries[name][0].encode(), given)
-            expected += self._send(raw, "", b"COMMIT", ())
-            raw.pipeline_sync()
-            failed = self._receive(raw, expected, end)
-            raw.exit_pipeline_mode()
+                self._send(raw, name, self._queries[name][0], given)
+            self._send(raw, "", "COMMIT", ())
+            flush.send()
         except (psycopg.Error, TimeoutError) as error:
-            self.close()
-            raise self._unknown(error) from error
-        if failed is not None:
-            self._see_failure(failed)
+            self._lose(flush, error)
+        else:
+            if watch is not None:
+                flush.be_watched(watch)
+        return flush
 
-    def _send(self, raw: pq.abc.PGconn, name: str, text: bytes, given: Sequence[bytes | None]) -> int:
-        """Returns how many results will come of it."""
+    def finish_flush(self, flush: Flush) -> None:
+        """Wait for the answer to what was begun. Raises as `flush`."""
+        flush.is_asked()
+        self._receive(flush)
+        if flush.lost is not None:
+            raise self._unknown(flush.lost) from flush.lost
+        if flush.failed is not None:
+            self._see_failure(flush.failed)
+
+    def _catch_up(self) -> None:
+        """Have the answer to the flush that is under way, if one is, before anything else is asked."""
+        flush = self._flush
+        if flush is not None and not flush.is_over:
+            flush.is_disturbed()
+            self._receive(flush)
+
+    def _receive(self, flush: Flush) -> None:
+        if flush.is_over:
+            return
+        try:
+            flush.receive()
+        except (psycopg.Error, TimeoutError) as error:
+            self._lose(flush, error)
+        if flush.failed is not None:
+            self.close()  # what is prepared there, and what is not, nobody knows; and it is in a void transaction
+
+    def _lose(self, flush: Flush, error: Exception) -> None:
+        flush.is_lost(error)
+        self.close()
+
+    def _send(self, raw: pq.abc.PGconn, name: str, text: str, given: Sequence[bytes | None]) -> None:
         formats = [1] * len(given)
         if not name or not self._prepares:
-            raw.send_query_params(text, given or None, param_formats=formats or None)
-            return 1
+            raw.send_query_params(text.encode(), given or None, param_formats=formats or None)
+            return
         key = name.encode()
-        if name in self._prepared:
-            raw.send_query_prepared(key, given or None, param_formats=formats or None)
-            return 1
-        raw.send_prepare(key, text)
+        if name not in self._prepared:
+            raw.send_prepare(key, text.encode())
+            self._prepared.add(name)
         raw.send_query_prepared(key, given or None, param_formats=formats or None)
-        self._prepared.add(name)
-        return 2
-
-    def _receive(self, raw: pq.abc.PGconn, expected: int, end: float) -> pq.abc.PGresult | None:
-        """Read all results; the first that is an error."""
-        failed: pq.abc.PGresult | None = None
-        poll = select.poll()
-        is_sent = raw.flush() == 0
-        poll.register(raw.socket, select.POLLIN if is_sent else select.POLLIN | select.POLLOUT)
-        is_over = False
-        while not is_over:
-            while raw.is_busy() or not is_sent:
-                left = end - time.monotonic()
-                if left <= 0 or not poll.poll(left * 1000):
-                    raise TimeoutError(f"no answer for {ANSWER_SECONDS_MAX} seconds")
-                raw.consume_input()
-                if not is_sent and raw.flush() == 0:
-                    is_sent = True
-                    poll.modify(raw.socket, select.POLLIN)
-            result = raw.get_result()
-            if result is None:
-                if raw.status == pq.ConnStatus.BAD:
-                    raise psycopg.OperationalError(raw.error_message.decode(errors="replace"))
-                continue
-            if result.status == pq.ExecStatus.PIPELINE_SYNC:
-                is_over = True
-            elif result.status == pq.ExecStatus.FATAL_ERROR and failed is None:
-                failed = result
-        return failed
 
     def _see_failure(self, failed: pq.abc.PGresult) -> None:
         """A statement failed, and so those after it, COMMIT among them, were not looked at: the transaction is void."""
         state, message = _failure(failed)
-        self.close()  # what is prepared there, and what is not, nobody knows any more
         if state in _NOT_PREPARED:
             self._prepares = False  # a pooler has given the session to somebody else, and will again
             raise StoreBusy(f"{self._name}: {message}")
@@ -275,7 +280,8 @@ class PostgresConnection:
     def heard(self) -> int:
         """How often others have told of a change, as far as anybody has heard. Never raises, never waits."""
         connection = self._connection
-        if connection is not None and not connection.broken:
+        is_free = self._flush is None or self._flush.is_over  # else it is told with the answer
+        if connection is not None and not connection.broken and is_free:
             raw = connection.pgconn
             try:
                 raw.consume_input()

@@ -20,6 +20,7 @@ from clew.ports import (
     RunHead,
     RunRecord,
     StandingRow,
+    WatchSocket,
 )
 from clew.stores.backfills import StoredBackfills
 from clew.stores.leases import StoredLeases
@@ -59,6 +60,17 @@ class DatabaseStore(ABC):
     @abstractmethod
     def record(self, records: Sequence[RunRecord]) -> list[str]:
         """See `ports.Store`."""
+
+    runs_apart_min: int | None = None
+    """See `ports.Store`."""
+
+    def begin_record(self, records: Sequence[RunRecord], watch: WatchSocket) -> None:
+        """See `ports.Store`."""
+        raise NotImplementedError
+
+    def finish_record(self) -> list[str]:
+        """See `ports.Store`."""
+        raise NotImplementedError
 
     @abstractmethod
     def change_count(self) -> int:
