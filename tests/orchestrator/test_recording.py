@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -315,6 +316,29 @@ def test_a_run_survives_a_store_that_is_busy_and_one_that_is_unsure() -> None:
     status, begun, row = asyncio.run(story())
     assert status == "completed" and len(begun) == 1
     assert row is not None and row["status"] == "completed"
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_nobody_looks_for_garbage_amid_a_turn(looks: bool) -> None:
+    """When it is over, that is as it was before it, whatever the process has chosen."""
+
+    async def story() -> list[bool]:
+        orchestrator = assembled(TroubledStore(), Instant())
+        run = orchestrator.create(PROGRAM, {}, requested_by="test", origin=Origin())
+        seen: list[bool] = []
+        run.observer = lambda entry, state: seen.append(gc.isenabled())
+        await orchestrator.rested(run)
+        await orchestrator.close()
+        return [*seen, gc.isenabled()]
+
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if looks else gc.disable)()
+        *amid, after = asyncio.run(story())
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
+    assert len(amid) > 2 and not any(amid)
+    assert after is looks
 
 
 def test_a_failed_flush_ends_the_orchestrator_for_everybody() -> None:

@@ -6,8 +6,10 @@ transaction. There is one path for a fresh run and for one that is taken up agai
 
 from __future__ import annotations
 
+import gc
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -203,7 +205,8 @@ class Driver:
     def _turn(self) -> None:
         self._turn_is_due = False
         if not self._is_stopped:
-            self._guarded(self._take_turn)
+            with _without_collection():
+                self._guarded(self._take_turn)
             self._be_due()
 
     def _guarded(self, part: Callable[[], int | None]) -> None:
@@ -400,6 +403,19 @@ class Driver:
         self.gave_up(run, error)
         for tell in run.awaited_by:
             tell()
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Nobody looks for garbage amid a turn: what it makes for its runs, up to the flush, is all in use until then, and
+    to find that out again and again takes one part in twenty of its time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _make_up_for_nothing(run: DrivenRun) -> None:

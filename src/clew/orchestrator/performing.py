@@ -49,6 +49,7 @@ from clew.ports import (
 
 Json = Any
 Notice = Callable[[DrivenRun, Fact], None]
+Ended = Callable[[AttemptReport], None]
 CodeOf = Callable[[Stage, str], dict[str, str]]
 """The digests of the functions of a stage, seen from a folder: by `execute`, `validate`, `rollback`. What has no
 functions, or functions that are gone, is left out."""
@@ -88,7 +89,7 @@ class Performer:
     def begin(self, run: DrivenRun, outbox: Sequence[Any], notice: Notice) -> None:
         """Carry out what has just been recorded, one submission for an executor and turn."""
         works = self._works_of(run.state.program)
-        submissions: dict[str, list[tuple[AttemptRequest, Callable[[AttemptReport], None]]]] = {}
+        submissions: dict[str, list[tuple[AttemptRequest, Ended]]] = {}
         ends: list[EndAttempt] = []
         for order in outbox:
             if type(order) is EndAttempt:
@@ -98,7 +99,7 @@ class Performer:
             work = works[stage.sealed.stage.name]
             if type(order) is AttemptStarted:
                 request = execute_request(run, stage, work, self._around, pins=SOURCE in order.code)
-                ended = self._attempt_notice(run, order, notice)
+                ended: Ended = _AttemptNotice(self, run, order, notice)
             else:
                 request = rollback_request(run, stage, work, self._around)
                 ended = _rollback_notice(run, order, notice)
@@ -150,11 +151,6 @@ class Performer:
             }
             self._works[program.version] = works
         return works
-
-    def _attempt_notice(
-        self, run: DrivenRun, order: AttemptStarted, notice: Notice
-    ) -> Callable[[AttemptReport], None]:
-        return lambda report: self.report(run, order.stage, order.attempt, report, notice)
 
     # ---- objects that a rollback puts back ----
 
@@ -279,6 +275,20 @@ class Performer:
 
     def _join_round(self, look: _OwnLook | _LookForOthers) -> None:
         self._rounds.look(round_of(look.stage.sealed.stage.searched_dependencies), look)
+
+
+class _AttemptNotice:
+    """Tells that an attempt has ended. There is one for each, and it is one object: as a function with what it closes
+    over it would be six, and finding out that none of them is garbage takes as long as much of the work."""
+
+    __slots__ = ("_notice", "_order", "_performer", "_run")
+
+    def __init__(self, performer: Performer, run: DrivenRun, order: AttemptStarted, notice: Notice) -> None:
+        self._performer, self._run, self._order, self._notice = performer, run, order, notice
+
+    def __call__(self, report: AttemptReport) -> None:
+        order = self._order
+        self._performer.report(self._run, order.stage, order.attempt, report, self._notice)
 
 
 # ---- looks -----------------------------------------------------------------------------------------------
