@@ -225,9 +225,9 @@ class DrivenRun:
         state = self.state
         units = state.units
         changed = [stage_row(units[name]) for name in state.touched]
-        if len(units) == len(state.stages) and not state.dropped:
-            stages, items = changed, list[StageRow]()
-        else:
+        stages: Sequence[StageRow] = changed
+        items: Sequence[StageRow] = ()
+        if len(units) != len(state.stages) or state.dropped:
             stages = [row for row in changed if row.item < 0]
             items = [row for row in changed if row.item >= 0]
         return RunRecord(

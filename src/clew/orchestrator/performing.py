@@ -88,21 +88,17 @@ class Performer:
 
     def begin(self, run: DrivenRun, outbox: Sequence[Any], notice: Notice) -> None:
         """Carry out what has just been recorded, one submission for an executor and turn."""
-        works = self._works_of(run.state.program)
+        if len(outbox) == 1 and type(outbox[0]) is not EndAttempt:  # what most turns of most runs order
+            request, ended = self._submission(run, outbox[0], notice)
+            self._executors[request.executor].submit(request, ended)
+            return
         submissions: dict[str, list[tuple[AttemptRequest, Ended]]] = {}
         ends: list[EndAttempt] = []
         for order in outbox:
             if type(order) is EndAttempt:
                 ends.append(order)
                 continue
-            stage = run.state.units[order.stage]
-            work = works[stage.sealed.stage.name]
-            if type(order) is AttemptStarted:
-                request = execute_request(run, stage, work, self._around, pins=SOURCE in order.code)
-                ended: Ended = _AttemptNotice(self, run, order, notice)
-            else:
-                request = rollback_request(run, stage, work, self._around)
-                ended = _rollback_notice(run, order, notice)
+            request, ended = self._submission(run, order, notice)
             submissions.setdefault(request.executor, []).append((request, ended))
         for executor, requests in submissions.items():
             self._executors[executor].submit_all(requests)
@@ -112,6 +108,18 @@ class Performer:
             stage = run.state.units[order.stage]
             attempt_id = f"{run.state.run_id}/{order.stage}.{order.attempt}"
             self._executors[stage.sealed.stage.executor].cancel(attempt_id)
+
+    def _submission(
+        self, run: DrivenRun, order: AttemptStarted | RollbackStarted, notice: Notice
+    ) -> tuple[AttemptRequest, Ended]:
+        """The request that an order amounts to, and what is told of its end."""
+        stage = run.state.units[order.stage]
+        work = self._works_of(run.state.program)[stage.sealed.stage.name]
+        if type(order) is AttemptStarted:
+            request = execute_request(run, stage, work, self._around, pins=SOURCE in order.code)
+            return request, _AttemptNotice(self, run, order, notice)
+        assert isinstance(order, RollbackStarted)
+        return rollback_request(run, stage, work, self._around), _rollback_notice(run, order, notice)
 
     def recover(self, run: DrivenRun, stage: StageState, notice: Notice) -> bool:
         """Have it told how the stage's attempt ends, or the try at its rollback, that another orchestrator has ordered;
