@@ -13,7 +13,6 @@ from measuring import (
     fresh_store,
     measure,
     note_step,
-    notes,
 )
 
 from clew import Program, open_session, stage
@@ -47,24 +46,24 @@ def long_run():
 
 
 async def first():
-    return "first"
+    return {"value": "first", "inputs": 0}
 
 
 async def second(a, b):
-    return "second"
+    return {"value": "second", "inputs": 2}
 
 
 async def third(c):
-    return "third"
+    return {"value": "third", "inputs": 1}
 
 
 async def last(d, e, f):
-    return "last"
+    return {"value": "last", "inputs": 3}
 
 
 # --- what a user writes for rollback ---
 async def undo():
-    pass
+    return {"undone": True}
 
 
 async def broken(c):
@@ -82,6 +81,9 @@ def graph(name, third):
     return Program(name, stages=stages)
 
 
+# --- end ---
+
+
 PROGRAMS = {
     "chain": chain(STEPS),
     "graph": graph("graph", third),
@@ -97,12 +99,16 @@ class ClewPeer:
     def __init__(self, store):
         place = fresh_store(store)
         self.url = place if store == "postgres" else f"sqlite:///{place}/clew.db"
-        if sys.argv[2] == "long" and notes():
-            os.environ["PYTHONPATH"] = os.path.dirname(os.path.abspath(__file__))
-            os.execv(sys.executable, [sys.executable, "-m", "clew", "resume", "--store", self.url])
         self.runner = asyncio.Runner()
         self.opened = open_session(*PROGRAMS.values(), store=self.url)
         self.session = self.runner.run(self.opened.__aenter__())
+
+    @staticmethod
+    def resume_words(store, place):
+        """As a user does: the verb that goes on with what was left."""
+        os.environ["PYTHONPATH"] = os.path.dirname(os.path.abspath(__file__))  # where its stages are
+        url = place if store == "postgres" else f"sqlite:///{place}/clew.db"
+        return [sys.executable, "-m", "clew", "resume", "--quiet", "--store", url]
 
     def batch(self, workload, runs, in_flight):
         self.runner.run(self._batch(workload, runs, in_flight))
@@ -117,7 +123,7 @@ class ClewPeer:
             while left > 0:
                 left -= 1
                 result = await self.session.run(PROGRAMS[workload], variables)
-                assert result.status == expected, result
+                assert result.status == expected and not result.residue, result
 
         await asyncio.gather(*(worker() for _ in range(in_flight)))
 

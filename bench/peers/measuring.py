@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -87,9 +88,13 @@ def measure(make: Any, store: str, workload: str, file: str) -> None:
     if workload == "W4":
         report(cold_start(file, store))
     elif workload == "W6":
-        report(resumed(file, store))
+        report(resumed(make, file, store))
     else:
-        report(measured(make(store), workload))
+        peer = make(store)
+        try:
+            report(measured(peer, workload))
+        finally:
+            getattr(peer, "end", lambda: None)()
     os._exit(0)
 
 
@@ -110,9 +115,9 @@ def measured(peer: Peer, workload: str) -> dict[str, Any]:
     if workload == "W7":
         return grown(peer, in_flight)
     seconds = timed(peer, name, RUNS, in_flight)
-    alone = timed(peer, name, ALONE, 1)
+    alone = statistics.median(timed(peer, name, 1, 1) for _ in range(ALONE))
     figure = {"steps_per_s": RUNS * STEPS / seconds} if workload == "W1" else {"runs_per_s": RUNS / seconds}
-    return {**figure, "alone_ms": 1000 * alone / ALONE, "in_flight": in_flight}
+    return {**figure, "alone_ms": 1000 * alone, "in_flight": in_flight}
 
 
 def grown(peer: Peer, in_flight: int) -> dict[str, Any]:
@@ -137,10 +142,12 @@ def report(figures: dict[str, Any]) -> None:
     print("RESULT " + json.dumps(figures), flush=True)
 
 
-def child(file: str, store: str, workload: str, environment: dict[str, str]) -> subprocess.Popen[str]:
+def child(
+    file: str, store: str, workload: str, environment: dict[str, str], words: list[str] | None = None
+) -> subprocess.Popen[str]:
     with open(WORK / "children.log", "a") as log:
         return subprocess.Popen(
-            [sys.executable, file, store, workload], stdout=subprocess.PIPE, stderr=log, text=True,
+            words or [sys.executable, file, store, workload], stdout=subprocess.PIPE, stderr=log, text=True,
             env={**os.environ, **environment},
         )  # fmt: skip
 
@@ -177,15 +184,18 @@ def notes() -> list[tuple[str, float]]:
     return [(number, float(moment)) for number, moment in (line.split() for line in lines)]
 
 
-def resumed(file: str, store: str) -> dict[str, Any]:
-    """Kills the process in the middle of the long run, and begins it again at once."""
-    environment = {"PEERS_STORE": fresh_store(store)}
+def resumed(make: Any, file: str, store: str) -> dict[str, Any]:
+    """Kills the process in the middle of the long run, and begins it again at once: as it was begun, or by the words
+    that the peer has for that."""
+    place = fresh_store(store)
+    environment = {"PEERS_STORE": place}
+    words = make.resume_words(store, place) if hasattr(make, "resume_words") else None
     os.environ["PEERS_NOTES"] = str(fresh_folder("notes") / "steps")
     running = [child(file, store, "long", environment)]
 
     def restart() -> None:
         kill_tree(running.pop())
-        running.append(child(file, store, "long", environment))
+        running.append(child(file, store, "long", environment, words))
 
     try:
         return followed(restart)

@@ -71,6 +71,9 @@ class RestatePeer:
 
     def first(self):
         call(f"{INGRESS}/peer/first", 1)
+        self.end()
+
+    def end(self):
         for each in self.servers:
             kill_tree(each)
 

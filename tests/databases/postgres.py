@@ -41,7 +41,7 @@ class PostgresServer:
         self._options = tuple(options)
         is_root = os.getuid() == 0
         self._launcher = [sys.executable, "-c", _LAUNCH, UNPRIVILEGED if is_root else ""]
-        self._programs = _programs(release, folder if is_root else None)
+        self.programs = _programs(release, folder if is_root else None)
         self.data = folder / "data"
         if is_root:
             shutil.chown(folder, UNPRIVILEGED)
@@ -58,7 +58,7 @@ class PostgresServer:
             **dict(one.split("=", 1) for one in self._options),
         }  # fmt: skip
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-        command = [*self._launcher, str(self._programs / "postgres"), "-D", str(self.data), *words]
+        command = [*self._launcher, str(self.programs / "postgres"), "-D", str(self.data), *words]
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
                 command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -110,7 +110,7 @@ class PostgresServer:
     def _make_folder(self) -> None:
         words = ("-D", str(self.data), "-U", USER, "-A", "trust", "-N", "--no-locale", "-E", "UTF8")
         done = subprocess.run(
-            [*self._launcher, str(self._programs / "initdb"), *words],
+            [*self._launcher, str(self.programs / "initdb"), *words],
             cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
