@@ -10,6 +10,7 @@ from measuring import (
     LONG_STEP_SECONDS,
     LONG_STEPS,
     STEPS,
+    WORKLOADS,
     fresh_store,
     measure,
     note_step,
@@ -31,8 +32,7 @@ def chain(length):
     return Program("chain", stages=stages)
 
 
-async def slow(idempotency_key, notes_path):
-    os.environ["PEERS_NOTES"] = notes_path  # `clew resume` gives an attempt no variables of the environment
+async def slow(idempotency_key):
     await asyncio.sleep(LONG_STEP_SECONDS)
     note_step(idempotency_key)  # the same in each attempt of a stage
 
@@ -84,12 +84,12 @@ def graph(name, third):
 # --- end ---
 
 
-PROGRAMS = {
-    "chain": chain(STEPS),
-    "graph": graph("graph", third),
-    "failing": graph("failing", broken),
-    "first": chain(1),
-    "long": long_run(),
+MAKE = {
+    "chain": lambda: chain(STEPS),
+    "graph": lambda: graph("graph", third),
+    "failing": lambda: graph("failing", broken),
+    "first": lambda: chain(1),
+    "long": long_run,
 }
 
 
@@ -99,30 +99,23 @@ class ClewPeer:
     def __init__(self, store):
         place = fresh_store(store)
         self.url = place if store == "postgres" else f"sqlite:///{place}/clew.db"
+        self.program = MAKE[WORKLOADS.get(sys.argv[2], sys.argv[2] if sys.argv[2] in MAKE else "chain")]()
         self.runner = asyncio.Runner()
-        self.opened = open_session(*PROGRAMS.values(), store=self.url)
+        self.opened = open_session(self.program, store=self.url)
         self.session = self.runner.run(self.opened.__aenter__())
-
-    @staticmethod
-    def resume_words(store, place):
-        """As a user does: the verb that goes on with what was left."""
-        os.environ["PYTHONPATH"] = os.path.dirname(os.path.abspath(__file__))  # where its stages are
-        url = place if store == "postgres" else f"sqlite:///{place}/clew.db"
-        return [sys.executable, "-m", "clew", "resume", "--quiet", "--store", url]
 
     def batch(self, workload, runs, in_flight):
         self.runner.run(self._batch(workload, runs, in_flight))
 
     async def _batch(self, workload, runs, in_flight):
         left = runs
-        variables = {"notes_path": os.environ["PEERS_NOTES"]} if workload == "long" else {}
         expected = "rolled_back" if workload == "failing" else "completed"
 
         async def worker():
             nonlocal left
             while left > 0:
                 left -= 1
-                result = await self.session.run(PROGRAMS[workload], variables)
+                result = await self.session.run(self.program)
                 assert result.status == expected and not result.residue, result
 
         await asyncio.gather(*(worker() for _ in range(in_flight)))
@@ -131,7 +124,8 @@ class ClewPeer:
         self.batch("first", 1, 1)
 
     def long(self):
-        self.batch("long", 1, 1)
+        if not self.runner.run(self.session.resume()):  # what was left unfinished goes on; else it begins
+            self.batch("long", 1, 1)
 
     def processes(self):
         return [os.getpid()]

@@ -88,7 +88,7 @@ def measure(make: Any, store: str, workload: str, file: str) -> None:
     if workload == "W4":
         report(cold_start(file, store))
     elif workload == "W6":
-        report(resumed(make, file, store))
+        report(resumed(file, store))
     else:
         peer = make(store)
         try:
@@ -142,12 +142,10 @@ def report(figures: dict[str, Any]) -> None:
     print("RESULT " + json.dumps(figures), flush=True)
 
 
-def child(
-    file: str, store: str, workload: str, environment: dict[str, str], words: list[str] | None = None
-) -> subprocess.Popen[str]:
+def child(file: str, store: str, workload: str, environment: dict[str, str]) -> subprocess.Popen[str]:
     with open(WORK / "children.log", "a") as log:
         return subprocess.Popen(
-            words or [sys.executable, file, store, workload], stdout=subprocess.PIPE, stderr=log, text=True,
+            [sys.executable, file, store, workload], stdout=subprocess.PIPE, stderr=log, text=True,
             env={**os.environ, **environment},
         )  # fmt: skip
 
@@ -184,18 +182,15 @@ def notes() -> list[tuple[str, float]]:
     return [(number, float(moment)) for number, moment in (line.split() for line in lines)]
 
 
-def resumed(make: Any, file: str, store: str) -> dict[str, Any]:
-    """Kills the process in the middle of the long run, and begins it again at once: as it was begun, or by the words
-    that the peer has for that."""
-    place = fresh_store(store)
-    environment = {"PEERS_STORE": place}
-    words = make.resume_words(store, place) if hasattr(make, "resume_words") else None
+def resumed(file: str, store: str) -> dict[str, Any]:
+    """Kills the process in the middle of the long run, and begins it again at once."""
+    environment = {"PEERS_STORE": fresh_store(store)}
     os.environ["PEERS_NOTES"] = str(fresh_folder("notes") / "steps")
     running = [child(file, store, "long", environment)]
 
     def restart() -> None:
         kill_tree(running.pop())
-        running.append(child(file, store, "long", environment, words))
+        running.append(child(file, store, "long", environment))
 
     try:
         return followed(restart)

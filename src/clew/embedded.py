@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
+
+import msgspec
 
 from clew.authoring.python_programs import FunctionProgram
 from clew.core.program.model import Json
@@ -15,8 +16,8 @@ from clew.core.running.entries import Entry
 from clew.core.running.instructions import Instruction, Verb
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState
+from clew.core.running.statuses import NEEDS_PERSON
 from clew.operations import RequestError, check_request, run_document, unknown_buckets
-from clew.operations.instructing import APPLIED_AT_ONCE, checked_instruction
 from clew.orchestrator.creating import CREATE_TRIES_MAX
 from clew.orchestrator.driven_run import Observer, Origin
 from clew.orchestrator.orchestrator import Orchestrator
@@ -41,8 +42,7 @@ class Rested(Protocol):
     def values(self) -> Mapping[str, Json]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(msgspec.Struct, frozen=True):
     """What came of a run. `variables` is the map at its end, `residue` what is or may be still standing."""
 
     run_id: str
@@ -81,8 +81,7 @@ class Program(FunctionProgram):
             return await session.run(self, variables)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(msgspec.Struct, frozen=True):
     """A program that the session has run, and the names in it that the settings do not know."""
 
     sealed: SealedProgram
@@ -93,8 +92,11 @@ class _Known:
 class Session:
     """Runs programs of this process, many at a time, on one store."""
 
-    def __init__(self, orchestrator: Orchestrator, settings: Settings) -> None:
+    def __init__(
+        self, orchestrator: Orchestrator, settings: Settings, programs: Sequence[FunctionProgram] = ()
+    ) -> None:
         self._orchestrator = orchestrator
+        self._programs = programs
         self._settings = settings
         self._known: dict[int, _Known] = {}
 
@@ -146,6 +148,20 @@ class Session:
         outcome = await follow(self._settings, run_id, watcher, after=after, orchestrator=self._orchestrator)
         return result_of(outcome)
 
+    async def resume(self, *, observer: Observer | None = None) -> list[RunResult]:
+        """Take up the unfinished runs of this session's programs that nobody drives, as `clew resume` does, and drive
+        them until they rest. Those that wait for a person's word are left as they are. Raises StoreError."""
+        names = {program.model.name for program in self._programs}
+        store, runs = self._orchestrator.store, []
+        for run_id, version, _, status in store.unsettled():
+            row = store.run(run_id)
+            if row is None or row["program"] not in names or status in NEEDS_PERSON:
+                continue
+            with suppress(DrivenElsewhere):
+                runs.append(self._orchestrator.take_up(run_id, version, row["origin"], observer))
+        await asyncio.gather(*(self._orchestrator.rested(run) for run in runs))
+        return [result_of(run) for run in runs]
+
     def _get_to_know(self, program: FunctionProgram) -> _Known:
         sealed = seal(program, self._orchestrator)
         return _Known(
@@ -169,6 +185,8 @@ class Session:
 
         Nobody is asked whether it is meant. Raises RequestError when the run can't obey: nothing was done then.
         """
+        from clew.operations.instructing import APPLIED_AT_ONCE, checked_instruction
+
         instruction = Instruction(verb, REQUESTED_BY, reason, stage, values or {})
         with open_records(self._settings) as records:
             history = records.history(records.find(run_id))
@@ -187,8 +205,7 @@ class Session:
         return result_of(run)
 
 
-@dataclass(frozen=True, slots=True)
-class _Follower:
+class _Follower(msgspec.Struct, frozen=True):
     """Hands on what happens to a run that another orchestrator drives."""
 
     observer: Observer | None
@@ -233,4 +250,4 @@ async def open_session(
         reference: function for program in programs for reference, function in program.functions.items()
     }
     async with open_orchestrator(settings, functions=functions, wait=wait) as orchestrator:
-        yield Session(orchestrator, settings)
+        yield Session(orchestrator, settings, programs)

@@ -11,6 +11,7 @@ import pytest
 from tests.orchestrator.on_time import SetClock, on_a_loop
 
 from clew.orchestrator import alarm as alarms
+from clew.orchestrator import clock_timer
 from clew.orchestrator.alarm import WallClockAlarm
 from clew.orchestrator.real_world import LoopTasks, RealClock
 from clew.ports import Clock
@@ -133,11 +134,11 @@ async def test_a_clock_that_is_set_is_heard(monkeypatch: pytest.MonkeyPatch) -> 
 
     clock.at += 20
     monkeypatch.setattr(alarms.os, "read", cancelled)
-    alarms._set_timer(file, 1)  # readable, as when the clock is set
+    clock_timer.set_timer(file, 1)  # readable, as when the clock is set
     await rung.until("passed")
     assert rung.heard == ["passed"]
     clock.at += 100
-    alarms._set_timer(file, 1)
+    clock_timer.set_timer(file, 1)
     await rung.until("not yet")
     rung.alarm.close()
 

@@ -112,3 +112,40 @@ def test_two_may_ask_for_runs_of_the_same_program_at_once(postgres: PostgresServ
 
 async def nothing() -> None:
     pass
+
+
+@clew.stage(rollback="none")
+async def hang() -> None:
+    did.append("hang")
+    begun.set()
+    await let_go.wait()
+
+
+begun, let_go = asyncio.Event(), asyncio.Event()
+LEFT = clew.Program("left", stages=[hang])
+
+
+def test_a_session_goes_on_with_what_was_left_unfinished(tmp_path: Path) -> None:
+    """What its programs had under way when their process was lost; other programs' runs stay as they are."""
+    global begun, let_go
+    settings = read_settings(folder=str(tmp_path), environment={}, store=f"sqlite:///{tmp_path}/clew.db")
+
+    async def leave() -> None:
+        async with clew.open_session(LEFT, settings=settings) as session:
+            running = asyncio.create_task(session.run(LEFT))
+            await begun.wait()
+            running.cancel()
+
+    async def go_on(program: clew.Program) -> list[clew.RunResult]:
+        async with clew.open_session(program, settings=settings) as session:
+            return await session.resume()
+
+    did.clear()
+    begun, let_go = asyncio.Event(), asyncio.Event()
+    asyncio.run(leave())
+    assert asyncio.run(go_on(PROGRAM)) == []
+    begun, let_go = asyncio.Event(), asyncio.Event()
+    let_go.set()
+    [result] = asyncio.run(go_on(LEFT))
+    assert result.is_completed and did == ["hang", "hang"]
+    assert asyncio.run(go_on(LEFT)) == []

@@ -20,23 +20,22 @@ there, and taken out of all that the plug-in says.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from clew.ports import Json
 
 ENTRY_POINTS = "clew.dependencies"
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(msgspec.Struct, frozen=True):
     """It is not there yet, and why: a person reads that in `clew why`."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DependencyContext:
+class DependencyContext(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks. `folder`: that of the program's own code."""
 
     run_time: datetime

@@ -87,8 +87,7 @@ class Tracker(Protocol):
     def leases(self) -> Leases: ...
 
 
-@dataclass(frozen=True)
-class Records:
+class Records(msgspec.Struct, frozen=True):
     """`payloads` is the bucket of large ones; `sealed_of` reads a version's program (raises StoreError);
     `rows_of` gives the tracker's rows that a state amounts to."""
 
@@ -202,8 +201,7 @@ class _PayloadsOf(Mapping[int, Mapping[str, Json]]):
         return len(self._records.store.payloads(self._run_id))
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """One name of the variables map: its value, who wrote it (a stage, or `` for the program or the request)
     and by which entry."""
 

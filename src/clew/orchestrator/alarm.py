@@ -1,35 +1,21 @@
 """An alarm by the wall clock, which also hears when the clock is set or the machine was asleep. Nothing polls.
 
-Linux' timerfd, by its absolute time and with "cancel on set" (timerfd_create(2)), since no timer of the event loop
-follows the wall clock.
+By `clock_timer`, since no timer of the event loop follows the wall clock.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
 import heapq
 import os
 from collections.abc import Callable
 from itertools import count
 
-from clew.ports import Clock, StoreError
-
-CLOCK_REALTIME = 0
-TFD_NONBLOCK, TFD_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
-TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET = 1, 2
+from clew.ports import Clock
 
 FAR_SECONDS = 1 << 33
 """Armed also when nothing is awaited, or nobody would hear that the clock is set: until the year 2242."""
-
-
-class _Moment(ctypes.Structure):
-    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
-
-
-class _Timer(ctypes.Structure):
-    _fields_ = (("interval", _Moment), ("value", _Moment))
 
 
 CANCELLED_MAX = 1_000
@@ -97,10 +83,13 @@ class WallClockAlarm:
 
     def _arm(self) -> None:
         if self._file is None:
-            self._file = _new_timer()
+            from clew.orchestrator import clock_timer
+
+            self._file = clock_timer.new_timer()
+            self._set_timer = clock_timer.set_timer
             self._loop.add_reader(self._file, self._rings)
         moment = self._awaited[0][0] if self._awaited else FAR_SECONDS * 1000
-        _set_timer(self._file, min(max(moment, 1), FAR_SECONDS * 1000))
+        self._set_timer(self._file, min(max(moment, 1), FAR_SECONDS * 1000))
 
     def _rings(self) -> None:
         """The moment has come, or the clock was set."""
@@ -125,25 +114,3 @@ class WallClockAlarm:
             self._cancelled_count -= 1
         if self._file is not None:
             self._arm()
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _new_timer() -> int:
-    file: int = _libc().timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC)
-    if file < 0:
-        raise StoreError(f"no timer can be made: {os.strerror(ctypes.get_errno())}")
-    return file
-
-
-def _set_timer(file: int, moment: int) -> None:
-    seconds, milliseconds = divmod(moment, 1000)
-    timer = _Timer(_Moment(0, 0), _Moment(seconds, milliseconds * 1_000_000))
-    flags = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET
-    if _libc().timerfd_settime(file, flags, ctypes.byref(timer), None) < 0:
-        failure = ctypes.get_errno()
-        # The clock was set while the timer waited, which is told once: what is armed now is armed all the same.
-        if failure != errno.ECANCELED:
-            raise StoreError(f"the timer can't be set: {os.strerror(failure)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,7 +22,6 @@ from clew.orchestrator.lease_keeper import LeaseKeeper
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.places import Places
 from clew.orchestrator.programs import ProgramBook
-from clew.orchestrator.scheduler import Scheduler
 from clew.ports import (
     Alarm,
     Bucket,
@@ -42,6 +41,9 @@ from clew.ports import (
     Tasks,
     Unreadable,
 )
+
+if TYPE_CHECKING:
+    from clew.orchestrator.scheduler import Scheduler
 
 Json = Any
 
@@ -211,6 +213,8 @@ class Orchestrator:
 
     def schedule(self, *, zones: str, jitter_milliseconds: int) -> Scheduler:
         """A scheduler that makes runs for this orchestrator to drive."""
+        from clew.orchestrator.scheduler import Scheduler  # whoever runs one run has no schedule
+
         return Scheduler(
             store=self.store, maker=self.maker, programs=self.programs, clock=self._clock, alarm=self._alarm,
             tasks=self._tasks, look=self.places.look, zones=zones, jitter_milliseconds=jitter_milliseconds,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+
+import msgspec
 
 from clew.core.program import expressions
 from clew.core.program.model import Condition, Stage
@@ -302,8 +302,7 @@ class _AttemptNotice:
 # ---- looks -----------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Look:
+class _Look(msgspec.Struct):
     """Waits for its round, perhaps with a hundred thousand others: so all else is made when that is held."""
 
     run: DrivenRun
@@ -327,7 +326,6 @@ class _Look:
         return search_request(run, stage, scope, {**self.buckets, **run.origin.buckets})
 
 
-@dataclass(slots=True)
 class _OwnLook(_Look):
     """A stage's own, begun in that pass at that moment."""
 
@@ -342,7 +340,6 @@ class _OwnLook(_Look):
         self.notice(self.run, fact)
 
 
-@dataclass(slots=True)
 class _LookForOthers(_Look):
     """One that is made for many."""
 
@@ -355,6 +352,8 @@ class _LookForOthers(_Look):
 
 def _safe(name: str) -> str:
     """A stage's name as a segment of a key."""
+    from urllib.parse import quote  # few programs have anything put back
+
     return quote(name, safe="")
 
 

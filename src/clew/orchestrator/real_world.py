@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -20,7 +19,7 @@ class RealChance:
         return os.urandom(size)
 
     def permille(self) -> int:
-        return random.randrange(1001)
+        return int.from_bytes(os.urandom(8), "big") % 1001
 
 
 class LoopTasks:

@@ -10,9 +10,10 @@ look along.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from clew.core.program.model import (
     AskedDependency,
@@ -100,8 +101,7 @@ class SearchRounds:
         del self._queued[bucket]
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(msgspec.Struct):
     """Those of a crowd who have seen the same, by run and stage. `every`: how many milliseconds are between two looks
     for all of them; 0 where each looks for himself, whatever he has seen. `timer`: of the next look for all.
     `called_at`: when they were last called together by one that was due."""
@@ -109,18 +109,17 @@ class _Group:
     crowd: _Crowd
     seen: bytes
     every: int
-    members: dict[tuple[str, str], DrivenRun] = field(default_factory=dict)
+    members: dict[tuple[str, str], DrivenRun] = msgspec.field(default_factory=dict)
     timer: Timer | None = None
     called_at: int = -1
 
 
-@dataclass(slots=True)
-class _Crowd:
+class _Crowd(msgspec.Struct):
     """Those who wait for the same listings: the groups, by what was seen and how often they look. `is_resting`: they
     were called by an event a moment ago; `is_wanted`: and there was another since."""
 
     listings: Listings
-    groups: dict[tuple[bytes, int], _Group] = field(default_factory=dict)
+    groups: dict[tuple[bytes, int], _Group] = msgspec.field(default_factory=dict)
     is_resting: bool = False
     is_wanted: bool = False
 

@@ -242,26 +242,30 @@ class SqliteStore(DatabaseStore):
             raise StoreError(f"{self.path}: full synchronisation could not be switched on")
 
     def _migrate(self) -> None:
-        """Bring the file to this version's schema: each migration in a transaction of its own."""
-        done = self._migrations_done()
+        """Bring the file to this version's schema, by one transaction: a new file costs one flush."""
+        if not self._migrations_left():
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for number, name, digest, text in self._migrations_left():  # another process may have been first
+                self._connection.execute(_MIGRATIONS)
+                self._connection.execute(text)
+                self._connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (number, name, digest))
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+
+    def _migrations_left(self) -> list[tuple[int, str, str, str]]:
+        """Number, name, digest and text of those that the file has not had. Raises StoreError."""
+        done, left = self._migrations_done(), []
         for number, name, text in load_migrations("sqlite"):
             digest = hashlib.sha256(text.encode()).hexdigest()
-            if number in done:
-                if done[number] != digest:
-                    raise StoreError(f"{self.path}: migration {name} is not the one that made this store")
-                continue
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                if number not in self._migrations_done():  # another process may have been first
-                    self._connection.execute(_MIGRATIONS)
-                    self._connection.execute(text)
-                    self._connection.execute(
-                        "INSERT INTO migrations VALUES (?, ?, ?)", (number, name, digest)
-                    )
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
+            if number not in done:
+                left.append((number, name, digest, text))
+            elif done[number] != digest:
+                raise StoreError(f"{self.path}: migration {name} is not the one that made this store")
+        return left
 
     def _migrations_done(self) -> Mapping[int, str]:
         if not self._connection.table_exists(None, "migrations"):

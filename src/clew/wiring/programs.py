@@ -34,10 +34,9 @@ class LoadedProgram(NamedTuple):
 def read_document(document: Json, *, is_new: bool = False) -> Program:
     """A program from its document; one that `is_new` may only have plug-ins that are there. Raises ProgramError with
     every mistake."""
-    from clew.core.program.parse import any_kind, parse  # 20 ms that a run of a Python program does without
-    from clew.dependencies import is_installed
+    from clew.core.program.parse import any_kind, parse
 
-    return parse(document, SIGNATURES, CONDITIONS, known_kind=is_installed if is_new else any_kind)
+    return parse(document, SIGNATURES, CONDITIONS, known_kind=_is_installed if is_new else any_kind)
 
 
 def load_program(source: str, *, folder: str) -> LoadedProgram:
@@ -51,10 +50,15 @@ def load_program(source: str, *, folder: str) -> LoadedProgram:
         # By the reader of files too, so that it is checked alike.
         return LoadedProgram(read_document(content(found.model), is_new=True), found.folder or folder)
     from clew.authoring.files import read_program
+
+    program = read_program(source, SIGNATURES, CONDITIONS, known_kind=_is_installed)
+    return LoadedProgram(program, os.path.dirname(os.path.abspath(source)))
+
+
+def _is_installed(kind: str) -> bool:
     from clew.dependencies import is_installed
 
-    program = read_program(source, SIGNATURES, CONDITIONS, known_kind=is_installed)
-    return LoadedProgram(program, os.path.dirname(os.path.abspath(source)))
+    return is_installed(kind)
 
 
 def seal(program: Program) -> SealedProgram:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from clew.operations.records import Records
 from clew.ports import Bucket, SearchAnswer, SearchRequest, StoreError
 from clew.settings import Settings, is_url
 from clew.stores.sqlite import SqliteStore
@@ -19,6 +18,7 @@ from clew.stores.store import DatabaseStore
 from clew.wiring.plug_ins import PlugIns
 
 if TYPE_CHECKING:
+    from clew.operations.records import Records
     from clew.stores.postgres import PostgresStore
 
 
@@ -65,6 +65,8 @@ def open_records(settings: Settings) -> Iterator[Records]:
         raise StoreError(
             f"{settings.store}: there is no store here; `clew run` makes one, --store names another"
         )
+    from clew.operations.records import Records
+
     store = open_store(settings, read_only=True)
     try:
         yield Records(store, LazyBucket(settings.payloads), lambda version: _sealed(store, version), _rows_of)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import rfc8785
+from msgspec.structs import replace
 
 from clew.core.sealing.canonical import BLOCK_TAG, tagged_hash
 from clew.core.sealing.chain import ChainError, SealedBlock, seal, verify_chain

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
+
+import msgspec
 
 from clew.core.program.model import Element, Json
 from clew.core.program.signatures import REGEX, TEXT
@@ -46,8 +47,7 @@ class PatternError(Exception):
     """A path pattern that can't be followed; the message says what is wrong and what would be right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(msgspec.Struct, frozen=True):
     """What one segment of a path must be; `start` is how each name that fits begins.
 
     Without a `regex` the segment is exactly `start`.
@@ -65,8 +65,7 @@ class Segment:
         return Fit(found.group(0), found.groups(), found.groupdict()) if found else None
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(msgspec.Struct, frozen=True):
     """The text that fits a segment or an element, and what its groups captured: all, and the named."""
 
     text: str
@@ -83,16 +82,14 @@ class Fit:
         return tuple(natural(text or "") for text in self.groups or (self.text,))
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One element, ready to be followed."""
 
     segments: tuple[Segment, ...]
     multiple: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(msgspec.Struct, frozen=True):
     """A whole prefix, ready to be followed; `wants_folder` when its last element ends in `/`."""
 
     steps: tuple[Step, ...]

@@ -12,7 +12,6 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from clew.core.planning.patterns import prefix_problems
 from clew.core.program.demands import demand_problems
 from clew.core.program.grammar import ABOUT_KINDS, KINDS, PREFIX, TIMING_KEYS
 from clew.core.program.model import (
@@ -224,6 +223,8 @@ class Building:
             self._check_prefix([one for one in elements if one is not None], path)
 
     def _check_prefix(self, elements: Sequence[Element], path: Path) -> None:
+        from clew.core.planning.patterns import prefix_problems  # of use where data is waited for
+
         for at, what in prefix_problems(elements):
             what, _, hint = what.partition("; ")
             self.found.problem(self.author_path((*path, at)), f"this element {what}", hint)

@@ -9,6 +9,7 @@ versions that stores and journals hold stay what they are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -42,7 +43,12 @@ VERSION_TAG = b"clew/program/v1\n"
 
 def version(program: Program) -> str:
     """The program's version: lowercase hex SHA-256 of its tagged canonical content."""
-    return sha256(VERSION_TAG + canonical_bytes(content(program))).hexdigest()
+    return version_of(content(program))
+
+
+def version_of(document: Mapping[str, Any]) -> str:
+    """The version of the program that the document says."""
+    return sha256(VERSION_TAG + canonical_bytes(document)).hexdigest()
 
 
 def canonical_bytes(document: Any) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from clew.core.program.durations import read_duration
 from clew.core.program.model import MINUTE, Json
@@ -94,6 +93,8 @@ def _text(name: str, params: Mapping[str, Json]) -> Problems:
 
 def _read_url(value: object) -> None:
     try:
+        from urllib.parse import urlsplit  # of use where an address is waited for
+
         parts = urlsplit(value) if isinstance(value, str) else None
         is_http = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from clew.core.planning.plan import AFTER, PlannedStage, make_plan, stage_reads
-from clew.core.program.content import content, version
+from clew.core.program.content import content, version_of
 from clew.core.program.model import NO_LIMITS, Condition, Program, Stage
 from clew.core.program.params import signature_of
 from clew.core.program.signatures import Signatures
@@ -90,7 +90,7 @@ def seal_program(program: Program, signatures: Signatures, conditions: Signature
     document = content(program)
     stage_content = {stage["name"]: stage for stage in document["stages"]}
     condition_content = document.get("validate", [])
-    sealed_version = version(program)
+    sealed_version = version_of(document)
     chain = seal(
         sealed_version,
         [[stage_content[planned.name] for planned in block.stages] for block in plan.blocks],

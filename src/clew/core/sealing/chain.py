@@ -8,7 +8,6 @@ configuration of what executes, validates and rolls it back. So the chain alone 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -21,8 +20,7 @@ class ChainError(ValueError):
     """A chain does not hold; the text names the first bad block."""
 
 
-@dataclass(frozen=True, slots=True)
-class SealedBlock:
+class SealedBlock(msgspec.Struct, frozen=True):
     """A block's stored bytes and their hash."""
 
     index: int
