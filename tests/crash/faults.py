@@ -222,7 +222,7 @@ def watch(store: type[SqliteStore], witness: Witness) -> None:
     def watched_record(self: SqliteStore, records: Sequence[RunRecord]) -> list[str]:
         with witness.transaction(kinds_of(records)) as tell:
             fenced = record(self, records)
-        _tell_in_later_turns(tell)
+        tell_in_later_turns(tell)
         return fenced
 
     def watched_close(self: SqliteStore) -> None:
@@ -239,10 +239,10 @@ def watch(store: type[SqliteStore], witness: Witness) -> None:
                 # The library has closed all the same: here, too, only a file system in Python makes it an error.
 
     taken = SqliteOrchestrators
-    taken.take = _named(witness, "take", taken.take)  # type: ignore[method-assign]
+    taken.take = named(witness, "take", taken.take)  # type: ignore[method-assign]
     for name in ("register_program", "instruct", "refuse"):
-        setattr(store, name, _named(witness, name, getattr(store, name)))
-    StoredLeases.claim_run = _named(witness, "claim_run", StoredLeases.claim_run)  # type: ignore[method-assign]
+        setattr(store, name, named(witness, name, getattr(store, name)))
+    StoredLeases.claim_run = named(witness, "claim_run", StoredLeases.claim_run)  # type: ignore[method-assign]
     store.__init__, store.record, store.close = watched_begin, watched_record, watched_close  # type: ignore[assignment, method-assign]
 
 
@@ -250,7 +250,9 @@ _WATCHED: set[int] = set()
 """The stores of this process that are open for writing."""
 
 
-def _named(witness: Witness, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def named(witness: Witness, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, whose transaction has that name."""
+
     def watched(*given: Any, **named: Any) -> Any:
         with witness.transaction([name]):
             return method(*given, **named)
@@ -263,7 +265,8 @@ def kinds_of(records: Sequence[RunRecord]) -> list[str]:
     return [json.loads(content)["body"]["kind"] for each in records for _, content, _ in each.entries]
 
 
-def _tell_in_later_turns(tell: Callable[[str], None]) -> None:
+def tell_in_later_turns(tell: Callable[[str], None]) -> None:
+    """Tell of the moments after a commit, as the event loop goes on."""
     loop = asyncio.get_running_loop()
 
     def acted(turns: int) -> None:

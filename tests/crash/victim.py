@@ -25,6 +25,10 @@ def be_victim(request: Any) -> int:
     witness = Witness(Path(request.folder, f"{request.role}{STRUCK}"), request.fault)
     system = FaultySystem(witness)  # registered as long as it lives
     watch(SqliteStore, witness)
+    if "tests.crash.postgres_faults" in sys.modules:
+        from tests.crash.postgres_faults import watch_postgres
+
+        watch_postgres(witness)
     if request.role:
         make_haste()
     if request.quirk:

@@ -1,0 +1,103 @@
+"""Stories whose store is in PostgreSQL: the same processes, the same kills, the same judges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from tests.crash.judging import Kept
+from tests.crash.stories import KILLED, ForkServer, Play, Story
+from tests.databases.postgres import PostgresServer
+
+from clew.stores.postgres import PostgresStore
+
+MODULES = ("psycopg", "clew.stores.postgres", "tests.crash.postgres_faults")
+"""What the fork server is to have imported besides: by the last of them it knows what to watch."""
+
+
+class Database:
+    """One database for one story after another."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.url = server.url(server.new_database())
+        PostgresStore(self.url).close()
+        self._connection = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
+        tables = self._rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        self._tables = ", ".join(row["tablename"] for row in tables if row["tablename"] != "migrations")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def empty(self) -> None:
+        """As when it was made."""
+        self._connection.execute(f"TRUNCATE {self._tables}")
+
+    def let_leases_end(self) -> None:
+        """As time would: those who were killed are gone. What their connections were at is over."""
+        others = (
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        while self._rows(f"{others} AND backend_type = 'client backend'"):
+            pass  # the server notices, by itself, that nobody is there
+        self._connection.execute(
+            "UPDATE orchestrators SET lease_until = clock_timestamp() - interval '1 second'"
+        )
+
+    def read(self) -> Kept:
+        """What is in the store."""
+        runs = {row["run_id"]: row for row in self._rows("SELECT * FROM runs")}
+
+        def rows(query: str) -> dict[str, list[Any]]:
+            return {run_id: self._rows(query, run_id) for run_id in runs}
+
+        journals = rows("SELECT * FROM journal WHERE run_id = %s ORDER BY seq")
+        return Kept(
+            runs,
+            rows(
+                "SELECT *, CASE WHEN item < 0 THEN name ELSE name || '[' || item || ']' END AS unit "
+                "FROM stages WHERE run_id = %s ORDER BY position, item"
+            ),
+            {run_id: [(row["content"], row["hash"]) for row in found] for run_id, found in journals.items()},
+            {
+                run_id: {row["seq"]: row for row in found}
+                for run_id, found in rows("SELECT * FROM payloads WHERE run_id = %s").items()
+            },
+            {row["version"]: row["content"] for row in self._rows("SELECT * FROM programs")},
+            self._rows("SELECT * FROM instructions ORDER BY said_at, position"),
+            "ok",
+        )
+
+    def _rows(self, query: str, *given: Any) -> list[Any]:
+        return self._connection.execute(query, given).fetchall()
+
+
+class PostgresPlay(Play):
+    """A story, played once on a database that is emptied for it."""
+
+    def __init__(self, story: Story, server: ForkServer, database: Database) -> None:
+        super().__init__(story, server)
+        self._database = database
+
+    def _set_out(self) -> None:
+        super()._set_out()
+        self._database.empty()
+        settings = Path(self.folder, "clew.toml")
+        settings.write_text(f'store = "{self._database.url}"\n{settings.read_text()}')
+
+    def _begin(self) -> None:
+        fault, verb = self._story.begin, self._story.verb
+        self._run([fault] if fault and not verb else [], rests=fault is None or bool(verb))
+        if fault and verb:
+            self._until_rest(self._verb(), [fault], rests=False)
+        self.passed.clear()
+
+    def _copied(self) -> Kept:
+        if self.statuses[-1] == KILLED:
+            self.broken += [f"it is left behind: {process}" for process in self._server.remains()]
+            self._database.let_leases_end()
+        return self.end()
+
+    def end(self) -> Kept:
+        return self._database.read()
