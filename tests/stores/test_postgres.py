@@ -239,6 +239,9 @@ def test_others_are_heard_and_oneself_is_not(open_again: Open) -> None:
     other.instruct("i2", "r1", "{}", 1)
     mine.run_ids()  # whatever is asked, what others told comes with the answer
     assert mine._connection.heard() == heard + 1
+    assert other.leases.claim_run("nobody's") is None
+    mine.run_ids()
+    assert mine._connection.heard() == heard + 1, "what changes nothing is told to nobody"
 
 
 # ---- for everybody -----------------------------------------------------------------------------------------

@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import apsw
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from clew.core.running.entries import Entry, RunSettled
 from clew.core.sealing.canonical import ENTRY_TAG, encode, tagged_hash

@@ -54,8 +54,11 @@ class StoredLeases(StorePart):
         return [program for (program,) in self._rows("select_with_places", {"me": self.me})]
 
     def take_gate(self, program: str) -> bool:
+        bound = {"program": program, "me": self.me}
+        if not self._rows("select_gate_is_free", bound)[0][0]:
+            return False  # as a rule: whoever follows a run asks again and again
         with self._transaction():
-            return bool(self._rows("take_gate", {"program": program, "me": self.me}))
+            return bool(self._rows("take_gate", bound))
 
     def claim_with_places(self, program: str) -> list[ClaimedRun]:
         with self._transaction():

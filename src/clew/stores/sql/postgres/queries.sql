@@ -197,6 +197,11 @@ SELECT program FROM found WHERE program IS NOT NULL
     AND EXISTS (SELECT 1 FROM orchestrators
       WHERE orchestrator_id = gates.owner AND lease_until >= clock_timestamp()));
 
+-- name: select_gate_is_free
+-- Whether nobody else gives the places of a program who is there still.
+SELECT NOT EXISTS (SELECT 1 FROM gates JOIN orchestrators ON orchestrator_id = gates.owner
+  WHERE program = :program AND gates.owner <> :me AND lease_until >= clock_timestamp());
+
 -- name: take_gate
 -- Whoever gives the places of a program drives its runs; unless somebody does who is there still.
 INSERT INTO gates (program, owner) VALUES (:program, :me)

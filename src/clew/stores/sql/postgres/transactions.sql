@@ -11,8 +11,8 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 
 SELECT set_config('idle_in_transaction_session_timeout', $1, true), set_config('lock_timeout', $1, true);
 
 -- name: tell_others
--- Whoever listens may look at once. Nobody depends on it.
-SELECT pg_notify('clew', '');
+-- Whoever listens may look at once, if anything was changed. Nobody depends on it.
+SELECT pg_notify('clew', '') WHERE pg_current_xact_id_if_assigned() IS NOT NULL;
 
 -- name: select_advanced
 -- Which of these runs could be moved on, and where the journal of each ends.

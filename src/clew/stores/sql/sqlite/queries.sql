@@ -160,6 +160,10 @@ SELECT program FROM found WHERE program IS NOT NULL
     AND EXISTS (SELECT 1 FROM orchestrators WHERE epoch = CAST(gates.owner AS INTEGER)
       AND epoch = (SELECT max(epoch) FROM orchestrators)));
 
+-- name: select_gate_is_free
+-- Whether nobody else gives the places of a program who is there still: there is nobody else.
+SELECT true;
+
 -- name: take_gate
 -- Whoever gives the places of a program drives its runs; unless somebody does who is there still.
 INSERT INTO gates (program, owner) VALUES (:program, :me)
