@@ -157,6 +157,23 @@ def test_doctor_names_all_who_drive(many: Fleet) -> None:
     assert "nobody now" in many.person.clew("doctor", "--thorough", "--store", many.url).out
 
 
+@pytest.mark.parametrize(
+    "words", [("run", "one.yaml"), ("up", "one.yaml"), ("runs",), ("resume",), ("doctor",)]
+)
+def test_a_server_that_is_not_there_is_told(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Where it was looked for, and without the password; nothing hangs, and nothing is made."""
+    person = Person(tmp_path)
+    person.write(
+        "one.yaml",
+        'name: one\nstages:\n  - {name: a, execute: {command: shell, params: ["true"]}, rollback: none}\n',
+    )
+    done = person.clew(*words, "--store", "postgresql://clew:hunter2@127.0.0.1:1/db", code=None)
+    assert done.code in (1, 2), done
+    assert "postgresql://clew@127.0.0.1:1/db: can't be reached" in done.out + done.err
+    assert "hunter2" not in done.out + done.err and "`clew up` make it" not in done.out
+    assert not (tmp_path / ".clew").exists()
+
+
 def test_a_server_that_goes_away_and_comes_back_loses_no_orchestrator(tmp_path: Path) -> None:
     """`clew up` waits for it, and goes on by itself; also while programs are read."""
     with postgres_server() as server, fleet(tmp_path, server.url(server.new_database())) as many:

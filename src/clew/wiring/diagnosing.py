@@ -116,6 +116,7 @@ def _server(settings: Settings, is_thorough: bool) -> _Seen:
                     diagnoses.append(_pages(store.damages()))
                 there, last = store.orchestrators(), store.last_orchestrator()
     except StoreError as error:
+        document["exists"] = True  # as far as anybody can tell
         diagnoses.append(_not_opened(error))
     return _Seen(document, diagnoses, bool(there), there, last)
 

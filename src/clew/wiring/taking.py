@@ -62,9 +62,9 @@ def _join(settings: Settings) -> TakenStore:
     """Beside others, for the length of a lease that is kept."""
     from clew.executors.attempts_lease import AttemptsLease
 
-    os.makedirs(os.path.dirname(settings.beside), mode=0o700, exist_ok=True)
     since, length = boot_nanoseconds(), settings.lease_milliseconds
     store, diagnoses = _open(settings, [])
+    os.makedirs(os.path.dirname(settings.beside), mode=0o700, exist_ok=True)
     attempts = AttemptsLease()
     keeper = LeaseKeeper(
         store.renewals(length), since=since, lease_milliseconds=length, attempts_last=attempts.ends_at
