@@ -73,6 +73,8 @@ class Claims:
         """Runs that are this orchestrator's, and that it has not taken up yet."""
         self._unreadable: set[str] = set()
         """Program versions that can't be used here."""
+        self._to_hand_back: set[str] = set()
+        """Runs of whose places another orchestrator gives, until that is on record."""
         self._share = SHARE_AT_FIRST
         """How many runs are claimed next, where there are others."""
         self._goes_on = False
@@ -189,9 +191,10 @@ class Claims:
         if not (self._is_in_doubt or (lease is not None and lease.is_in_doubt)):
             return
         owned = self._leases.owned()
-        handed_back = self._drop_what_others_have(owned)
-        self._leases.release_some(handed_back)
-        known = {*self._driver.runs, *(claimed.run_id for claimed in self._claimed), *handed_back}
+        self._to_hand_back.update(self._drop_what_others_have(owned))
+        self._leases.release_some(sorted(self._to_hand_back))
+        known = {*self._driver.runs, *(claimed.run_id for claimed in self._claimed), *self._to_hand_back}
+        self._to_hand_back.clear()
         for run_id in owned.keys() - known:
             claimed = self._leases.claim_run(run_id)
             if claimed is not None:

@@ -22,6 +22,7 @@ from clew.ports import (
     Alarm,
     Clock,
     CommitUnknown,
+    DrivenElsewhere,
     NoPlace,
     StandingRow,
     Store,
@@ -297,6 +298,10 @@ class Places:
                 self._unreadable.add(run_id)
                 self._leave_alone(f"run {run_id}", error)
                 self.look(program)
+                return
+            except DrivenElsewhere:
+                # Whoever gave the places before is back, and has not noticed yet that he does not any more.
+                self._tasks.later(AGAIN_MILLISECONDS, lambda: self.look(program))
                 return
         self._told[run_id] = fact
         self._notice(run, fact)
