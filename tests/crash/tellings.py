@@ -189,4 +189,4 @@ def points_by(role: str, passed: Sequence[Transaction]) -> list[Point]:
     that."""
     left = {"take"} if role == TELLER else {"take", "close"}
     points = [point for point in points_of(passed) if point.transaction not in left]
-    return [point for point in points if point.transaction != "close" or point.number == 1]
+    return [point for point in points if point.transaction not in ("open", "close") or point.number == 1]
