@@ -22,6 +22,7 @@ from clew.following import (
     Outcome,
     TakenOver,
     Watcher,
+    answered,
     follow,
     observer_of,
     outcome_of,
@@ -219,7 +220,7 @@ async def instruct_run(
         # All that was wanted is that it goes on, whoever has said so first.
         if refused.outcome is not None:
             return refused.outcome
-        state = _now(settings, run_id).state
+        state = (await answered(lambda: _now(settings, run_id))).state
         if state.status in REST or state.is_paused:
             raise
     return await follow(settings, run_id, watcher)
@@ -243,12 +244,13 @@ async def _instructed(
                 if not is_told:
                     watcher.is_told(str(busy))
                     is_told = True
-                with open_records(settings) as records:
+                seq = None
+                with suppress(*AGAIN), open_records(settings) as records:
                     seq = _obeyed_by(records.store, instruction_id)
                 if seq is not None:
                     if stays:
                         return await follow(settings, run_id, watcher, after=seq - 1)
-                    return _now(settings, run_id)
+                    return await answered(lambda: _now(settings, run_id))
                 if clock() - said_at > TAKEN_UP_SECONDS_MAX:
                     raise NotFinished(run_id, f"{busy}, and {_NOT_TAKEN_UP}") from busy
                 await asyncio.sleep(FOLLOW_INTERVAL_SECONDS)
@@ -277,7 +279,7 @@ async def _obey(
         run.observer = observer_of(orchestrator, watcher)
     store = orchestrator.store
     try:
-        while (seq := _obeyed_by(store, instruction_id)) is None:
+        while (seq := await answered(lambda: _obeyed_by(store, instruction_id))) is None:
             try:
                 orchestrator.check()
             except Exception as error:
@@ -293,7 +295,7 @@ async def _obey(
         raise
     run = run or orchestrator.driver.runs.get(run_id)
     if not stays:
-        return _now(settings, run_id)
+        return await answered(lambda: _now(settings, run_id))
     if run is None or run.error is not None:
         return await follow(settings, run_id, watcher, after=seq - 1, orchestrator=orchestrator)
     return await rest(orchestrator, run)

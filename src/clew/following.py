@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -34,6 +35,8 @@ AGAIN = (StoreBusy, CommitUnknown)
 
 FOLLOW_INTERVAL_SECONDS = 0.1
 """How often a run that another process drives is looked at, and its lock asked for."""
+
+Answer = TypeVar("Answer")
 
 Said = Callable[[], Mapping[str, Json]]
 """Fetches what the entry's payload says."""
@@ -93,36 +96,43 @@ async def follow(
     """Watch the run while another process drives it, and tell what comes after that entry, to its rest as
     `Orchestrator.rested` has it; drive it when nobody does any more, by this orchestrator if there is one."""
     async with AsyncExitStack() as stack:
-        records = stack.enter_context(open_records(settings))
-        row = records.find(run_id)
-        state = RunState(records.sealed_of(row["version"]))
-        for content, _ in records.store.journal(run_id)[: after + 1]:
-            state.apply(read_entry(content.encode()))
-        _tell_news(records, run_id, state, watcher)
+        records = await answered(lambda: stack.enter_context(open_records(settings)))
+        row = await answered(lambda: records.find(run_id))
+        state = await answered(lambda: RunState(records.sealed_of(row["version"])))
+        await answered(lambda: _catch_up(records, run_id, state, after))
+        await answered(lambda: _tell_news(records, run_id, state, watcher))
         was_paused = state.is_paused
         while True:
-            _tell_news(records, run_id, state, watcher)
-            row = records.find(run_id)
-            if row["status"] in REST or (was_paused and stands_still(state)):
-                _tell_news(records, run_id, state, watcher)
-                return outcome_of(records.history(row))
             try:
+                _tell_news(records, run_id, state, watcher)
+                row = records.find(run_id)
+                if row["status"] in REST or (was_paused and stands_still(state)):
+                    _tell_news(records, run_id, state, watcher)
+                    return outcome_of(records.history(row))
                 if orchestrator is None:
                     opening = open_orchestrator(settings, forks=True)
                     orchestrator = await stack.enter_async_context(opening)
                     continue  # what came meanwhile is told first
                 run = orchestrator.take_up(run_id, row["version"], row["origin"])
+                _tell_news(records, run_id, state, watcher)
             except (*AGAIN, DrivenElsewhere):
                 await asyncio.sleep(FOLLOW_INTERVAL_SECONDS)
                 continue
             run.observer = observer_of(orchestrator, watcher)
-            _tell_news(records, run_id, state, watcher)
             try:
                 return await rest(orchestrator, run)
             except TakenOver as taken:
                 watcher.is_beside(str(taken))
-                for content, _ in records.store.journal(run_id, state.seq)[: taken.seq - state.seq]:
-                    state.apply(read_entry(content.encode()))
+                await answered(partial(_catch_up, records, run_id, state, taken.seq))
+
+
+async def answered(ask: Callable[[], Answer]) -> Answer:
+    """What the store says; asked again as long as it is busy, or not there: what has been asked for is on record."""
+    while True:
+        try:
+            return ask()
+        except AGAIN:
+            await asyncio.sleep(FOLLOW_INTERVAL_SECONDS)
 
 
 async def rest(orchestrator: Orchestrator, run: DrivenRun) -> Outcome:
@@ -138,6 +148,12 @@ async def rest(orchestrator: Orchestrator, run: DrivenRun) -> Outcome:
             raise  # nothing of it is on record
         raise NotFinished(run.state.run_id, str(error)) from error
     return Outcome(run.state, run.values)
+
+
+def _catch_up(records: Records, run_id: str, state: RunState, seq: int) -> None:
+    """Let the state be as of that entry: what came until then has been told."""
+    for content, _ in records.store.journal(run_id, state.seq)[: seq - state.seq]:
+        state.apply(read_entry(content.encode()))
 
 
 def _tell_news(records: Records, run_id: str, state: RunState, watcher: Watcher) -> None:
@@ -161,12 +177,16 @@ def observer_of(orchestrator: Orchestrator, watcher: Recording) -> Observer:
 
 
 def _said(payload: Callable[[str, int], PayloadRow | None], run_id: str, entry: Entry) -> Said:
-    """What the entry's payload says; a large one, which stands elsewhere, is not fetched for a line of talk."""
+    """What the entry's payload says; a large one, which stands elsewhere, is not fetched for a line of talk, nor is a
+    store waited for that is not there."""
 
     def said() -> Mapping[str, Json]:
         if not entry.payload:
             return {}
-        row = payload(run_id, entry.seq)
+        try:
+            row = payload(run_id, entry.seq)
+        except AGAIN:
+            return {}
         if row is None or row.content is None:
             return {}
         found: Mapping[str, Json] = msgspec.json.decode(row.content)

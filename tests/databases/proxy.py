@@ -28,6 +28,7 @@ class CuttingProxy:
         self.messages = 0
         """Of clients, without those by which connections begin."""
         self._left: int | None = None
+        self._stays_away = False
         self._swallows = False
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -40,10 +41,10 @@ class CuttingProxy:
         self._listener.close()
         self.cut_all()
 
-    def cut_after(self, count: int) -> None:
-        """See the class."""
+    def cut_after(self, count: int, *, stays_away: bool = False) -> None:
+        """See the class. `stays_away`: so is every connection that is made afterwards, at its first message."""
         with self._lock:
-            self._left = count
+            self._left, self._stays_away = count, stays_away
 
     def cut_replies(self) -> None:
         """The server's next answer is not passed on; the connection is cut when it has come."""
@@ -103,7 +104,7 @@ class CuttingProxy:
                     self._left -= 1
             if self._left != 0:
                 return False
-            self._left = None
+            self._left = 0 if self._stays_away else None
             self.cuts += 1
             return True
 

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from tests.databases.postgres import postgres_server
+from tests.databases.postgres import PostgresServer, postgres_server
+from tests.databases.proxy import CuttingProxy
 from tests.many.fleet import Fleet, fleet, until
-from tests.surfaces.calling import Person, line_from, line_into
+from tests.surfaces.calling import Person, line_from, line_into, until_said
 
 import clew
 
@@ -22,6 +24,10 @@ GATED = """name: {name}
     execute: {{command: shell, params: [sh, -c, "echo begun > begun-{name}; read line < gate-{name}"]}}
     rollback: none
 """
+
+
+CUTS = 10
+"""How often somebody's connection is cut, whatever he asks."""
 
 
 class Beside(Person):
@@ -143,6 +149,28 @@ def test_resume_follows_a_run_that_somebody_else_drives_and_takes_it_up_when_he_
     line_from(beside.folder / "begun-one")  # the second attempt
     line_into(beside.folder / "gate-one")
     assert beside.end(follower).code == 0
+
+
+def test_who_follows_a_run_outlives_a_server_that_is_away(beside: Beside, postgres: PostgresServer) -> None:
+    """What is asked meanwhile is asked again: the run is on record, and goes on."""
+    database = urlsplit(beside.store[1]).path.strip("/")
+    driver = beside.begin("run", beside.gated("one"), *beside.store)
+    line_from(beside.folder / "begun-one")
+    [row] = beside.clew("runs", "--format", "json", *beside.store).document
+    with CuttingProxy(postgres.port) as proxy:
+        follower = beside.begin("resume", row["run_id"], "--store", postgres.url(database, port=proxy.port))
+        until_said(follower, "driven by another orchestrator")
+
+        def is_cut_off() -> bool:
+            proxy.cut_after(0)
+            return proxy.cuts > CUTS or follower.poll() is not None
+
+        until(is_cut_off)
+        proxy.forward()
+        line_into(beside.folder / "gate-one")
+        followed = beside.end(follower)
+    assert followed.code == 0, followed
+    assert beside.end(driver).code == 0
 
 
 def test_doctor_names_all_who_drive(many: Fleet) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 from tests.contracts.test_store import created, entry, following
 from tests.databases.postgres import PostgresServer
 from tests.databases.proxy import CuttingProxy
-from tests.orchestrator.test_recording import Told, made
+from tests.orchestrator.test_recording import PROGRAM, Told, made
 
 from clew.core.running.entries import RunTaken
-from clew.orchestrator.driven_run import DrivenRun
+from clew.core.running.instructions import Instruction
+from clew.orchestrator.driven_run import DrivenRun, Origin
 from clew.orchestrator.recording import Recorder
 from clew.ports import CommitUnknown, Fenced, StoreBusy, StoreError
+from clew.settings import Settings
 from clew.stores.postgres import PostgresStore
+from clew.wiring import instruct, queue_run
 
 TRIES_MAX = 20
 """A store that is there again takes a batch at the first try, and one that has to be looked at at the second."""
@@ -150,6 +154,43 @@ def test_what_is_cut_is_told_apart(
         store.record([following("r1", 3)])
     assert isinstance(lost.value, StoreBusy | CommitUnknown)
     assert store.record([following("r1", 3)]) == []
+
+
+@pytest.mark.parametrize("what", ["queue", "instruct"])
+def test_who_is_told_that_nothing_was_done_may_ask_again(
+    proxy: CuttingProxy, postgres: PostgresServer, tmp_path: Path, what: str
+) -> None:
+    """The connection is cut after any message, and there is none for the rest of the time."""
+    database = postgres.new_database()
+    store = PostgresStore(postgres.url(database))
+    settings = Settings(postgres.url(database, port=proxy.port), str(tmp_path / "logs"), "memory:")
+    seen: set[str] = set()
+    count = 0
+    while "done" not in seen:
+        before = asked(store)
+        proxy.cut_after(count, stays_away=True)
+        try:
+            if what == "queue":
+                queue_run(settings, PROGRAM, {}, requested_by="me", origin=Origin())
+            else:
+                instruct(settings, "r0", Instruction("pause", "me"))
+            said = "done"
+        except CommitUnknown:
+            said = "unknown"
+        except StoreBusy:
+            said = "nothing"
+        proxy.forward()
+        after = asked(store)
+        assert after - before in {"done": (1,), "unknown": (0, 1), "nothing": (0,)}[said], (count, said)
+        seen.add(said)
+        count += 1
+    store.close()
+    assert seen == {"done", "unknown", "nothing"}
+
+
+def asked(store: PostgresStore) -> int:
+    """How many runs and instructions are there."""
+    return len(store.unsettled()) + len(store.instructions())
 
 
 @pytest.mark.parametrize("what", ["instruct", "settle", "refuse", "take_over", "register"])

@@ -132,9 +132,10 @@ def call(words: Sequence[str]) -> int:
         if told is None:
             raise
         click.echo(told, err=True)
-        from clew.ports import StoreTaken
+        from clew.ports import CommitUnknown, FlushFailed, StoreTaken
 
-        return exits.NOT_FINISHED if isinstance(error, StoreTaken) else exits.WRONG_CALL
+        may_hold = isinstance(error, (CommitUnknown, FlushFailed, StoreTaken))
+        return exits.NOT_FINISHED if may_hold else exits.WRONG_CALL
 
 
 def _told(error: Exception) -> str | None:

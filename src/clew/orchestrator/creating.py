@@ -15,7 +15,7 @@ from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.driven_run import DrivenRun, Origin
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.programs import ProgramBook
-from clew.ports import Chance, Clock, CommitUnknown, NewRun, RunExists, Store
+from clew.ports import Chance, Clock, CommitUnknown, NewRun, RunExists, Store, StoreBusy
 
 Json = Any
 
@@ -116,7 +116,8 @@ class RunMaker:
     def queue(
         self, sealed: SealedProgram, variables: Mapping[str, Json], *, requested_by: str, origin: Origin
     ) -> str:
-        """A fresh run that is durable and that nobody drives yet. Returns its id; raises StoreError."""
+        """A fresh run that is durable and that nobody drives yet. Returns its id; raises StoreError, CommitUnknown
+        where nobody can tell whether it is."""
         for attempt in range(CREATE_TRIES_MAX):
             run = self.make(sealed, variables, requested_by=requested_by, origin=origin)
             try:
@@ -133,12 +134,14 @@ class RunMaker:
         record = run.record()
         try:
             self._store.record([record])
-        except CommitUnknown:
+        except CommitUnknown as unknown:
             try:
                 self._store.record([record])
             except RunExists:
                 if self._store.head(record.run_id) is None:
                     raise
+            except StoreBusy:
+                raise unknown from None
 
     def _next_generation(self, program: str, run_time: int) -> int:
         key = (program, run_time)

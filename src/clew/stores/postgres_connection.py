@@ -299,7 +299,10 @@ class PostgresConnection:
     # ---- what went wrong ----
 
     def _unknown(self, error: Exception) -> CommitUnknown:
-        return CommitUnknown(f"{self._name}: the connection was lost while it committed ({_told(error)})")
+        return CommitUnknown(
+            f"{self._name}: the connection was lost while it committed ({_told(error)}); what was asked for is there "
+            "whole, or not at all: look before you ask again"
+        )
 
     def _sorted(self, state: str, said: str) -> StoreError:
         """What the server says as one of clew's kinds, with a remedy. No `state`: there was no server to say it."""

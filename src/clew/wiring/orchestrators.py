@@ -120,7 +120,7 @@ def queue_run(
 
 def instruct(settings: Settings, run_id: str, instruction: Instruction) -> str:
     """Keep what a person tells a run, durably, until whoever drives it takes it up. Returns the instruction's id.
-    Raises StoreError."""
+    Raises StoreError, CommitUnknown where nobody can tell whether it is kept."""
     store = open_store(settings)
     try:
         instruction_id = RealChance().token(INSTRUCTION_ID_SIZE).hex()
@@ -128,8 +128,11 @@ def instruct(settings: Settings, run_id: str, instruction: Instruction) -> str:
         said_at = RealClock().now()
         try:
             store.instruct(instruction_id, run_id, content, said_at)
-        except CommitUnknown:
-            store.instruct(instruction_id, run_id, content, said_at)  # the same, which is there once
+        except CommitUnknown as unknown:
+            try:
+                store.instruct(instruction_id, run_id, content, said_at)  # the same, which is there once
+            except StoreBusy:
+                raise unknown from None
         return instruction_id
     finally:
         store.close()
