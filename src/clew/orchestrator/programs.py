@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from clew.core.program.content import canonical_bytes, content
+from clew.core.program.content import content
 from clew.core.program.model import Json, Program
 from clew.core.program.problems import ProgramError
 from clew.core.program.signatures import Signatures
 from clew.core.running.sealed_program import SealedProgram, seal_program
+from clew.core.sealing.canonical import canonical_bytes
 from clew.ports import Clock, Store, Unreadable
 
 ReadDocument = Callable[[Json], Program]

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from tests.core.program.other_kinds import OTHER_KINDS
 from tests.core.program.tables import COMMANDS, CONDITIONS
 
-from clew.core.program.content import canonical_bytes, content, version
+from clew.core.program.content import content, version
 from clew.core.program.durations import DURATION_MILLISECONDS_MAX, written_duration
 from clew.core.program.model import Command, Program, Retry, Rollback, Stage
 from clew.core.program.parse import parse
 from clew.core.program.problems import ProgramError
+from clew.core.sealing.canonical import canonical_bytes
 
 _JSON = st.recursive(
     st.none()
@@ -272,9 +273,3 @@ def test_a_version_is_the_digest_of_the_canonical_content() -> None:
         '"on":["any"]},"timeout":"PT1H","validate":[]}],"timezone":"UTC","validate":[],"variables":{}}'
     )
     assert version(program) == "16a6182377394d899d98bb299cf05fa17a3c94435cabab0c03cd3ae0e084dc0b"
-
-
-def test_what_json_can_t_hold_exactly_has_no_canonical_bytes() -> None:
-    """Canonical bytes are refused for what JSON can't hold exactly."""
-    with pytest.raises(ValueError, match=r"."):
-        canonical_bytes({"x": 2**60})

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any, get_args
 
 import msgspec
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.journals.vectors import BODIES, PATH, RUN, SALT, entry_of, plan
 
 from clew.core.running.entries import ENTRY_KINDS, Body, Entry
 from clew.core.sealing import canonical
-from clew.core.sealing.canonical import INTEGER_MAX, encode, payload_digest, tagged_hash
+from clew.core.sealing.canonical import INTEGER_MAX, canonical_bytes, encode, payload_digest, tagged_hash
 from clew.core.sealing.journal import read_entry
 
 VECTORS = json.loads(PATH.read_text(encoding="utf-8"))
@@ -112,3 +113,36 @@ def test_defaults_are_not_written(at: int, kind: int) -> None:
         {"at": at, "body": {"attempt": 1, "kind": "attempt_started", "stage": "a"}, "epoch": 1, "prev": "", "run": RUN,
          "seq": kind, "v": 1}
     )  # fmt: skip
+
+
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+SAFE_DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | NUMBERS | NAMES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(DOCUMENTS | SAFE_DOCUMENTS)
+@example({"\ufb33": 1, "\U0001f600": 2, "\r": 3, "1": 4, "\x80": 5})
+@example([1.0, -0.0, 1e21, 1e-7, 333333333.33333329, 4.5, 2e-3, 0.000001])
+@example("".join(map(chr, range(0x80))) + "/\u20ac")
+@example([INTEGER_MAX, -INTEGER_MAX, "1234567890123456"])
+def test_a_documents_bytes_are_those_of_rfc_8785(document: Any) -> None:
+    """Whichever way they are written."""
+    assert canonical_bytes(document) == rfc8785.dumps(document)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [2**53, [1, -(2**60)], math.nan, {"x": math.inf}, b"bytes", {"x": {1, 2}}, {1: "x"}, object()],
+    ids=repr,
+)
+def test_what_json_can_t_hold_exactly_has_no_canonical_bytes(document: Any) -> None:
+    """It is refused, and not written as something that is like it."""
+    with pytest.raises(ValueError, match=r"."):
+        canonical_bytes(document)

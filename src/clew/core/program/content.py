@@ -36,6 +36,7 @@ from clew.core.program.model import (
     VariableDependency,
 )
 from clew.core.program.pace_keys import default_active_runs
+from clew.core.sealing.canonical import canonical_bytes
 from clew.core.timing.clock_change import USUAL
 
 VERSION_TAG = b"clew/program/v1\n"
@@ -49,14 +50,6 @@ def version(program: Program) -> str:
 def version_of(document: Mapping[str, Any]) -> str:
     """The version of the program that the document says."""
     return sha256(VERSION_TAG + canonical_bytes(document)).hexdigest()
-
-
-def canonical_bytes(document: Any) -> bytes:
-    """The document's bytes by RFC 8785. Raises ValueError for what JSON can't hold exactly."""
-    # Only programs may hold floats and other keys than ASCII; a run's own records need no such library.
-    import rfc8785
-
-    return rfc8785.dumps(document)
 
 
 def content(program: Program) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-import rfc8785
 
-from clew.core.sealing.canonical import BLOCK_TAG, PLAN_TAG, tagged_hash
+from clew.core.sealing.canonical import BLOCK_TAG, PLAN_TAG, canonical_bytes, tagged_hash
 
 
 class ChainError(ValueError):
@@ -50,7 +49,7 @@ def seal(
             "validate": list(conditions.get(index, ())),
             "version": version,
         }
-        content = rfc8785.dumps(block)  # configurations may hold floats: not the plain encoder of entries
+        content = canonical_bytes(block)
         previous = tagged_hash(BLOCK_TAG, content)
         sealed.append(SealedBlock(index, content, previous))
     return tuple(sealed)
@@ -77,6 +76,8 @@ def verify_chain(version: str, blocks: Sequence[SealedBlock]) -> None:
 
 
 def _read(block: SealedBlock, expected: int) -> dict[str, Any]:
+    import rfc8785  # to verify is to ask somebody else than who has written it
+
     try:
         value = msgspec.json.decode(block.content, type=dict)
         canonical = rfc8785.dumps(value)
