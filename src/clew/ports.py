@@ -349,7 +349,7 @@ class Keeper(Protocol):
         """The SHA-256 of what is in each place now; None where there is nothing."""
 
 
-class SearchRequest(NamedTuple):
+class SearchRequest(msgspec.Struct, frozen=True):
     """What a stage looks for: its `SearchedDependency`s, the values that they refer to, and the buckets' URLs by
     name. Of its run the id, the scheduled time and the folder of its own code."""
 
@@ -363,7 +363,7 @@ class SearchRequest(NamedTuple):
     """Its run stands for a due time."""
 
 
-class ListingName(NamedTuple):
+class ListingName(msgspec.Struct, frozen=True):
     """A listing that was made: what lies directly in that folder of a bucket and begins with `start`."""
 
     bucket_url: str
@@ -371,7 +371,7 @@ class ListingName(NamedTuple):
     start: str
 
 
-class SearchAnswer(NamedTuple):
+class SearchAnswer(msgspec.Struct, frozen=True):
     """`verdict`: `found`, `missing`, `ambiguous` or `error` (the bucket, or who was asked, could not answer);
     `message` says how near it came, or what is wrong. `evidence`: on what each match rests, or why there is none, by
     dependency (see `Evidence` and `Told` of `core.planning`). `listed`: the listings that were looked through. `seen`:
@@ -495,7 +495,7 @@ class NoPlace(StoreError):
     """The run is queued, and nobody who is in its way goes on by itself; the message says who. It stays queued."""
 
 
-class Diagnosis(NamedTuple):
+class Diagnosis(msgspec.Struct, frozen=True):
     """What was found of one of the things on which the records of a store rest. `verdict`: `sound`; `doubtful`, so that
     somebody should know of it; or `unsafe`: what is recorded might be lost, or damaged, and nothing is driven unless
     somebody says so. `remedy` says what would help."""
@@ -561,7 +561,7 @@ class StageRow(NamedTuple):
     result_seq: int | None
 
 
-class RunHead(NamedTuple):
+class RunHead(msgspec.Struct, frozen=True):
     """Where a run's journal ends in the store, and under which epoch it can be written."""
 
     epoch: int
@@ -614,7 +614,7 @@ class RunRecord(NamedTuple):
     """When the run was launched, if these entries say so."""
 
 
-class InstructionRow(NamedTuple):
+class InstructionRow(msgspec.Struct, frozen=True):
     """What became of an instruction: `answer` is `obeyed`, `refused` (and `why`), or None while it waits; `seq` is
     the entry's that says it."""
 
@@ -623,7 +623,7 @@ class InstructionRow(NamedTuple):
     seq: int | None
 
 
-class StandingRow(NamedTuple):
+class StandingRow(msgspec.Struct, frozen=True):
     """A run that is not settled, as far as places are concerned; `is_due`, `backfill`: see `RunCreated`."""
 
     run_id: str
@@ -650,7 +650,7 @@ class ScheduleRow(NamedTuple):
     retired_at: int | None
 
 
-class PauseRow(NamedTuple):
+class PauseRow(msgspec.Struct, frozen=True):
     """A program was paused from `paused_at` on, by somebody; `unpaused_at` is None while it lasts."""
 
     paused_at: int
@@ -718,7 +718,7 @@ class BackfillRow(NamedTuple):
     changed_why: str
 
 
-class BackfillTime(NamedTuple):
+class BackfillTime(msgspec.Struct, frozen=True):
     """A time of a backfill that has no run yet; `follows`: the run that it had when the backfill was made."""
 
     position: int
@@ -788,7 +788,7 @@ class Backfills(Protocol):
         so far counts no more. `cancel`: an instruction, given to those of its runs that are queued, or empty."""
 
 
-class ClaimedRun(NamedTuple):
+class ClaimedRun(msgspec.Struct, frozen=True):
     """A run that is this orchestrator's to drive, under a new epoch, and its status."""
 
     run_id: str

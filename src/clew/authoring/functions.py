@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from collections.abc import Callable
@@ -50,13 +49,15 @@ def default_values(function: Callable[..., Any]) -> dict[str, Any]:
 
 def fields_of_result(function: Callable[..., Any]) -> list[str]:
     """The fields of an annotated dataclass, NamedTuple or TypedDict."""
-    annotation = function.__annotations__.get("return")
+    annotation: Any = function.__annotations__.get("return")
     if isinstance(annotation, str):
         from typing import get_type_hints  # only strings need evaluating
 
         annotation = get_type_hints(function).get("return")
-    if dataclasses.is_dataclass(annotation):
-        return [field.name for field in dataclasses.fields(annotation)]
+    if hasattr(annotation, "__dataclass_fields__"):
+        from dataclasses import fields
+
+        return [field.name for field in fields(annotation)]
     if isinstance(annotation, type) and hasattr(annotation, "_fields"):
         return list(annotation._fields)
     if isinstance(annotation, type) and hasattr(annotation, "__total__"):

@@ -12,8 +12,7 @@ import contextvars
 import inspect
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clew.core.program.variables import render
 from clew.core.running import statuses
@@ -21,6 +20,9 @@ from clew.core.running.fold_back import INTERRUPTED
 from clew.core.running.json_values import NotJson, to_json
 from clew.core.running.outputs import OutputMissing, outputs_of
 from clew.ports import AttemptError, AttemptReport, AttemptRequest, Finding, Json, WorkItem
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 Ended = Callable[[AttemptReport], None]
 Function = Callable[..., Any]

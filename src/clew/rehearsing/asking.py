@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
 from clew.buckets import open_bucket
 from clew.buckets.rounds import look_together
 from clew.commands.doubles import doubled_address
@@ -30,7 +32,8 @@ def searcher_in(world: ScratchWorld) -> Searcher:
     def search(requests: Sequence[SearchRequest]) -> Sequence[SearchAnswer]:
         given = [_given(request, world) for request in requests]
         wanted = [
-            request._replace(
+            replace(
+                request,
                 dependencies=[one for one in request.dependencies if one.name not in known],
                 scope={**request.scope, **known},
             )
@@ -39,7 +42,7 @@ def searcher_in(world: ScratchWorld) -> Searcher:
         with Asking(around) as ask:
             answers = look_together(wanted, open_bucket, ask=ask)
         return [
-            answer._replace(found={**known, **answer.found}) if answer.found is not None else answer
+            replace(answer, found={**known, **answer.found}) if answer.found is not None else answer
             for answer, known in zip(answers, given, strict=True)
         ]
 

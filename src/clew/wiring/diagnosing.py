@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import apsw
+from msgspec import to_builtins
 
 from clew.buckets import open_bucket
 from clew.ports import BucketError, Diagnosis, Holder, StoreError
@@ -49,7 +50,7 @@ def diagnose(settings: Settings, *, is_thorough: bool = False) -> dict[str, Json
         "is_driven": seen.is_driven,
         "driven_by": [holder._asdict() for holder in seen.driven_by],
         "driven_last": seen.driven_last and seen.driven_last._asdict(),
-        "diagnoses": [each._asdict() for each in diagnoses],
+        "diagnoses": [to_builtins(each) for each in diagnoses],
         "versions": _versions(),
         "executors": _executors(settings),
         "settings": _settings(settings),

@@ -22,7 +22,7 @@ ANSWER_MILLISECONDS_MAX = MINUTE
 """How long an address may be waited for in one look; it is looked at again later, and others wait meanwhile."""
 
 _UNITS = {"B": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(?:B|([KMGTP])(i?)B)", re.IGNORECASE | re.ASCII)
+_SIZE = r"(?ai)(\d{1,15}(?:\.\d{1,9})?)\s*(?:B|([KMGTP])(i?)B)"
 
 Problems = Iterator[tuple[Path, str, str]]
 
@@ -31,7 +31,7 @@ def read_size(value: object) -> int:
     """The bytes of a size such as `500 MB` or `4 GiB`; a whole number is one already. Raises ValueError."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
-    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    match = re.fullmatch(_SIZE, value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"{said(value)} is no size; write it as '500 MB' or '4 GiB'")
     number, unit, is_binary = match[1], (match[2] or "B").upper(), match[3]

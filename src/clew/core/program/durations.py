@@ -32,7 +32,8 @@ DURATION_MILLISECONDS_MAX = 100 * 365 * _UNITS["day"]
 _TEXT_SIZE_MAX = 100
 
 _NUMBER = r"(\d{1,15})(?:[.,](\d{1,9}))?"
-_PART = re.compile(rf"{_NUMBER}\s*([A-Za-z]+)(?:\s*,?\s+|\s*$|(?=\d))", re.ASCII)
+# Kept as text, as elsewhere: to compile what most programs never need would take longer than to read them.
+_PART = rf"(?a){_NUMBER}\s*([A-Za-z]+)(?:\s*,?\s+|\s*$|(?=\d))"
 _ISO = re.compile(
     rf"P(?:{_NUMBER}W)?(?:{_NUMBER}D)?(?:T(?=\d)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?", re.ASCII
 )
@@ -77,7 +78,7 @@ def written_duration(milliseconds: int) -> str:
 def _read_words(text: str) -> int:
     total, position, seen = 0, 0, set()
     while position < len(text):
-        part = _PART.match(text, position)
+        part = re.compile(_PART).match(text, position)
         if part is None:
             raise ValueError(
                 _without_unit(text) if _is_number(text) else f"'{text}' is no duration; {_EXAMPLES}"

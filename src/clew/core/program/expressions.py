@@ -49,16 +49,13 @@ _SORTS = frozenset(
     }
 )
 # In a raw text (r'...') a backslash is only a backslash.
-_TOKEN = re.compile(
-    r"""(?P<text>[bB]?[rR][bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"\n]*"|'[^'\n]*')
+_TOKEN = r"""(?asx)(?P<text>[bB]?[rR][bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"\n]*"|'[^'\n]*')
                 |[bB]?(?:\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}
                         |"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))
       | (?P<comment>//[^\n]*)
       | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
       | (?P<number>\d[\w]*(?:\.\d\w*)?)
-      | (?P<mark>[^\s])""",
-    re.VERBOSE | re.DOTALL | re.ASCII,
-)
+      | (?P<mark>[^\s])"""
 
 
 class ExpressionError(ValueError):
@@ -131,7 +128,7 @@ def _facts(text: str) -> tuple[frozenset[str], int]:
     """The free names, and how deep macros are nested; a name bound by a macro is free outside of it only."""
     if len(text) > TEXT_SIZE_MAX:
         raise ExpressionError(f"an expression of {len(text)} characters; at most {TEXT_SIZE_MAX} are read")
-    tokens = [match for match in _TOKEN.finditer(text) if match.lastgroup != "comment"]
+    tokens = [match for match in re.finditer(_TOKEN, text) if match.lastgroup != "comment"]
     free: set[str] = set()
     open_brackets: list[str | None] = []
     depth = 0

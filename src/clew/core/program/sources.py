@@ -16,9 +16,9 @@ LOCAL_REPOSITORIES = ("/", "./", "../", "file:")
 """How the addresses of those begin that are on this machine."""
 
 _WRITE = "write https://HOST/PATH, ssh://HOST/PATH, USER@HOST:PATH, or a path that begins with / or ./"
-_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z0-9.+-]+)://(?:(?P<user>[^/]*)@)?(?P<host>[^/@]*)(?P<path>/.*)?")
-_SHORT_ADDRESS = re.compile(r"(?:[\w.-]+@)?(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+\]):(?!//)(?P<path>.+)")
-_HELPER = re.compile(r"[A-Za-z0-9+.-]*::")
+_ADDRESS = r"(?P<scheme>[A-Za-z0-9.+-]+)://(?:(?P<user>[^/]*)@)?(?P<host>[^/@]*)(?P<path>/.*)?"
+_SHORT_ADDRESS = r"(?:[\w.-]+@)?(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+\]):(?!//)(?P<path>.+)"
+_HELPER = r"[A-Za-z0-9+.-]*::"
 _SCHEMES = ("https", "ssh", "file")
 
 
@@ -38,18 +38,18 @@ def git_address_problem(address: str) -> tuple[str, str] | None:
             "the address of a git repository is no secret",
             "git asks a credential helper, or takes an ssh key",
         )
-    if _HELPER.match(address):
+    if re.match(_HELPER, address):
         return f"'{shown}' has git run a program of its own to fetch", _WRITE
     if "://" in address:
         return _problem_of_url(address, shown)
-    short = _SHORT_ADDRESS.fullmatch(address)
+    short = re.fullmatch(_SHORT_ADDRESS, address)
     if short is None or short["host"].startswith("-") or short["path"].startswith("-") or address[0] == "-":
         return f"'{shown}' is no git repository's address", _WRITE
     return None
 
 
 def _problem_of_url(address: str, shown: str) -> tuple[str, str] | None:
-    found = _ADDRESS.fullmatch(address)
+    found = re.fullmatch(_ADDRESS, address)
     if found is None or found["scheme"].lower() not in _SCHEMES or not found["path"]:
         return f"'{shown}' is no address that code is fetched from", _WRITE
     user, host, scheme = found["user"], found["host"], found["scheme"].lower()

@@ -28,12 +28,12 @@ DIRECTIVES = frozenset("YymdHIMSfjpaAbBzGVu%")
 NAME = r"[A-Za-z][A-Za-z0-9_]{0,99}"
 """How a variable's name looks."""
 
-_REFERENCE = re.compile(rf"({NAME})((?:\.[A-Za-z_][A-Za-z0-9_-]*|\[\d{{1,9}}\])*)(?::([^{{}}]*))?", re.ASCII)
-_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
+_REFERENCE = rf"(?a)({NAME})((?:\.[A-Za-z_][A-Za-z0-9_-]*|\[\d{{1,9}}\])*)(?::([^{{}}]*))?"
+_STEP = r"\.([^.\[]+)|\[(\d+)\]"
 _BRACES = r"(?P<literal>\{\{|\}\})|\{(?P<reference>[^{}]*)\}|(?P<brace>[{}])"
-_IN_TEXT = re.compile(_BRACES)
+_IN_TEXT = _BRACES
 # Backslashes go in pairs, so that `\\x{name}` is a backslash, an x and a reference.
-_IN_REGEX = re.compile(r"(?P<kept>\\[pPx]\{[^{}]*\}|\\[^{}]|\{\d+(?:,\d*)?\})|" + _BRACES, re.DOTALL)
+_IN_REGEX = r"(?s)(?P<kept>\\[pPx]\{[^{}]*\}|\\[^{}]|\{\d+(?:,\d*)?\})|" + _BRACES
 _HINT = "write {{ or }} for a brace, {name} for a value"
 
 
@@ -78,9 +78,9 @@ def pieces_of(text: str, kind: str) -> Pieces:
     return pieces
 
 
-def _scanned(text: str, pattern: re.Pattern[str]) -> Iterator[str | Reference]:
+def _scanned(text: str, pattern: str) -> Iterator[str | Reference]:
     position = 0
-    for match in pattern.finditer(text):
+    for match in re.finditer(pattern, text):
         yield text[position : match.start()]
         position = match.end()
         if match["literal"] is not None:
@@ -115,10 +115,10 @@ def _joined(scanned: Iterator[str | Reference]) -> Pieces:
 
 
 def _read_reference(inner: str) -> Reference:
-    match = _REFERENCE.fullmatch(inner)
+    match = re.fullmatch(_REFERENCE, inner)
     if match is None:
         raise TemplateError(f"'{{{_short(inner)}}}' is no reference", _reference_hint(inner))
-    path = tuple(int(position) if position else field for field, position in _STEP.findall(match[2]))
+    path = tuple(int(position) if position else field for field, position in re.findall(_STEP, match[2]))
     if match[3] is not None:
         _check_format(match[3], inner)
     return Reference(match[1], path, match[3])
@@ -126,7 +126,7 @@ def _read_reference(inner: str) -> Reference:
 
 def _reference_hint(inner: str) -> str:
     stripped = inner.strip()
-    if stripped != inner and _REFERENCE.fullmatch(stripped):
+    if stripped != inner and re.fullmatch(_REFERENCE, stripped):
         return f"write {{{stripped}}} without spaces"
     if "(" in inner:
         return "nothing is called in a reference; " + _HINT
@@ -146,7 +146,7 @@ def _check_format(text: str, inner: str) -> None:
             )
 
 
-_SHELL_TOKEN = re.compile(r"\\.|'|\"|`|\$'|<<<|<<|\(\(|\)\)|(?:^|(?<=[\s;&|()]))#|\n", re.DOTALL)
+_SHELL_TOKEN = r"(?s)\\.|'|\"|`|\$'|<<<|<<|\(\(|\)\)|(?:^|(?<=[\s;&|()]))#|\n"
 
 
 def _check_command_line(pieces: Pieces) -> None:
@@ -188,6 +188,7 @@ _CLOSING = {
 
 
 def _state_after(text: str, state: str) -> str:
+    token = re.compile(_SHELL_TOKEN)
     position = 0
     while position < len(text):
         if state == "within single quotes":
@@ -197,7 +198,7 @@ def _state_after(text: str, state: str) -> str:
                 return state
             state, position = "", end + 1
             continue
-        match = _SHELL_TOKEN.search(text, position)
+        match = token.search(text, position)
         if match is None:
             return state
         position = match.end()
@@ -208,7 +209,7 @@ def _state_after(text: str, state: str) -> str:
     return state
 
 
-_SQL_TOKEN = re.compile(r"'|\"|--|\n|/\*|\*/")
+_SQL_TOKEN = r"'|\"|--|\n|/\*|\*/"
 _SQL_OPENING = {
     "'": "within quotes",
     '"': "within double quotes",
@@ -229,7 +230,7 @@ def _check_statement(pieces: Pieces) -> None:
                     "a value is bound as a parameter: leave out the quotes",
                 )
             continue
-        for match in _SQL_TOKEN.finditer(piece):
+        for match in re.finditer(_SQL_TOKEN, piece):
             if not opened and match[0] in _SQL_OPENING:
                 opened = match[0]
             elif opened and match[0] == _SQL_CLOSING[opened]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -11,7 +12,11 @@ import msgspec
 from clew.core.running.entries import Body, Entry, RunCreated
 from clew.core.sealing.canonical import ENTRY_TAG, encode, tagged_hash
 
-_decoder = msgspec.json.Decoder(Entry)
+
+@cache
+def _decoder() -> msgspec.json.Decoder[Entry]:
+    """Made when the first entry is read: that takes as long as a short run, which reads none."""
+    return msgspec.json.Decoder(Entry)
 
 
 class JournalError(ValueError):
@@ -51,7 +56,7 @@ class Head:
 def read_entry(content: bytes) -> Entry:
     """The entry of stored bytes. Raises ValueError when they are not canonical or not an entry."""
     try:
-        entry = _decoder.decode(content)
+        entry = _decoder().decode(content)
     except msgspec.DecodeError as error:
         raise ValueError(f"not a journal entry: {error}") from error
     if encode(entry) != content:
