@@ -151,12 +151,13 @@ class Session:
     async def resume(self, *, observer: Observer | None = None) -> list[RunResult]:
         """Take up the unfinished runs of this session's programs that nobody drives, as `clew resume` does, and drive
         them until they rest. Those that wait for a person's word are left as they are. Raises StoreError."""
-        names = {program.model.name for program in self._programs}
+        programs = {program.model.name: program.model for program in self._programs}
         store, runs = self._orchestrator.store, []
         for run_id, version, _, status in store.unsettled():
             row = store.run(run_id)
-            if row is None or row["program"] not in names or status in NEEDS_PERSON:
+            if row is None or row["program"] not in programs or status in NEEDS_PERSON:
                 continue
+            self._orchestrator.programs.be_reminded(version, programs[row["program"]])
             with suppress(DrivenElsewhere):
                 runs.append(self._orchestrator.take_up(run_id, version, row["origin"], observer))
         await asyncio.gather(*(self._orchestrator.rested(run) for run in runs))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 from tests.databases.postgres import PostgresServer
 
 import clew
-from clew.settings import read_settings
+from clew.settings import Settings, read_settings
 
 is_monday = False
 did: list[str] = []
@@ -125,10 +127,13 @@ begun, let_go = asyncio.Event(), asyncio.Event()
 LEFT = clew.Program("left", stages=[hang])
 
 
-def test_a_session_goes_on_with_what_was_left_unfinished(tmp_path: Path) -> None:
-    """What its programs had under way when their process was lost; other programs' runs stay as they are."""
+CHANGED = clew.Program("left", stages=[hang, clew.stage(rollback="none", name="go")(nothing)])
+
+
+def left_behind(folder: Path) -> Settings:
+    """The settings of a store in which a run of `LEFT` was left unfinished."""
     global begun, let_go
-    settings = read_settings(folder=str(tmp_path), environment={}, store=f"sqlite:///{tmp_path}/clew.db")
+    settings = read_settings(folder=str(folder), environment={}, store=f"sqlite:///{folder}/clew.db")
 
     async def leave() -> None:
         async with clew.open_session(LEFT, settings=settings) as session:
@@ -136,16 +141,51 @@ def test_a_session_goes_on_with_what_was_left_unfinished(tmp_path: Path) -> None
             await begun.wait()
             running.cancel()
 
-    async def go_on(program: clew.Program) -> list[clew.RunResult]:
-        async with clew.open_session(program, settings=settings) as session:
-            return await session.resume()
-
     did.clear()
     begun, let_go = asyncio.Event(), asyncio.Event()
     asyncio.run(leave())
-    assert asyncio.run(go_on(PROGRAM)) == []
     begun, let_go = asyncio.Event(), asyncio.Event()
     let_go.set()
-    [result] = asyncio.run(go_on(LEFT))
+    return settings
+
+
+def resumed(settings: Settings, program: clew.Program) -> list[clew.RunResult]:
+    async def go_on() -> list[clew.RunResult]:
+        async with clew.open_session(program, settings=settings) as session:
+            return await session.resume()
+
+    return asyncio.run(go_on())
+
+
+def test_a_session_goes_on_with_what_was_left_unfinished(tmp_path: Path) -> None:
+    """What its programs had under way when their process was lost; other programs' runs stay as they are."""
+    settings = left_behind(tmp_path)
+    assert resumed(settings, PROGRAM) == []
+    [result] = resumed(settings, LEFT)
     assert result.is_completed and did == ["hang", "hang"]
-    assert asyncio.run(go_on(LEFT)) == []
+    assert resumed(settings, LEFT) == []
+
+
+def test_a_run_goes_on_by_the_version_that_it_began_with(tmp_path: Path) -> None:
+    """Whatever the program of that name is by now."""
+    [result] = resumed(left_behind(tmp_path), CHANGED)
+    assert result.is_completed and did == ["hang", "hang"]
+    assert [stage["name"] for stage in result.stages] == ["hang"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE programs SET content = replace(content, 'PT1H', 'PT2H')",
+        "UPDATE plan_blocks SET hash = replace(hash, '0', '1')",
+        "DELETE FROM plan_blocks",
+    ],
+)
+def test_a_run_does_not_go_on_by_a_program_that_was_changed_in_the_store(tmp_path: Path, change: str) -> None:
+    """Also where the session has the program that it was."""
+    settings = left_behind(tmp_path)
+    with closing(apsw.Connection(settings.store)) as database:
+        database.execute(change)
+    with pytest.raises(clew.StoreError, match=r"is not what was sealed; verify the store"):
+        resumed(settings, LEFT)
+    assert did == ["hang"]

@@ -225,6 +225,8 @@ class InlineExecutor:
 
     async def _in_thread(self, attempt: _Attempt, loaded: _Loaded, values: dict[str, Json]) -> Any:
         if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # `async` functions need none
+
             self._pool = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="clew-inline")
         thread = attempt.thread = self._pool.submit(loaded, **values)
         try:

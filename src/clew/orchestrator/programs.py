@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
-from clew.core.program.content import content
+from clew.core.program.content import VERSION_TAG, content
 from clew.core.program.model import Json, Program
 from clew.core.program.problems import ProgramError
 from clew.core.program.signatures import Signatures
 from clew.core.running.sealed_program import SealedProgram, seal_program
-from clew.core.sealing.canonical import canonical_bytes
+from clew.core.sealing.canonical import canonical_bytes, tagged_hash
 from clew.ports import Clock, Store, Unreadable
 
 ReadDocument = Callable[[Json], Program]
@@ -56,22 +57,27 @@ class ProgramBook:
     def of_version(self, version: str) -> SealedProgram:
         """The sealed program of a version that the store knows. Raises Unreadable when it is not the one that
         was sealed: what the store holds was changed, or is read otherwise by this version of clew."""
-        sealed = self._sealed.get(version)
-        if sealed is None:
-            text = self._store.program(version)
-            if text is None:
-                raise Unreadable(f"the store has no program of version {version}")
-            sealed = self._read_anew(version, text)
-            stored = [(index, hash) for index, _, hash in self._store.chain(version)]
-            if sealed.version != version or stored != [(block.index, block.hash) for block in sealed.chain]:
-                raise Unreadable(f"program version {version} is not what was sealed; verify the store")
-            self._sealed[version] = sealed
-        return sealed
+        return self._sealed.get(version) or self._take_up(version, lambda text: self._read(json.loads(text)))
 
-    def _read_anew(self, version: str, text: str) -> SealedProgram:
+    def be_reminded(self, version: str, program: Program) -> None:
+        """That version may be this program, which need not be read anew then. Raises StoreError."""
+        if version not in self._sealed:
+            with suppress(Unreadable):  # it is another version
+                self._take_up(version, lambda _: program)
+
+    def _take_up(self, version: str, read: Callable[[str], Program]) -> SealedProgram:
+        """Seal anew what the store has as that version, and see that it is the same. Raises Unreadable."""
+        text = self._store.program(version)
+        if text is None:
+            raise Unreadable(f"the store has no program of version {version}")
         try:
-            return self.seal(self._read(json.loads(text)))
+            sealed = self.seal(read(text))
         except (ProgramError, ValueError) as error:
-            raise Unreadable(
-                f"program version {version} can't be read by this version of clew: {error}"
-            ) from error
+            why = f"program version {version} can't be read by this version of clew: {error}"
+            raise Unreadable(why) from error
+        stored = [(index, hash) for index, _, hash in self._store.chain(version)]
+        is_same = tagged_hash(VERSION_TAG, text.encode()) == sealed.version == version
+        if not is_same or stored != [(block.index, block.hash) for block in sealed.chain]:
+            raise Unreadable(f"program version {version} is not what was sealed; verify the store")
+        self._sealed[version] = sealed
+        return sealed
