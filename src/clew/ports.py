@@ -480,6 +480,11 @@ class FlushFailed(StoreError):
     any more by this process."""
 
 
+class SigningKeyError(Exception):
+    """The key that signs checkpoints can't be used, or could be by others; the message says where it is, and what would
+    be right."""
+
+
 class RunExists(StoreError):
     """Runs of the same program, scheduled time and generation as those in `run_ids` exist already. Nothing was
     recorded, of the other runs of the batch neither."""

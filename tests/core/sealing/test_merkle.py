@@ -235,7 +235,7 @@ def test_the_nodes_that_are_kept_give_all_others() -> None:
     hashes = leaves(count)
     frontier, kept = Frontier(), {}
     for one in hashes:
-        kept.update({(level, index): found for level, index, found in frontier.append(one)})
+        kept.update({(node.level, node.index): node.hash for node in frontier.append(one)})
     assert {level for level, _ in kept} == {KEPT_LEVELS, 2 * KEPT_LEVELS}
     assert len(kept) == count // 256 + 1
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+
+from msgspec import Struct
 
 EMPTY_ROOT = sha256().digest()
 """The root of a tree without leaves."""
@@ -31,7 +32,7 @@ class ProofError(ValueError):
     """A proof does not prove what it should; the text says what is wrong."""
 
 
-class Node(NamedTuple):
+class Node(Struct, frozen=True):
     """A complete node that is worth keeping."""
 
     level: int

@@ -1,0 +1,123 @@
+"""The key by which this installation signs what its tree of runs was: Ed25519, in a file that only its owner can read.
+
+The file holds one line in the form of the notes that are signed by it: `PRIVATE+KEY+NAME+ID+BASE64`. It is made when a
+key is first needed, and never written again. Whoever has it can sign another history; it belongs elsewhere than the
+store.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from contextlib import suppress
+from dataclasses import dataclass
+from secrets import token_bytes, token_hex
+
+from clew.core.sealing.notes import ED25519, KEY_SIZE, PublicKey
+from clew.ports import SigningKeyError
+
+KEY_FILE_SIZE_MAX = 1_000
+"""Bytes; a key takes about a hundred."""
+
+_PREFIX = "PRIVATE+KEY+"
+_KNOWN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key that signs. `seed`: its 32 secret bytes."""
+
+    public: PublicKey
+    seed: bytes
+
+    def sign(self, text: bytes) -> bytes:
+        """An Ed25519 signature of the text, 64 bytes."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # 10 ms
+
+        return Ed25519PrivateKey.from_private_bytes(self.seed).sign(text)
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.public.name})"
+
+
+def verify_signature(key: bytes, text: bytes, signature: bytes) -> bool:
+    """Whether the signature of the text is by the Ed25519 key of these 32 bytes."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, text)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def open_signing_key(path: str, name: str) -> SigningKey:
+    """The key of that file; a new one of that name where there is no file. Raises SigningKeyError when the file can't
+    be used, or others could read it."""
+    if not os.path.exists(path):
+        _make(path, name)
+    return _read(path)
+
+
+def _read(path: str) -> SigningKey:
+    try:
+        with open(path, "rb") as file:
+            state = os.fstat(file.fileno())
+            content = file.read(KEY_FILE_SIZE_MAX + 1)
+    except OSError as error:
+        raise SigningKeyError(f"{path}: the signing key can't be read: {error.strerror}") from error
+    if stat.S_IMODE(state.st_mode) & _KNOWN_TO_OTHERS:
+        raise SigningKeyError(
+            f"{path}: others than its owner may have read the signing key; if nobody has, `chmod 600` it, "
+            "else move it away: a new one is made"
+        )
+    key = _key_of(content)
+    if key is None:
+        raise SigningKeyError(f"{path}: this is no signing key; it is one line, PRIVATE+KEY+NAME+ID+BASE64")
+    return key
+
+
+def _key_of(content: bytes) -> SigningKey | None:
+    text = content.decode(errors="replace").strip()
+    name, _, rest = text.removeprefix(_PREFIX).partition("+")
+    key_id, _, encoded = rest.partition("+")
+    try:
+        data = b64decode(encoded, validate=True)
+    except (Base64Error, ValueError):
+        return None
+    if not text.startswith(_PREFIX) or data[:1] != ED25519 or len(data) != 1 + KEY_SIZE:
+        return None
+    key = _of_seed(name, data[1:])
+    return key if key.public.key_id.hex() == key_id else None
+
+
+def _of_seed(name: str, seed: bytes) -> SigningKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    return SigningKey(PublicKey(name, public), seed)
+
+
+def _make(path: str, name: str) -> None:
+    """Make the file whole, or not at all; where another process was first, its key stands."""
+    key = _of_seed(name, token_bytes(KEY_SIZE))
+    text = f"{_PREFIX}{name}+{key.public.key_id.hex()}+{b64encode(ED25519 + key.seed).decode()}\n"
+    folder = os.path.dirname(path)
+    making = f"{path}.{token_hex(8)}"
+    try:
+        if folder:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        file = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(file, text.encode())
+            os.fsync(file)
+        finally:
+            os.close(file)
+        with suppress(FileExistsError):
+            os.link(making, path)
+        os.unlink(making)
+    except OSError as error:
+        raise SigningKeyError(f"{path}: the signing key can't be made: {error.strerror}") from error
