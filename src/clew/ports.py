@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from clew.core.sealing.leaves import Leaf, LeafKind
+
 if TYPE_CHECKING:
     from clew.core.planning.questions import Question, Reply
 
@@ -363,7 +365,7 @@ class SearchRequest(msgspec.Struct, frozen=True):
     """Its run stands for a due time."""
 
 
-class ListingName(msgspec.Struct, frozen=True):
+class ListingName(NamedTuple):
     """A listing that was made: what lies directly in that folder of a bucket and begins with `start`."""
 
     bucket_url: str
@@ -617,9 +619,11 @@ class RunRecord(NamedTuple):
     """Instructions that these entries say: the entry's seq, and the instruction's id."""
     launched_at: int | None = None
     """When the run was launched, if these entries say so."""
+    leaves: Sequence[LeafKind] = ()
+    """The leaves that the run is to have in the tree, for where its journal ends with this record."""
 
 
-class InstructionRow(msgspec.Struct, frozen=True):
+class InstructionRow(NamedTuple):
     """What became of an instruction: `answer` is `obeyed`, `refused` (and `why`), or None while it waits; `seq` is
     the entry's that says it."""
 
@@ -793,7 +797,7 @@ class Backfills(Protocol):
         so far counts no more. `cancel`: an instruction, given to those of its runs that are queued, or empty."""
 
 
-class ClaimedRun(msgspec.Struct, frozen=True):
+class ClaimedRun(NamedTuple):
     """A run that is this orchestrator's to drive, under a new epoch, and its status."""
 
     run_id: str
@@ -856,6 +860,49 @@ class Leases(Protocol):
         """Hand back everything: it is anybody's."""
 
 
+class TreeRow(msgspec.Struct, frozen=True):
+    """Where a store's tree stands. `origin`: which tree it is; `peaks`: the hashes of its largest complete subtrees,
+    from left to right, one after the other. `signed_size`, `signed_root`: of what was signed last, or is being; 0 and
+    empty where nothing was. `note`: that checkpoint, signed; empty as long as it is not."""
+
+    origin: str
+    size: int
+    peaks: bytes
+    signed_size: int
+    signed_root: bytes
+    note: str
+
+
+class Tree(Protocol):
+    """One tree over all runs of a store, which only grows. Blocking; one transaction a call; any call may raise
+    StoreError."""
+
+    def grow(self, limit: int) -> int:
+        """Give so many of the leaves that are due their places; how many there were."""
+
+    def row(self) -> TreeRow:
+        """Where the tree stands."""
+
+    def begin_signing(self, size: int, root: bytes) -> None:
+        """Keep what is about to be signed, before the signature is let out. Raises StoreError, with nothing kept, when
+        less was signed before than is there now, or something else."""
+
+    def keep_note(self, note: str, size: int) -> None:
+        """Keep the signed checkpoint of that size, unless another was signed since."""
+
+    def leaves(self, first: int, limit: int) -> list[Leaf]:
+        """So many leaves from that index on."""
+
+    def leaves_of(self, run_id: str) -> list[tuple[int, Leaf]]:
+        """A run's leaves, and the index of each."""
+
+    def leaves_due(self, run_id: str) -> list[Leaf]:
+        """The leaves of a run that have no place yet."""
+
+    def nodes(self, level: int, first: int, limit: int) -> list[bytes]:
+        """The hashes of so many complete nodes of that level, one of those that are kept, from that index on."""
+
+
 class Renewals(Protocol):
     """The renewing of an orchestrator's lease, apart from all else that it asks of its store: from one thread, which
     may be another one."""
@@ -889,6 +936,10 @@ class Store(Protocol):
     @property
     def leases(self) -> Leases:
         """Who drives which runs."""
+
+    @property
+    def tree(self) -> Tree:
+        """What can be proved of all runs together."""
 
     def record(self, records: Sequence[RunRecord]) -> list[str]:
         """Write the records of many runs, durably, with one flush, each whole. Returns the ids of runs that

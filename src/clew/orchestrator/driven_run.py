@@ -20,6 +20,7 @@ from clew.core.running.stage_state import StageState
 from clew.core.running.state import NONE, RunState
 from clew.core.sealing.canonical import payload_digest
 from clew.core.sealing.journal import Head, read_entry
+from clew.core.sealing.leaves import CLOSE, OPEN, LeafKind
 from clew.ports import Advanced, NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
 
 Json = Any
@@ -244,7 +245,14 @@ class DrivenRun:
             sorted(state.dropped) if state.dropped else (),
             self.obeyed,
             self._launch(),
+            self._leaves(),
         )
+
+    def _leaves(self) -> Sequence[LeafKind]:
+        """A run is in the tree from the first moment on, and with each length in which it is settled."""
+        if self.state.is_settled:
+            return (OPEN, CLOSE) if self.created is not None else (CLOSE,)
+        return (OPEN,) if self.created is not None else ()
 
     def _launch(self) -> int | None:
         """When the run was launched, if that is not on record."""

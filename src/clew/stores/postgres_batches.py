@@ -51,4 +51,8 @@ def statements_of(records: Sequence[RunRecord], owner: str) -> list[Statement]:
     write(
         "insert_payload", "tibtt", [(each.run_id, *payload) for each in records for payload in each.payloads]
     )
+    write(
+        "insert_leaf_due", "ttit",
+        [(each.run_id, kind, *each.advanced) for each in records for kind in each.leaves],
+    )  # fmt: skip
     return statements

@@ -124,6 +124,9 @@ class SqliteStore(DatabaseStore):
         payloads = [(each.run_id, *payload) for each in records for payload in each.payloads]
         if payloads:
             executemany(sql["insert_payload"], payloads)
+        leaves = [(each.run_id, kind, *each.advanced) for each in records for kind in each.leaves]
+        if leaves:
+            executemany(sql["insert_leaf_due"], leaves)
         return fenced
 
     def _insert_rare(self, record: RunRecord) -> None:

@@ -25,6 +25,7 @@ from clew.ports import (
 from clew.stores.backfills import StoredBackfills
 from clew.stores.leases import StoredLeases
 from clew.stores.schedules import StoredSchedules
+from clew.stores.tree import StoredTree
 
 Bound = Sequence[Any] | Mapping[str, Any]
 """What is put into a query: by position, or by name."""
@@ -41,6 +42,7 @@ class DatabaseStore(ABC):
         self.schedules = StoredSchedules(*own)
         self.backfills = StoredBackfills(*own)
         self.leases = StoredLeases(*own)
+        self.tree = StoredTree(*own)
 
     # ---- what each database does in its own way ----
 

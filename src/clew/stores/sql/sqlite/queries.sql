@@ -79,6 +79,10 @@ INSERT INTO journal (run_id, seq, content, hash) VALUES (?, ?, ?, ?);
 -- What an entry names by digest stands apart.
 INSERT INTO payloads (run_id, seq, salt, content, location) VALUES (?, ?, ?, ?, ?);
 
+-- name: insert_leaf_due
+-- A run that was created, or has settled, is to have a leaf in the tree.
+INSERT INTO leaves_due (run_id, kind, entry_count, head) VALUES (?, ?, ?, ?);
+
 -- name: insert_instruction
 -- What a person tells a run waits until whoever drives it takes it up. Said again, where nobody knows, it is said once.
 INSERT INTO instructions (instruction_id, run_id, content, said_at) VALUES (?, ?, ?, ?)
@@ -409,3 +413,57 @@ UPDATE backfill_times SET run_id = ?1 WHERE backfill_id = ?2 AND position = ?3 A
 -- It is paused, goes on, or is over; from one of the statuses in which that can be.
 UPDATE backfills SET status = :status, changed_at = :at, changed_by = :by, changed_why = :why
 WHERE backfill_id = :id AND instr(:before, ' ' || status || ' ') > 0 RETURNING 1;
+
+-- name: select_leaves_due
+-- The leaves that have no place in the tree yet, in the order in which they get one.
+SELECT position, run_id, kind, entry_count, head FROM leaves_due ORDER BY position LIMIT ?;
+
+-- name: select_leaves_due_of
+-- Those of one run.
+SELECT run_id, kind, entry_count, head FROM leaves_due WHERE run_id = ? ORDER BY position;
+
+-- name: select_tree
+-- Which tree it is, where it stands, and what of it was signed last.
+SELECT origin, size, peaks, signed_size, signed_root, note FROM tree;
+
+-- name: take_tree
+-- The same, for whoever changes it: one at a time.
+SELECT origin, size, peaks, signed_size, signed_root, note FROM tree;
+
+-- name: insert_leaves
+-- Leaves get the next places in the tree.
+INSERT INTO leaves (leaf_index, run_id, kind, entry_count, head)
+SELECT :size + row_number() OVER (ORDER BY position) - 1, run_id, kind, entry_count, head
+FROM leaves_due WHERE position IN (SELECT value FROM json_each(:positions));
+
+-- name: delete_leaves_due
+-- They are not due any more.
+DELETE FROM leaves_due WHERE position IN (SELECT value FROM json_each(:positions));
+
+-- name: insert_tree_node
+-- A node is complete, and stays what it is.
+INSERT INTO tree_nodes (level, node_index, hash) VALUES (?, ?, ?);
+
+-- name: grow_tree
+-- Where the tree stands with the new leaves.
+UPDATE tree SET size = ?, peaks = ?;
+
+-- name: sign_tree
+-- What is about to be signed; never less than was signed before.
+UPDATE tree SET signed_size = ?, signed_root = ?, note = '';
+
+-- name: keep_note
+-- The signed checkpoint, as long as it is that of what was signed last.
+UPDATE tree SET note = ? WHERE signed_size = ?;
+
+-- name: select_leaves
+-- Leaves from one on, in the tree's order.
+SELECT run_id, kind, entry_count, head FROM leaves WHERE leaf_index >= ? ORDER BY leaf_index LIMIT ?;
+
+-- name: select_leaves_of
+-- The leaves of one run, and where they stand.
+SELECT leaf_index, run_id, kind, entry_count, head FROM leaves WHERE run_id = ? ORDER BY leaf_index;
+
+-- name: select_tree_nodes
+-- Some nodes of one level, beside each other.
+SELECT hash FROM tree_nodes WHERE level = ? AND node_index >= ? ORDER BY node_index LIMIT ?;

@@ -1,0 +1,87 @@
+"""The tree over all runs of a store, on every database: leaves get their places one after the other, whoever adds them.
+
+What a record says of it is written with the record, and costs a row; all else is done apart from it, for many at once.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from clew.core.sealing.leaves import Leaf
+from clew.core.sealing.merkle import HASH_SIZE, Frontier, leaf_hash
+from clew.ports import StoreError, TreeRow
+from clew.stores.parts import StorePart
+
+
+class StoredTree(StorePart):
+    """The `Tree` of a store."""
+
+    def grow(self, limit: int) -> int:
+        if not self._rows("select_leaves_due", (1,)):
+            return 0
+        with self._transaction():
+            tree = self._taken()
+            due = self._rows("select_leaves_due", (limit,))
+            frontier = frontier_of(tree)
+            for _, run_id, kind, entry_count, head in due:
+                for node in frontier.append(leaf_hash(Leaf(entry_count, head, kind, run_id).content())):
+                    self._rows("insert_tree_node", (node.level, node.index, node.hash))
+            positions = msgspec.json.encode([row[0] for row in due]).decode()
+            self._rows("insert_leaves", {"size": tree.size, "positions": positions})
+            self._rows("delete_leaves_due", {"positions": positions})
+            self._rows("grow_tree", (frontier.size, b"".join(frontier.peaks)))
+        return len(due)
+
+    def row(self) -> TreeRow:
+        return _tree_row(self._rows("select_tree", ()))
+
+    def begin_signing(self, size: int, root: bytes) -> None:
+        with self._transaction():
+            tree = self._taken()
+            if size < tree.signed_size or (size == tree.signed_size and root != tree.signed_root):
+                raise StoreError(
+                    f"a checkpoint of {tree.signed_size} leaves was signed already, and this one of {size} does not "
+                    "go on from it; was the store put back to what it was? `clew verify --all` says more"
+                )
+            if size > tree.signed_size:
+                self._rows("sign_tree", (size, root))
+
+    def keep_note(self, note: str, size: int) -> None:
+        with self._transaction():
+            self._rows("keep_note", (note, size))
+
+    def leaves(self, first: int, limit: int) -> list[Leaf]:
+        return [_leaf(*row) for row in self._rows("select_leaves", (first, limit))]
+
+    def leaves_of(self, run_id: str) -> list[tuple[int, Leaf]]:
+        return [(index, _leaf(*row)) for index, *row in self._rows("select_leaves_of", (run_id,))]
+
+    def leaves_due(self, run_id: str) -> list[Leaf]:
+        return [_leaf(*row) for row in self._rows("select_leaves_due_of", (run_id,))]
+
+    def nodes(self, level: int, first: int, limit: int) -> list[bytes]:
+        return [bytes(row[0]) for row in self._rows("select_tree_nodes", (level, first, limit))]
+
+    def _taken(self) -> TreeRow:
+        """The tree, for as long as the transaction lasts nobody else's to change."""
+        return _tree_row(self._rows("take_tree", ()))
+
+
+def frontier_of(tree: TreeRow) -> Frontier:
+    """The tree's right edge. Raises StoreError when what is stored of it can't be of one."""
+    peaks = [tree.peaks[at : at + HASH_SIZE] for at in range(0, len(tree.peaks), HASH_SIZE)]
+    try:
+        return Frontier(tree.size, peaks)
+    except ValueError as error:
+        raise StoreError(f"the store's tree was changed: {error}; verify the store") from error
+
+
+def _tree_row(rows: list[tuple[str, int, bytes, int, bytes, str]]) -> TreeRow:
+    if len(rows) != 1:
+        raise StoreError("the store's tree is missing; verify the store")
+    origin, size, peaks, signed_size, signed_root, note = rows[0]
+    return TreeRow(origin, size, bytes(peaks), signed_size, bytes(signed_root), note)
+
+
+def _leaf(run_id: str, kind: str, entry_count: int, head: str) -> Leaf:
+    return Leaf(entry_count, head, kind, run_id)  # type: ignore[arg-type]  # whatever stands there is verified
