@@ -861,13 +861,13 @@ class Leases(Protocol):
 
 
 class TreeRow(msgspec.Struct, frozen=True):
-    """Where a store's tree stands. `origin`: which tree it is; `peaks`: the hashes of its largest complete subtrees,
-    from left to right, one after the other. `signed_size`, `signed_root`: of what was signed last, or is being; 0 and
-    empty where nothing was. `note`: that checkpoint, signed; empty as long as it is not."""
+    """Where a store's tree stands. `origin`: which tree it is; `size`: how many leaves it has. `signed_size`,
+    `signed_root`: of what was signed last, or is being; 0 and empty where nothing was. `note`: that checkpoint, signed;
+    empty as long as it is not."""
 
     origin: str
     size: int
-    peaks: bytes
+    root: bytes
     signed_size: int
     signed_root: bytes
     note: str
@@ -883,9 +883,9 @@ class Tree(Protocol):
     def row(self) -> TreeRow:
         """Where the tree stands."""
 
-    def begin_signing(self, size: int, root: bytes) -> None:
-        """Keep what is about to be signed, before the signature is let out. Raises StoreError, with nothing kept, when
-        less was signed before than is there now, or something else."""
+    def begin_signing(self) -> TreeRow:
+        """Keep that the tree, as it is now, is about to be signed, before the signature is let out. Raises StoreError,
+        with nothing kept, when more was signed before than is there, or something else."""
 
     def keep_note(self, note: str, size: int) -> None:
         """Keep the signed checkpoint of that size, unless another was signed since."""

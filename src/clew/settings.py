@@ -51,6 +51,10 @@ class Settings(msgspec.Struct, frozen=True):
     """Over how long the programs are spread that are due at the same moment, each by its name."""
     unsafe_store: bool = False
     """The store's runs are driven also where what is recorded might be lost; that is put on record."""
+    signing_key: str = ""
+    """File of the key that signs the checkpoints of the store's tree; made when there is none."""
+    checkpoints: tuple[str, ...] = ()
+    """URLs of buckets in which each signed checkpoint is kept."""
 
 
 _KEYS = (
@@ -62,6 +66,8 @@ _KEYS = (
     "jitter",
     "lease",
     "unsafe_store",
+    "signing_key",
+    "checkpoints",
     "buckets",
     "secrets",
 )
@@ -98,7 +104,8 @@ def read_settings(
         for name, url in said.get("buckets", {}).items()
     }
     given = {name: _bucket_url(url, folder) for name, url in (buckets or {}).items()}
-    _check_s3_urls({**named, **given, "payloads": said.get("payloads", "")})
+    places = {f"checkpoints[{at}]": url for at, url in enumerate(said.get("checkpoints", ()))}
+    _check_s3_urls({**named, **given, **places, "payloads": said.get("payloads", "")})
     return Settings(
         store=store_path,
         logs=os.path.join(base, said["logs"]) if "logs" in said else os.path.join(beside, "logs"),
@@ -118,6 +125,10 @@ def read_settings(
             1_000,
             LEASE_MILLISECONDS_MAX,
         ),
+        signing_key=os.path.join(base_of_file, said["signing_key"])
+        if "signing_key" in said
+        else f"{local_path}.signing-key",
+        checkpoints=tuple(_bucket_url(url, base_of_file) for url in said.get("checkpoints", ())),
         unsafe_store=unsafe_store
         or _is_said(environment, "CLEW_UNSAFE_STORE", said.get("unsafe_store", False)),
     )
@@ -158,7 +169,7 @@ def _read_file(path: str, *, is_named: bool) -> dict[str, Any]:
 def _check_types(said: Mapping[str, Any], path: str) -> None:
     wanted = {
         "store": str, "payloads": str, "logs": str, "workers": int, "programs": list, "jitter": str, "lease": str,
-        "unsafe_store": bool, "buckets": dict, "secrets": dict,
+        "unsafe_store": bool, "signing_key": str, "checkpoints": list, "buckets": dict, "secrets": dict,
     }  # fmt: skip
     for key, kind in wanted.items():
         if key in said and type(said[key]) is not kind:  # true is no whole number
@@ -173,6 +184,9 @@ def _check_types(said: Mapping[str, Any], path: str) -> None:
     for place in said.get("programs", ()):
         if not isinstance(place, str) or not place:
             raise SettingsError(f'{path}: programs: must be files and folders, such as ["programs"]')
+    for url in said.get("checkpoints", ()):
+        if not isinstance(url, str) or ":" not in url:
+            raise SettingsError(f'{path}: checkpoints: must be URLs of buckets, such as ["file:checkpoints"]')
     for name, url in said.get("buckets", {}).items():
         if not isinstance(url, str):
             raise SettingsError(f'{path}: buckets.{name}: must be a URL, such as "file:data"')

@@ -13,7 +13,6 @@ from clew.core.sealing.leaves import CLOSE, OPEN, Leaf
 from clew.core.sealing.merkle import Frontier, leaf_hash
 from clew.ports import StoreError
 from clew.stores.store import DatabaseStore
-from clew.stores.tree import frontier_of
 
 
 def open_runs(store: DatabaseStore, numbers: Sequence[int], letter: str = "r") -> None:
@@ -55,7 +54,7 @@ def test_the_tree_grows_by_what_is_due(store: DatabaseStore) -> None:
     assert store.tree.leaves_of("r3") == [(3, leaves[3]), (700, leaves[700])]
     assert store.tree.leaves_due("r3") == []
     frontier, row = grown(leaves), store.tree.row()
-    assert (row.size, frontier_of(row).root()) == (701, frontier.root())
+    assert (row.size, row.root) == (701, frontier.root())
     assert store.tree.nodes(8, 0, 9) == [grown(leaves[:256]).root(), grown(leaves[256:512]).root()]
     assert store.tree.nodes(8, 1, 1) == [grown(leaves[256:512]).root()]
 
@@ -77,7 +76,7 @@ def test_whoever_makes_it_grow_there_are_no_gaps(open_again: Callable[..., Datab
         pass
     leaves = first.tree.leaves(0, 1000)
     assert len(leaves) == first.tree.row().size == 400 == len({leaf.run for leaf in leaves})
-    assert frontier_of(first.tree.row()).root() == grown(leaves).root()
+    assert first.tree.row().root == grown(leaves).root()
 
 
 def test_each_store_has_a_tree_of_its_own(store: DatabaseStore) -> None:
@@ -89,27 +88,34 @@ def test_each_store_has_a_tree_of_its_own(store: DatabaseStore) -> None:
 
 
 def test_what_was_signed_is_never_taken_back(store: DatabaseStore) -> None:
-    """Less than before is not signed, nor the same size with another root; a note is kept for what was signed last."""
+    """A tree that does not go on from it is not signed; a note is kept for what was signed last."""
     tree = store.tree
-    tree.begin_signing(5, b"5" * 32)
-    tree.keep_note("five", 5)
-    assert (tree.row().signed_size, tree.row().signed_root, tree.row().note) == (5, b"5" * 32, "five")
-    tree.begin_signing(5, b"5" * 32)
-    assert tree.row().note == "five"
-    for size, root in ((4, b"4" * 32), (5, b"x" * 32)):
-        with pytest.raises(StoreError, match="was signed already"):
-            tree.begin_signing(size, root)
-    tree.begin_signing(6, b"6" * 32)
-    assert (tree.row().signed_size, tree.row().note) == (6, "")
-    tree.keep_note("five", 5)
+    open_runs(store, [1, 2])
+    tree.grow(1)
+    early = store._rows("select_tree", ())[0][1:3]
+    first = tree.begin_signing()
+    assert (first.signed_size, first.signed_root, first.note) == (1, first.root, "")
+    tree.keep_note("one", 1)
+    assert tree.row().note == tree.begin_signing().note == "one"
+    tree.grow(1)
+    second = tree.begin_signing()
+    assert (second.signed_size, second.note) == (2, "") and second == tree.row()
+    tree.keep_note("one", 1)
     assert tree.row().note == ""
+    store._rows("grow_tree", early)
+    with pytest.raises(StoreError, match="a checkpoint of 2 leaves was signed already, and the tree of 1"):
+        tree.begin_signing()
+    store._rows("grow_tree", (2, early[1][::-1]))
+    with pytest.raises(StoreError, match="was signed already"):
+        tree.begin_signing()
+    assert tree.row().signed_root == second.root
 
 
 def test_a_tree_that_was_changed_does_not_grow(store: DatabaseStore) -> None:
     """It says so."""
     open_runs(store, [1, 2])
     store.tree.grow(9)
-    store._rows("grow_tree", (3, store.tree.row().peaks))
+    store._rows("grow_tree", (3, store._rows("select_tree", ())[0][2]))
     open_runs(store, [3])
     with pytest.raises(StoreError, match="the store's tree was changed"):
         store.tree.grow(9)

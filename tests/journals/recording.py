@@ -89,7 +89,12 @@ def meaning_of(program: SealedProgram, run_id: str, journal: list[StoredEntry]) 
     for entry in verify_journal(run_id, journal):
         state.apply(entry)
         statuses.append(state.status)
-        due.append([[type(action).__name__, *msgspec.to_builtins(msgspec.structs.astuple(action))] for action in decide(state)])
+        due.append(
+            [
+                [type(action).__name__, *msgspec.to_builtins(msgspec.structs.astuple(action))]
+                for action in decide(state)
+            ]
+        )
     stages = {
         name: {
             "status": stage.status, "attempts": stage.attempts, "tried": stage.tried, "outcomes": list(stage.outcomes),

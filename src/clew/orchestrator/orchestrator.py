@@ -22,6 +22,7 @@ from clew.orchestrator.lease_keeper import LeaseKeeper
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.places import Places
 from clew.orchestrator.programs import ProgramBook
+from clew.orchestrator.tree_keeper import Publish, SignCheckpoint, TreeKeeper
 from clew.ports import (
     Alarm,
     Bucket,
@@ -76,9 +77,11 @@ class Orchestrator:
         release: Callable[[], None],
         diagnoses: Sequence[Diagnosis] = (),
         lease: LeaseKeeper | None = None,
+        sign: SignCheckpoint | None = None,
+        publish: Sequence[Publish] = (),
     ) -> None:
         """`diagnoses`: what was found of what the records of the store rest on; `lease`: where others may drive runs of
-        it too."""
+        it too; `sign`, `publish`: what becomes of the checkpoints of the store's tree."""
         self.store = store
         self.driver = driver
         self.diagnoses = diagnoses
@@ -116,6 +119,9 @@ class Orchestrator:
             store=store, maker=self.maker, clock=clock, tasks=tasks, program_of=programs.of_version,
             look_for_places=self.places.look,
         )  # fmt: skip
+        self.tree = TreeKeeper(
+            tree=store.tree, tasks=tasks, flush_count=lambda: store.flush_count, sign=sign, publish=publish
+        )
         driver.tell(came=self.places.came, changed=self._changed, make_up_for=self.maker.make_up_for)
         self._failed = failed
         self._release = release
@@ -276,6 +282,7 @@ class Orchestrator:
     def _attend_to_changes(self) -> None:
         """Attend if anybody else has changed anything: asking that costs next to nothing."""
         self.claims.be_sure()
+        self.tree.look()
         changes = self.store.change_count()
         if changes == self._changes_seen and not self._in_hand:
             return
@@ -403,6 +410,8 @@ class Orchestrator:
             await executor.close()
         if self._failed.done():
             self._failed.exception()  # whoever waited has been told
+            self.tree.stop()
+        self.tree.finish()
         with suppress(StoreError):
             self.store.leave()  # else others wait until the lease is over
         self.store.close()

@@ -6,6 +6,7 @@ What a record says of it is written with the record, and costs a row; all else i
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from clew.core.sealing.leaves import Leaf
 from clew.core.sealing.merkle import HASH_SIZE, Frontier, leaf_hash
@@ -20,9 +21,8 @@ class StoredTree(StorePart):
         if not self._rows("select_leaves_due", (1,)):
             return 0
         with self._transaction():
-            tree = self._taken()
+            tree, frontier = self._taken()
             due = self._rows("select_leaves_due", (limit,))
-            frontier = frontier_of(tree)
             for _, run_id, kind, entry_count, head in due:
                 for node in frontier.append(leaf_hash(Leaf(entry_count, head, kind, run_id).content())):
                     self._rows("insert_tree_node", (node.level, node.index, node.hash))
@@ -33,18 +33,21 @@ class StoredTree(StorePart):
         return len(due)
 
     def row(self) -> TreeRow:
-        return _tree_row(self._rows("select_tree", ()))
+        return _read(self._rows("select_tree", ()))[0]
 
-    def begin_signing(self, size: int, root: bytes) -> None:
+    def begin_signing(self) -> TreeRow:
         with self._transaction():
-            tree = self._taken()
-            if size < tree.signed_size or (size == tree.signed_size and root != tree.signed_root):
+            tree, _ = self._taken()
+            is_same = (tree.size, tree.root) == (tree.signed_size, tree.signed_root)
+            if tree.size <= tree.signed_size and not is_same:
                 raise StoreError(
-                    f"a checkpoint of {tree.signed_size} leaves was signed already, and this one of {size} does not "
-                    "go on from it; was the store put back to what it was? `clew verify --all` says more"
+                    f"a checkpoint of {tree.signed_size} leaves was signed already, and the tree of {tree.size} does "
+                    "not go on from it; was the store put back to what it was? `clew verify --all` says more"
                 )
-            if size > tree.signed_size:
-                self._rows("sign_tree", (size, root))
+            if not is_same:
+                self._rows("sign_tree", (tree.size, tree.root))
+                tree = replace(tree, signed_size=tree.size, signed_root=tree.root, note="")
+        return tree
 
     def keep_note(self, note: str, size: int) -> None:
         with self._transaction():
@@ -62,25 +65,22 @@ class StoredTree(StorePart):
     def nodes(self, level: int, first: int, limit: int) -> list[bytes]:
         return [bytes(row[0]) for row in self._rows("select_tree_nodes", (level, first, limit))]
 
-    def _taken(self) -> TreeRow:
+    def _taken(self) -> tuple[TreeRow, Frontier]:
         """The tree, for as long as the transaction lasts nobody else's to change."""
-        return _tree_row(self._rows("take_tree", ()))
+        return _read(self._rows("take_tree", ()))
 
 
-def frontier_of(tree: TreeRow) -> Frontier:
-    """The tree's right edge. Raises StoreError when what is stored of it can't be of one."""
-    peaks = [tree.peaks[at : at + HASH_SIZE] for at in range(0, len(tree.peaks), HASH_SIZE)]
-    try:
-        return Frontier(tree.size, peaks)
-    except ValueError as error:
-        raise StoreError(f"the store's tree was changed: {error}; verify the store") from error
-
-
-def _tree_row(rows: list[tuple[str, int, bytes, int, bytes, str]]) -> TreeRow:
+def _read(rows: list[tuple[str, int, bytes, int, bytes, str]]) -> tuple[TreeRow, Frontier]:
+    """The tree, and its right edge. Raises StoreError when what is stored can't be of one."""
     if len(rows) != 1:
         raise StoreError("the store's tree is missing; verify the store")
-    origin, size, peaks, signed_size, signed_root, note = rows[0]
-    return TreeRow(origin, size, bytes(peaks), signed_size, bytes(signed_root), note)
+    origin, size, stored, signed_size, signed_root, note = rows[0]
+    peaks = [bytes(stored[at : at + HASH_SIZE]) for at in range(0, len(stored), HASH_SIZE)]
+    try:
+        frontier = Frontier(size, peaks)
+    except ValueError as error:
+        raise StoreError(f"the store's tree was changed: {error}; verify the store") from error
+    return TreeRow(origin, size, frontier.root(), signed_size, bytes(signed_root), note), frontier
 
 
 def _leaf(run_id: str, kind: str, entry_count: int, head: str) -> Leaf:

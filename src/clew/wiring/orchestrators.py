@@ -40,6 +40,7 @@ from clew.wiring.events import LoopEvents
 from clew.wiring.plug_ins import PlugIns
 from clew.wiring.programs import new_book
 from clew.wiring.records import LazyBucket, log_path, open_store, search_dependencies
+from clew.wiring.signing import new_signer, publishers
 from clew.wiring.taking import TakenStore, take_store, unsafe_of
 
 if TYPE_CHECKING:
@@ -206,7 +207,8 @@ def _assemble(
     return Orchestrator(
         store=store, driver=driver, programs=programs, payloads=payloads, payload_bucket=bucket, tasks=tasks,
         executors=set(executors.values()), clock=clock, chance=chance, alarm=alarm, failed=tasks.failed,
-        release=release, diagnoses=taken.diagnoses, lease=taken.lease,
+        release=release, diagnoses=taken.diagnoses, lease=taken.lease, sign=new_signer(settings),
+        publish=publishers(settings),
     )  # fmt: skip
 
 

@@ -1,0 +1,42 @@
+"""What signs the checkpoints of a store's tree, and where they are published: as the settings say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from clew.core.sealing.notes import Checkpoint, signed_note
+from clew.orchestrator.tree_keeper import Publish, SignCheckpoint
+from clew.settings import Settings
+from clew.wiring.records import LazyBucket
+
+SIZE_DIGITS = 16
+"""Of a tree's size in the key of a published checkpoint: so they are in order."""
+
+
+def new_signer(settings: Settings) -> SignCheckpoint:
+    """Signs by the key of these settings, which is made when it is first needed."""
+
+    def sign(checkpoint: Checkpoint) -> str:
+        from clew.trust.signing import open_signing_key  # and with it a library
+
+        key = open_signing_key(settings.signing_key, checkpoint.origin)
+        return signed_note(checkpoint.text(), key.public, key.sign)
+
+    return sign
+
+
+def publishers(settings: Settings) -> Sequence[Publish]:
+    """One for each place where checkpoints are to be kept."""
+    return [partial(_put, LazyBucket(url)) for url in settings.checkpoints]
+
+
+def checkpoint_key(checkpoint: Checkpoint) -> str:
+    """Under which key of a bucket a checkpoint is published: none is ever written over another."""
+    return f"{checkpoint.origin}/{checkpoint.size:0{SIZE_DIGITS}}.checkpoint"
+
+
+def _put(bucket: LazyBucket, note: str, checkpoint: Checkpoint) -> None:
+    key = checkpoint_key(checkpoint)
+    if bucket.facts(key) is None:
+        bucket.write(key, note.encode())
