@@ -891,13 +891,16 @@ class Tree(Protocol):
         """Keep the signed checkpoint of that size, unless another was signed since."""
 
     def leaves(self, first: int, limit: int) -> list[Leaf]:
-        """So many leaves from that index on."""
+        """So many leaves from that index on; fewer where one is missing, or the tree ends."""
 
     def leaves_of(self, run_id: str) -> list[tuple[int, Leaf]]:
         """A run's leaves, and the index of each."""
 
     def leaves_due(self, run_id: str) -> list[Leaf]:
         """The leaves of a run that have no place yet."""
+
+    def leaf_without_run(self) -> str:
+        """The id of a run that is in the tree and not in the store; empty where there is none."""
 
     def nodes(self, level: int, first: int, limit: int) -> list[bytes]:
         """The hashes of so many complete nodes of that level, one of those that are kept, from that index on."""

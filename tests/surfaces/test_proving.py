@@ -91,19 +91,28 @@ class Trips:
         return _python(self.folder, "-m", "clew", *words)
 
     def rewrite(self, name: str, change: Callable[[list[Entry]], list[Entry]]) -> None:
-        """Write the journal anew as somebody does who knows how it is hashed, and move the run's head on."""
+        """Write the journal anew as somebody does who knows how it is hashed, and move the run's head on, and that of
+        its leaves."""
         run_id = self.runs[name]
         rows = self.sql(f"SELECT content FROM journal WHERE run_id = '{run_id}' ORDER BY seq")
         entries = change([read_entry(row[0].encode()) for row in rows])
         self.sql(f"DELETE FROM journal WHERE run_id = '{run_id}'")
         previous = entries[0].body.plan  # type: ignore[union-attr]
+        hashes = []
         for seq, entry in enumerate(entries):
             content = encode(msgspec.structs.replace(entry, seq=seq, prev=previous))
             previous = tagged_hash(ENTRY_TAG, content)
             self.sql("INSERT INTO journal VALUES (?, ?, ?, ?)", run_id, seq, content.decode(), previous)
+            hashes.append(previous)
         self.sql(
             f"UPDATE runs SET head = ?, entry_count = ? WHERE run_id = '{run_id}'", previous, len(entries)
         )
+        for index, kind, count in self.sql(
+            f"SELECT leaf_index, kind, entry_count FROM leaves WHERE run_id = '{run_id}'"
+        ):
+            count = count if kind == "open" else len(hashes)
+            values = count, hashes[count - 1], index
+            self.sql("UPDATE leaves SET entry_count = ?, head = ? WHERE leaf_index = ?", *values)
 
 
 def _python(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -457,7 +466,7 @@ def test_replay_needs_no_payload(trips: Trips, change: str) -> None:
 def test_the_verbs_exit_codes_say_what_came_of_it(trips: Trips) -> None:
     """`verify` and `replay` end with 0 for what is as it was, 3 for what is incomplete, 1 for what was changed."""
     sound = trips.clew("verify")
-    assert (sound.returncode, sound.stdout.count("sound")) == (0, 4)
+    assert (sound.returncode, sound.stdout.count("sound")) == (0, 5), "four runs, and the tree of all"
     assert "not proved: that the world did what a stage said" in sound.stderr
     assert sound.stderr.splitlines()[-1].startswith("next: ")
     assert trips.clew("replay", "--all").returncode == 0
@@ -468,7 +477,7 @@ def test_the_verbs_exit_codes_say_what_came_of_it(trips: Trips) -> None:
     trips.sql(CHANGES["the run's cause"][0])
     told = trips.clew("verify", "--all", "--format", "json")
     assert told.returncode == 1
-    listed = {one["run_id"]: one for one in json.loads(told.stdout)}
+    listed = {one["run_id"]: one for one in json.loads(told.stdout)["runs"]}
     assert {name: listed[run_id]["verdict"] for name, run_id in trips.runs.items()} == {
         "completed": "tampered", "rolled_back": "sound", "stuck": "sound", "spilled": "incomplete",
     }  # fmt: skip
@@ -493,13 +502,4 @@ def test_an_empty_store_has_no_runs(tmp_path: Path) -> None:
     told = Trips(tmp_path, {}).clew("verify", "--all")
     assert told.returncode == 0
     assert "there are no runs" in told.stderr
-    assert Trips(tmp_path, {}).clew("verify", "--format", "json").stdout == "[]\n"
-
-
-def test_a_run_that_was_dropped_whole_is_not_missed(trips: Trips) -> None:
-    """What verify says it can't prove, it can't: without signed checkpoints nobody misses a whole run."""
-    for table in ("journal", "payloads", "stages", "runs"):
-        trips.sql(f"DELETE FROM {table} WHERE run_id = :completed")
-    told = trips.clew("verify", "--all")
-    assert told.returncode == 0
-    assert "no whole run was dropped" in told.stderr
+    assert Trips(tmp_path, {}).clew("verify", "--format", "json").stdout.startswith('{\n  "runs": [],\n')

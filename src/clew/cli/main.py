@@ -48,7 +48,8 @@ VERBS = {
     "schema": Verb("programs", "Print the JSON Schema of program files."),
     "doctor": Verb("diagnosing", "Say whether the store is sound, and who drives its runs."),
     "replay": Verb("proving", "Derive runs from their journals again, and compare."),
-    "verify": Verb("proving", "Recompute every hash and link of runs."),
+    "verify": Verb("proving", "Recompute every hash, link and signature of runs."),
+    "checkpoint": Verb("checkpoints", "Print what the tree of all runs is now, signed."),
 }
 """In the order of the list of verbs."""
 
@@ -142,14 +143,14 @@ def _told(error: Exception) -> str | None:
     """What to say of an error that is no mistake of clew's own; None for any other."""
     from clew.core.program.problems import ProgramError
     from clew.operations.requests import RequestError
-    from clew.ports import BucketError, StoreError
+    from clew.ports import BucketError, SigningKeyError, StoreError
     from clew.settings import SettingsError
 
     if isinstance(error, ProgramError):
         from clew.cli.output import listed_problems
 
         return listed_problems(error.problems)
-    if isinstance(error, (RequestError, StoreError, SettingsError, BucketError)):
+    if isinstance(error, (RequestError, StoreError, SettingsError, BucketError, SigningKeyError)):
         from clew.cli.output import escaped
 
         return "\n".join(f"clew: {escaped(line)}" for line in str(error).splitlines())

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from clew.cli import exits
 from clew.cli.options import format_option, output_options, settings_of, store_options
 from clew.cli.output import Output, counted, escaped
 
 if TYPE_CHECKING:
-    from clew.operations.proving import Judgement, Prover
-    from clew.operations.records import Records
+    from clew.operations.proving import Judgement
+    from clew.operations.tree import TreeJudgement
 
 HEAD_SIZE_SHOWN = 16
 """Of a hash's 64 digits: no two of a person's runs share them."""
@@ -28,14 +29,21 @@ _EXITS = {
 _WORST_FIRST = ("tampered", "differs", "incomplete", "sound", "agrees")
 
 _UNPROVED = (
-    "not proved: that the world did what a stage said it did; that no whole run was dropped or written anew, hashes "
-    "and all, since nothing is signed yet; where a run's code and buckets were, which is not hashed"
+    "not proved: that the world did what a stage said it did; {more}where a run's code and buckets were, which is not "
+    "hashed"
+)
+_ONE_ONLY = "that this is the tree which was signed, and that no other run was dropped (--all says more); "
+_NO_KEY = "that nobody has written the whole store anew, since no key was given (--key); "
+_NOT_KEPT = (
+    "that nobody who has the signing key has written it anew, as long as no checkpoint was kept elsewhere "
+    "(`clew checkpoint`, --since); "
 )
 _NEXT = {
-    "tampered": "next: keep this store as it is, and compare it with a backup; `clew show {run}` shows what it tells",
+    "tampered": "next: keep this store as it is, and compare it with a backup; `clew verify {run} --format json` has "
+    "all that was found",
     "incomplete": "next: bring back what could not be read, then `clew verify {run}` again",
-    "sound": "next: keep the head of a run elsewhere (`--format json` has it whole): a later one that does not go on "
-    "from it shows a run written anew",
+    "sound": "next: keep a checkpoint elsewhere (`clew checkpoint`): `clew verify --since FILE` then finds what was "
+    "dropped or written anew since",
     "differs": "next: `clew verify {run}` says whether what is on record was changed",
     "agrees": "next: `clew verify` recomputes the hashes too, which replaying takes for granted",
 }
@@ -67,36 +75,78 @@ def replay(
     if run is None and not every:
         raise click.UsageError("name a run, or say --all")
     _refuse_both(run, every)
+    from clew.operations.proving import Prover
     from clew.wiring import open_records
 
     with open_records(settings_of(store, settings_file)) as records:
-        return _judge(records, run, lambda prover: prover.replay, format_, output)
+        prover = Prover(records)
+        run_ids = records.store.run_ids() if run is None else [records.find(run)["run_id"]]
+        return _said(_told(map(prover.replay, run_ids), format_, output), output)
 
 
 @click.command()
 @_which_runs
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    help="Public key of who signs, or a file with it; usually this installation's own. Repeatable.",
+)
+@click.option(
+    "--since",
+    "since",
+    multiple=True,
+    metavar="FILE",
+    help="A checkpoint that was kept elsewhere: all of it has to be there still. Repeatable.",
+)
 @store_options
 @format_option("text", "json")
 @output_options
 def verify(
     run: str | None,
     every: bool,
+    keys: tuple[str, ...],
+    since: tuple[str, ...],
     store: str | None,
     settings_file: str | None,
     format_: str,
     output: Output,
 ) -> int:
-    """Recompute every hash and link of a run: program, plan, journal, payloads; and compare the tracker.
+    """Recompute every hash and link of a run: program, plan, journal, payloads, its leaves in the tree of all runs; and
+    compare the tracker.
 
-    Without RUN: of every run.
+    Without RUN: of every run, and that the tree is the one that was signed, and has no run that is gone.
 
     Exit code: 0 sound, 1 tampered, 2 there is no such run, 3 evidence is incomplete.
     """
     _refuse_both(run, every)
+    if run is not None and (keys or since):
+        raise click.UsageError("--key and --since are about all runs together: leave out RUN")
+    from clew.operations.proving import Prover
     from clew.wiring import open_records
+    from clew.wiring.signing import given_checkpoint, keys_of
 
-    with open_records(settings_of(store, settings_file)) as records:
-        return _judge(records, run, lambda prover: prover.verify, format_, output, beside=_UNPROVED)
+    settings = settings_of(store, settings_file)
+    known, kept = keys_of(settings, keys), [given_checkpoint(path) for path in since]
+    with open_records(settings) as records:
+        prover = Prover(records)
+        if run is not None:
+            found = records.find(run)["run_id"]
+            judgements = _told([prover.verify_in_tree(found)], format_, output, whole={"tree": None})
+            return _said(judgements, output, beside=_UNPROVED.format(more=_ONE_ONLY))
+        from clew.operations.tree import judge_tree
+        from clew.trust.signing import verify_signature
+
+        tree = judge_tree(records.store.tree, keys=known, verify=verify_signature, since=kept)
+        runs = (prover.verify(run_id) for run_id in records.store.run_ids())
+        judgements = _told(runs, format_, output, whole={"tree": _tree_document(tree)})
+        if format_ == "text" and (judgements or tree.size):
+            output.data(_tree_line(tree, output))
+        more = "" if kept and known else _NOT_KEPT if known else _NO_KEY
+        verdict = _verdict(tree)
+        code = _said(judgements, output, beside=_UNPROVED.format(more=more), besides=verdict)
+        return exits.worst([code, _EXITS[verdict]])
 
 
 def _refuse_both(run: str | None, every: bool) -> None:
@@ -104,39 +154,31 @@ def _refuse_both(run: str | None, every: bool) -> None:
         raise click.UsageError("either a run or --all")
 
 
-def _judge(
-    records: Records,
-    run: str | None,
-    how: Callable[[Prover], Callable[[str], Judgement]],
-    format_: str,
-    output: Output,
-    *,
-    beside: str = "",
-) -> int:
-    """Judge the run, or all there are, and say what came of it. Returns the exit code."""
-    from clew.operations.proving import Prover
-
-    judge = how(Prover(records))
-    run_ids = records.store.run_ids() if run is None else [records.find(run)["run_id"]]
-    judgements = _told((judge(run_id) for run_id in run_ids), format_, output)
-    if not judgements:
+def _said(judgements: list[Judgement], output: Output, *, beside: str = "", besides: str = "sound") -> int:
+    """Say what came of it all, `besides` of what is no run. Returns the exit code for the runs."""
+    if not judgements and besides == "sound":
         output.talk("there are no runs in this store")
         output.talk("next: `clew run FILE` makes one")
         return exits.DONE
-    worst = min(judgements, key=lambda one: _WORST_FIRST.index(one.verdict))
+    verdicts = [(one.verdict, one.run_id) for one in judgements]
+    verdict, run_id = min([*verdicts, (besides, "--all")], key=lambda one: _WORST_FIRST.index(one[0]))
     if len(judgements) > 1:
         output.talk(_summary(judgements))
     if beside:
         output.talk(beside)
-    output.talk(_NEXT[worst.verdict].format(run=worst.run_id))
-    return _EXITS[worst.verdict]
+    output.talk(_NEXT[verdict].format(run=run_id))
+    return exits.worst(_EXITS[each] for each, _ in verdicts)
 
 
-def _told(judgements: Iterator[Judgement], format_: str, output: Output) -> list[Judgement]:
-    """All of them, a person being told of each as it comes, since a large store takes a while."""
+def _told(
+    judgements: Iterable[Judgement], format_: str, output: Output, *, whole: dict[str, Any] | None = None
+) -> list[Judgement]:
+    """All of them, a person being told of each as it comes, since a large store takes a while. `whole`: what a
+    document has beside the runs."""
     if format_ == "json":
         listed = list(judgements)
-        output.document([_document(one) for one in listed])
+        runs = [_document(one) for one in listed]
+        output.document(runs if whole is None else {"runs": runs, **whole})
         return listed
     listed = []
     for one in judgements:
@@ -146,6 +188,27 @@ def _told(judgements: Iterator[Judgement], format_: str, output: Output) -> list
             place = one.flaw.where if one.flaw.seq is None else f"{one.flaw.where}, entry {one.flaw.seq}"
             output.data(f"  {place}: {escaped(one.flaw.what)}")
     return listed
+
+
+def _tree_line(tree: TreeJudgement, output: Output) -> str:
+    root = f"root {tree.root[:HEAD_SIZE_SHOWN]}"
+    signed = f"signed up to {tree.signed}" if tree.signed else "not signed"
+    how = "" if tree.is_key_given or not tree.signed else ", which no key was given to verify"
+    line = f"{output.status(_verdict(tree))}  tree {escaped(tree.origin)}  {_leaves(tree.size)}  {root}  {signed}{how}"
+    why = tree.flaw or tree.missing
+    return f"{line}\n  tree: {escaped(why)}" if why else line
+
+
+def _verdict(tree: TreeJudgement) -> str:
+    return "tampered" if tree.flaw else "incomplete" if tree.missing else "sound"
+
+
+def _tree_document(tree: TreeJudgement) -> dict[str, Any]:
+    return {"verdict": _verdict(tree), **msgspec.to_builtins(tree)}
+
+
+def _leaves(count: int) -> str:
+    return "1 leaf" if count == 1 else f"{count} leaves"
 
 
 def _line(one: Judgement, output: Output) -> str:

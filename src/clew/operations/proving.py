@@ -7,7 +7,7 @@ to. What they find first is a flaw; without one, the record is what was written.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clew.core.program.content import VERSION_TAG
@@ -19,7 +19,10 @@ from clew.core.running.state import NONE, RunState
 from clew.core.sealing.canonical import payload_digest, tagged_hash
 from clew.core.sealing.chain import ChainError, SealedBlock, verify_chain
 from clew.core.sealing.journal import JournalError, StoredEntry, read_entry, verify_journal
+from clew.core.sealing.leaves import Leaf
+from clew.core.sealing.merkle import ProofError
 from clew.operations.records import Records, Row, Tracker
+from clew.operations.tree import leaf_flaws, see_in_tree
 from clew.ports import PayloadRow, StoreError
 
 SOUND = "sound"
@@ -38,8 +41,8 @@ READS_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """What is wrong first. `where`: `program`, `plan`, `journal`, `payload`, `state`, `run` or `stage`. `seq`: the
-    entry that is bad, or that a bad row contradicts. Without `is_proof`, something could not be looked at."""
+    """What is wrong first. `where`: `program`, `plan`, `journal`, `payload`, `state`, `run`, `stage` or `tree`. `seq`:
+    the entry that is bad, or that a bad row contradicts. Without `is_proof`, something could not be looked at."""
 
     where: str
     what: str
@@ -67,6 +70,8 @@ class Evidence:
     journal: Sequence[StoredEntry]
     stages: Sequence[Row]
     payloads: Sequence[PayloadRow]
+    leaves: Sequence[Leaf]
+    """In the order of the tree, the last of them without a place in it yet."""
 
     @property
     def run_id(self) -> str:
@@ -84,6 +89,19 @@ class Prover:
     def verify(self, run_id: str) -> Judgement:
         """`sound`, `tampered` or `incomplete`. Raises StoreError when the store can't be read."""
         return self._judged(run_id, SOUND, TAMPERED, INCOMPLETE)
+
+    def verify_in_tree(self, run_id: str) -> Judgement:
+        """As `verify`, and that the run's leaves stand in the tree: for one run, since of all runs `judge_tree` says
+        it."""
+        judged = self.verify(run_id)
+        if judged.verdict != SOUND:
+            return judged
+        tree = self._records.store.tree
+        try:
+            see_in_tree(tree, tree.leaves_of(run_id))
+        except ProofError as error:
+            return replace(judged, verdict=TAMPERED, flaw=Flaw("tree", str(error)))
+        return judged
 
     def replay(self, run_id: str) -> Judgement:
         """`agrees` or `differs`. Needs no payload. Raises StoreError when the store can't be read."""
@@ -125,6 +143,7 @@ class Prover:
         yield from _journal_flaws(evidence, entries, self._records.store)
         yield from self._payload_flaws(evidence, entries)
         yield from self._state_flaws(evidence, entries)
+        yield from _leaf_flaws(evidence)
 
     def _payload_flaws(self, evidence: Evidence, entries: Sequence[Entry]) -> Iterator[Flaw]:
         """Every payload that an entry names is there, is what was hashed, and is named by one."""
@@ -198,7 +217,13 @@ def _gather(store: Tracker, run_id: str) -> Evidence:
     row = _row(store, run_id)
     for _ in range(READS_MAX):
         journal = [StoredEntry(content.encode(), hash) for content, hash in store.journal(run_id)]
-        evidence = Evidence(row, journal, store.stages(run_id), store.payloads(run_id))
+        due = store.tree.leaves_due(run_id)
+        placed = [leaf for _, leaf in store.tree.leaves_of(run_id)]
+        leaves = [
+            *placed,
+            *(leaf for leaf in due if leaf not in placed),
+        ]  # one may have got its place meanwhile
+        evidence = Evidence(row, journal, store.stages(run_id), store.payloads(run_id), leaves)
         row = _row(store, run_id)
         if row == evidence.row:
             return evidence
@@ -268,6 +293,14 @@ def _journal_flaws(evidence: Evidence, entries: Sequence[Entry], store: Tracker)
         yield Flaw("journal", "its hash is not the head that the run's row tells of", entries[-1].seq)
     if row["epoch"] < entries[-1].epoch:
         yield Flaw("run", "the run's row has an epoch from before this entry's", entries[-1].seq)
+
+
+def _leaf_flaws(evidence: Evidence) -> Iterator[Flaw]:
+    """The journal goes on from where the tree says that it ended."""
+    hashes = [stored.hash for stored in evidence.journal]
+    is_settled = evidence.row["status"] in statuses.SETTLED
+    for what, seq in leaf_flaws(evidence.leaves, hashes, is_settled=is_settled):
+        yield Flaw("tree", what, seq)
 
 
 def _read(journal: Sequence[StoredEntry]) -> tuple[list[Entry], Flaw | None]:

@@ -28,6 +28,7 @@ from clew.ports import (
     StandingRow,
     StoreBusy,
     StoreError,
+    Tree,
 )
 
 PAYLOAD_SIZE_MAX = 64 * 1024 * 1024
@@ -85,6 +86,9 @@ class Tracker(Protocol):
 
     @property
     def leases(self) -> Leases: ...
+
+    @property
+    def tree(self) -> Tree: ...
 
 
 class Records(msgspec.Struct, frozen=True):

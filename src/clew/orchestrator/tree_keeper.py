@@ -110,10 +110,10 @@ class TreeKeeper:
 
     def _signed(self) -> tuple[str, Checkpoint] | None:
         """The tree as it is now, signed; None where that was published already, or nobody signs."""
-        if self._sign is None:
+        if self._sign is None or not self._tree.row().size:
             return None
         note, checkpoint = sign_tree(self._tree, self._sign)
-        return None if checkpoint == self._published or not checkpoint.size else (note, checkpoint)
+        return None if checkpoint == self._published else (note, checkpoint)
 
     async def _published_beside(self, note: str, checkpoint: Checkpoint) -> None:
         try:

@@ -5,6 +5,8 @@ What a record says of it is written with the record, and costs a row; all else i
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 import msgspec
 from msgspec.structs import replace
 
@@ -39,7 +41,7 @@ class StoredTree(StorePart):
         with self._transaction():
             tree, _ = self._taken()
             is_same = (tree.size, tree.root) == (tree.signed_size, tree.signed_root)
-            if tree.size <= tree.signed_size and not is_same:
+            if tree.signed_root and tree.size <= tree.signed_size and not is_same:
                 raise StoreError(
                     f"a checkpoint of {tree.signed_size} leaves was signed already, and the tree of {tree.size} does "
                     "not go on from it; was the store put back to what it was? `clew verify --all` says more"
@@ -54,13 +56,18 @@ class StoredTree(StorePart):
             self._rows("keep_note", (note, size))
 
     def leaves(self, first: int, limit: int) -> list[Leaf]:
-        return [_leaf(*row) for row in self._rows("select_leaves", (first, limit))]
+        rows = enumerate(self._rows("select_leaves", (first, limit)), start=first)
+        return [_leaf(*row[1:]) for at, row in takewhile(lambda found: found[0] == found[1][0], rows)]
 
     def leaves_of(self, run_id: str) -> list[tuple[int, Leaf]]:
         return [(index, _leaf(*row)) for index, *row in self._rows("select_leaves_of", (run_id,))]
 
     def leaves_due(self, run_id: str) -> list[Leaf]:
         return [_leaf(*row) for row in self._rows("select_leaves_due_of", (run_id,))]
+
+    def leaf_without_run(self) -> str:
+        rows = self._rows("select_leaf_without_run", ())
+        return rows[0][0] if rows else ""
 
     def nodes(self, level: int, first: int, limit: int) -> list[bytes]:
         return [bytes(row[0]) for row in self._rows("select_tree_nodes", (level, first, limit))]

@@ -500,7 +500,7 @@ UPDATE tree SET note = $1 WHERE signed_size = $2;
 
 -- name: select_leaves
 -- Leaves from one on, in the tree's order.
-SELECT run_id, kind, entry_count, head FROM leaves WHERE leaf_index >= $1 ORDER BY leaf_index LIMIT $2;
+SELECT leaf_index, run_id, kind, entry_count, head FROM leaves WHERE leaf_index >= $1 ORDER BY leaf_index LIMIT $2;
 
 -- name: select_leaves_of
 -- The leaves of one run, and where they stand.
@@ -509,3 +509,8 @@ SELECT leaf_index, run_id, kind, entry_count, head FROM leaves WHERE run_id = $1
 -- name: select_tree_nodes
 -- Some nodes of one level, beside each other.
 SELECT hash FROM tree_nodes WHERE level = $1 AND node_index >= $2 ORDER BY node_index LIMIT $3;
+
+-- name: select_leaf_without_run
+-- The first leaf whose run is not there any more.
+SELECT run_id FROM leaves WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.run_id = leaves.run_id)
+ORDER BY leaf_index LIMIT 1;

@@ -458,7 +458,7 @@ UPDATE tree SET note = ? WHERE signed_size = ?;
 
 -- name: select_leaves
 -- Leaves from one on, in the tree's order.
-SELECT run_id, kind, entry_count, head FROM leaves WHERE leaf_index >= ? ORDER BY leaf_index LIMIT ?;
+SELECT leaf_index, run_id, kind, entry_count, head FROM leaves WHERE leaf_index >= ? ORDER BY leaf_index LIMIT ?;
 
 -- name: select_leaves_of
 -- The leaves of one run, and where they stand.
@@ -467,3 +467,8 @@ SELECT leaf_index, run_id, kind, entry_count, head FROM leaves WHERE run_id = ? 
 -- name: select_tree_nodes
 -- Some nodes of one level, beside each other.
 SELECT hash FROM tree_nodes WHERE level = ? AND node_index >= ? ORDER BY node_index LIMIT ?;
+
+-- name: select_leaf_without_run
+-- The first leaf whose run is not there any more.
+SELECT run_id FROM leaves WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.run_id = leaves.run_id)
+ORDER BY leaf_index LIMIT 1;
