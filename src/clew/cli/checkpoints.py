@@ -22,7 +22,7 @@ def checkpoint(
     Keep it where nobody who has the store can change it: `clew verify --since FILE` then finds whatever of these runs
     was dropped or written anew.
     """
-    from clew.wiring.signing import signed_now
+    from clew.wiring.exporting import signed_now
 
     note, key = signed_now(settings_of(store, settings_file))
     if format_ == "json":

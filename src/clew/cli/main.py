@@ -49,6 +49,7 @@ VERBS = {
     "doctor": Verb("diagnosing", "Say whether the store is sound, and who drives its runs."),
     "replay": Verb("proving", "Derive runs from their journals again, and compare."),
     "verify": Verb("proving", "Recompute every hash, link and signature of runs."),
+    "export": Verb("exporting", "Write a run as one file that anybody can verify."),
     "checkpoint": Verb("checkpoints", "Print what the tree of all runs is now, signed."),
 }
 """In the order of the list of verbs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ _UNPROVED = (
     "hashed"
 )
 _ONE_ONLY = "that this is the tree which was signed, and that no other run was dropped (--all says more); "
+_EXPORT_ONLY = "that this is all that became of the run since the checkpoint in the file was signed; "
 _NO_KEY = "that nobody has written the whole store anew, since no key was given (--key); "
 _NOT_KEPT = (
     "that nobody who has the signing key has written it anew, as long as no checkpoint was kept elsewhere "
@@ -116,19 +118,25 @@ def verify(
     """Recompute every hash and link of a run: program, plan, journal, payloads, its leaves in the tree of all runs; and
     compare the tracker.
 
-    Without RUN: of every run, and that the tree is the one that was signed, and has no run that is gone.
+    Without RUN: of every run, and that the tree is the one that was signed, and has no run that is gone. RUN may be a
+    file that `clew export` has written: then no store is needed, but a key is (--key).
 
     Exit code: 0 sound, 1 tampered, 2 there is no such run, 3 evidence is incomplete.
     """
     _refuse_both(run, every)
-    if run is not None and (keys or since):
-        raise click.UsageError("--key and --since are about all runs together: leave out RUN")
+    is_file = run is not None and os.path.isfile(run)
+    if run is not None and not is_file and (keys or since):
+        raise click.UsageError("--key and --since are about an export, or all runs together: leave out RUN")
     from clew.operations.proving import Prover
     from clew.wiring import open_records
-    from clew.wiring.signing import given_checkpoint, keys_of
+    from clew.wiring.exporting import given_checkpoint, judge_export, keys_of
 
     settings = settings_of(store, settings_file)
-    known, kept = keys_of(settings, keys), [given_checkpoint(path) for path in since]
+    kept = [given_checkpoint(path) for path in since]
+    if run is not None and is_file:
+        judgements = _told([judge_export(run, keys_of(settings, keys, own=False), kept)], format_, output)
+        return _said(judgements, output, beside=_UNPROVED.format(more=_EXPORT_ONLY))
+    known = keys_of(settings, keys)
     with open_records(settings) as records:
         prover = Prover(records)
         if run is not None:

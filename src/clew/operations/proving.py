@@ -6,7 +6,7 @@ to. What they find first is a flaw; without one, the record is what was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -333,7 +333,7 @@ class Followed:
     flaw: Flaw | None = None
 
 
-def follow(program: SealedProgram, entries: Sequence[Entry]) -> Followed:
+def follow(program: SealedProgram, entries: Iterable[Entry]) -> Followed:
     """Fold the entries, and see that each moves the run and its stages only as they may be moved."""
     followed = Followed(RunState(program))
     state = followed.state

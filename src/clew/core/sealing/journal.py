@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from clew.core.running.entries import Body, Entry, RunCreated
-from clew.core.sealing.canonical import ENTRY_TAG, encode, tagged_hash
+from clew.core.sealing.canonical import ENTRY_TAG, encode
 
 
 @cache
@@ -64,30 +64,47 @@ def read_entry(content: bytes) -> Entry:
     return entry
 
 
-def verify_journal(run: str, stored: Iterable[StoredEntry]) -> list[Entry]:
-    """Recompute every hash and link. Returns the entries; raises JournalError at the first that does not hold."""
-    entries: list[Entry] = []
-    previous, epoch = "", 0
-    for seq, (content, found) in enumerate((each.content, each.hash) for each in stored):
+class JournalLinks:
+    """Takes a journal's entries one after the other, and recomputes hash and link of each. `count`: how many there
+    were; `hash`: of the last of them."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.count = 0
+        self.hash = ""
+        self._epoch = 0
+
+    def take(self, content: bytes) -> Entry:
+        """The next entry. Raises JournalError where it does not hold."""
+        seq = self.count
         try:
             entry = read_entry(content)
         except ValueError as error:
             raise JournalError(seq, str(error)) from error
-        if entry.run != run or entry.seq != seq:
+        if entry.run != self.run or entry.seq != seq:
             raise JournalError(seq, f"it stands in the place of entry {entry.seq} of run {entry.run}")
         if seq == 0:
             if not isinstance(entry.body, RunCreated):
                 raise JournalError(seq, "a journal begins with run_created")
-            previous = entry.body.plan
-        if entry.prev != previous:
+            self.hash = entry.body.plan
+        if entry.prev != self.hash:
             raise JournalError(seq, "it does not link to the entry before")
-        if entry.epoch < epoch:
+        if entry.epoch < self._epoch:
             raise JournalError(seq, "it was written under an epoch that had been taken over")
-        previous = tagged_hash(ENTRY_TAG, content)
-        if previous != found:
-            raise JournalError(seq, "its bytes do not give its hash")
-        epoch = entry.epoch
-        entries.append(entry)
+        self.hash = sha256(ENTRY_TAG + content).hexdigest()
+        self._epoch = entry.epoch
+        self.count += 1
+        return entry
+
+
+def verify_journal(run: str, stored: Iterable[StoredEntry]) -> list[Entry]:
+    """Recompute every hash and link. Returns the entries; raises JournalError at the first that does not hold."""
+    entries: list[Entry] = []
+    links = JournalLinks(run)
+    for content, found in stored:
+        entries.append(links.take(content))
+        if links.hash != found:
+            raise JournalError(links.count - 1, "its bytes do not give its hash")
     if not entries:
         raise JournalError(0, "the journal is empty")
     return entries
