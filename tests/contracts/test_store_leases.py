@@ -238,6 +238,20 @@ def test_places_are_given_by_one(two: tuple[PostgresStore, PostgresStore]) -> No
     assert not other.leases.take_gate("gated")
 
 
+@several
+def test_who_has_lost_the_places_claims_none_of_their_runs(two: tuple[PostgresStore, PostgresStore]) -> None:
+    """Whoever was stopped between taking the places and claiming the runs, and was taken for gone meanwhile."""
+    late, present = two
+    placed(late)
+    assert late.leases.take_gate("gated")
+    gone(late)
+    assert present.leases.take_gate("gated")
+    assert [run.run_id for run in present.leases.claim_with_places("gated")] == ["gated-1"]
+    assert late.renew(LEASE_MILLISECONDS)
+    assert late.leases.claim_with_places("gated") == []
+    assert present.leases.owned() == {"gated-1": 2}
+
+
 # ---- what it costs -------------------------------------------------------------------------------------------
 
 

@@ -62,6 +62,8 @@ class StoredLeases(StorePart):
 
     def claim_with_places(self, program: str) -> list[ClaimedRun]:
         with self._transaction():
+            if not self._rows("take_gate", {"program": program, "me": self.me}):
+                return []  # it was another's meanwhile: what he drives is his
             return self._claim("claim_with_places", program=program)
 
     def release_some(self, run_ids: Sequence[str]) -> None:
