@@ -252,6 +252,22 @@ def test_who_has_lost_the_places_claims_none_of_their_runs(two: tuple[PostgresSt
     assert present.leases.owned() == {"gated-1": 2}
 
 
+@several
+def test_who_has_lost_the_places_gives_none(two: tuple[PostgresStore, PostgresStore]) -> None:
+    """What he had queued is nobody's, and he can record nothing of it."""
+    late, present = two
+    placed(late)
+    assert late.leases.take_gate("gated") and set(late.leases.owned()) == {"gated-1", "gated-2", "gated-3"}
+    gone(late)
+    assert present.leases.take_gate("gated")
+    assert [run.run_id for run in present.leases.claim_with_places("gated")] == ["gated-1"]
+    assert late.renew(LEASE_MILLISECONDS)
+    launched = following("gated-2", 2, run=RUNNING, launched_at=9)
+    assert late.record([launched]) == ["gated-2"]
+    assert late.leases.owned() == {} and set(present.leases.owned()) == {"gated-1"}
+    assert present.leases.claim_run("gated-2") == ClaimedRun("gated-2", VERSION, "{}", 3, "queued")
+
+
 # ---- what it costs -------------------------------------------------------------------------------------------
 
 

@@ -84,3 +84,32 @@ def test_what_is_to_be_handed_back_is_not_forgotten(postgres: PostgresServer) ->
         return driven, owned
 
     assert asyncio.run(story()) == (0, {})
+
+
+def test_what_began_elsewhere_and_was_handed_back_later_is_driven(postgres: PostgresServer) -> None:
+    """Whoever gave the places before may hand a run back that he has begun, when all others have long been claimed."""
+    url = postgres.url(postgres.new_database())
+
+    async def story() -> list[str]:
+        before, now, executor = joined(url), joined(url), Instant()
+        run_id = queued(before)
+        orchestrator = assembled(now, executor)
+        orchestrator.programs.register(PROGRAM)
+        orchestrator.claims.adopts = True
+        orchestrator.claims.adopt()
+        assert PROGRAM.program.name in orchestrator.claims.gates
+        with before._transaction():  # as the record would have it that was under way when he lost the places
+            before._connection.execute("UPDATE runs SET status = 'running' WHERE run_id = $1", (run_id,))
+        before.leases.release_some([run_id])
+        orchestrator.claims._doubt()  # as it comes each minute
+        orchestrator.claims.be_sure()
+        for _ in range(200):
+            orchestrator.claims.adopt()
+            orchestrator.check()
+            await asyncio.sleep(0)
+        owned = sorted(now.leases.owned())
+        await orchestrator.close()
+        before.close()
+        return owned if not executor.begun else [run_id]
+
+    assert asyncio.run(story()) != []

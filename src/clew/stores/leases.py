@@ -64,7 +64,8 @@ class StoredLeases(StorePart):
         with self._transaction():
             if not self._rows("take_gate", {"program": program, "me": self.me}):
                 return []  # it was another's meanwhile: what he drives is his
-            return self._claim("claim_with_places", program=program)
+            claimed = self._claim("claim_with_places", program=program)
+        return [run for run in claimed if run.status != "queued"]
 
     def release_some(self, run_ids: Sequence[str]) -> None:
         if run_ids:

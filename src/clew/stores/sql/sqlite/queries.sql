@@ -177,9 +177,10 @@ WHERE gates.owner = excluded.owner OR NOT EXISTS (SELECT 1 FROM orchestrators WH
 RETURNING 1;
 
 -- name: claim_with_places
--- Those that have begun become the orchestrator's who gives the places of their program.
-UPDATE runs SET owner = :me, epoch = epoch + 1
-WHERE needs_place = 1 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back') AND status <> 'queued'
+-- Those that have begun become the orchestrator's who gives the places of their program; those that are queued by others
+-- are nobody's: who has queued them gives none a place any more.
+UPDATE runs SET owner = CASE WHEN status = 'queued' THEN '' ELSE :me END, epoch = epoch + 1
+WHERE needs_place = 1 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back') AND (status <> 'queued' OR owner <> '')
   AND program = :program AND owner <> :me
 RETURNING run_id, version, origin, epoch, status;
 
