@@ -90,6 +90,7 @@ soak: setup-test
 bench: setup-test
 	@$(BIN)/python bench/throughput.py
 	@$(BIN)/python bench/large_stores.py
+	@$(BIN)/python bench/verification.py
 	@$(BIN)/python bench/orchestrators.py
 	@$(BIN)/python bench/recovery.py
 	@$(BIN)/python bench/takeover.py

@@ -6,9 +6,9 @@ Nothing here drives a run, so nothing here loads what driving takes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from clew.ports import Bucket, SearchAnswer, SearchRequest, StoreError
@@ -18,7 +18,9 @@ from clew.stores.store import DatabaseStore
 from clew.wiring.plug_ins import PlugIns
 
 if TYPE_CHECKING:
+    from clew.core.running.sealed_program import SealedProgram
     from clew.operations.records import Records
+    from clew.orchestrator.programs import ProgramBook
     from clew.stores.postgres import PostgresStore
 
 
@@ -69,16 +71,22 @@ def open_records(settings: Settings) -> Iterator[Records]:
 
     store = open_store(settings, read_only=True)
     try:
-        yield Records(store, LazyBucket(settings.payloads), lambda version: _sealed(store, version), _rows_of)
+        yield Records(store, LazyBucket(settings.payloads), _sealed_in(store), _rows_of)
     finally:
         store.close()
 
 
-def _sealed(store: DatabaseStore, version: str) -> Any:
-    from clew.orchestrator.real_world import RealClock
-    from clew.wiring.programs import new_book
+def _sealed_in(store: DatabaseStore) -> Callable[[str], SealedProgram]:
+    """Reads the versions of that store, each once."""
 
-    return new_book(store, RealClock()).of_version(version)
+    @cache
+    def book() -> ProgramBook:
+        from clew.orchestrator.real_world import RealClock
+        from clew.wiring.programs import new_book
+
+        return new_book(store, RealClock())
+
+    return lambda version: book().of_version(version)
 
 
 def _rows_of(state: Any) -> Any:
