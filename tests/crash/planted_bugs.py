@@ -13,12 +13,12 @@ from clew.core.running.statuses import UNKNOWN
 from clew.orchestrator import requests
 from clew.orchestrator.driven_run import DrivenRun
 from clew.ports import AttemptRequest, RunRecord
-from clew.stores.sqlite import SqliteStore
+from clew.stores.store import DatabaseStore
 
 Records = list[RunRecord]
 
 
-def plant(bug: str, store: type[SqliteStore]) -> None:
+def plant(bug: str, store: type[DatabaseStore]) -> None:
     """Have this process' stores make that mistake."""
     if bug == ANSWERS_LATER:
         _answer_later(store)
@@ -28,12 +28,12 @@ def plant(bug: str, store: type[SqliteStore]) -> None:
         _commit_later(store, BUGS[bug])
 
 
-def _commit_later(store: type[SqliteStore], is_held_back: Callable[[Sequence[RunRecord]], bool]) -> None:
+def _commit_later(store: type[DatabaseStore], is_held_back: Callable[[Sequence[RunRecord]], bool]) -> None:
     """They say that records are durable, and commit them when the next ones come."""
     record = store.record
     held: Records = []
 
-    def buggy_record(self: SqliteStore, records: Sequence[RunRecord]) -> list[str]:
+    def buggy_record(self: DatabaseStore, records: Sequence[RunRecord]) -> list[str]:
         late = list(held)
         held.clear()
         if not is_held_back(records) or _rests(records):
@@ -44,12 +44,12 @@ def _commit_later(store: type[SqliteStore], is_held_back: Callable[[Sequence[Run
     store.record = buggy_record  # type: ignore[method-assign]
 
 
-def _answer_later(store: type[SqliteStore]) -> None:
+def _answer_later(store: type[DatabaseStore]) -> None:
     """They commit that an instruction was obeyed when the next records come, and not with the entry that says it."""
     record = store.record
     late: list[tuple[int, str]] = []
 
-    def buggy_record(self: SqliteStore, records: Sequence[RunRecord]) -> list[str]:
+    def buggy_record(self: DatabaseStore, records: Sequence[RunRecord]) -> list[str]:
         said = [answer for each in records for answer in each.obeyed]
         fenced = record(self, [each._replace(obeyed=list(late)) for each in records])
         late[:] = said

@@ -1,20 +1,28 @@
-"""Stories whose store is in PostgreSQL: the same processes, the same kills, the same judges."""
+"""Stories and tellings whose store is in PostgreSQL: the same processes, the same kills, the same judges."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
+from tests.crash.faults import Fault
 from tests.crash.judging import Kept
 from tests.crash.stories import KILLED, ForkServer, Play, Story
+from tests.crash.tellings import Telling, TellingPlay
 from tests.databases.postgres import PostgresServer
 
 from clew.stores.postgres import PostgresStore
 
 MODULES = ("psycopg", "clew.stores.postgres", "tests.crash.postgres_faults")
 """What the fork server is to have imported besides: by the last of them it knows what to watch."""
+
+TICK_SECONDS = 0.02
+"""How soon somebody who was killed is taken for gone."""
 
 
 class Database:
@@ -39,11 +47,35 @@ class Database:
         others = (
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        while self._rows(f"{others} AND backend_type = 'client backend'"):
-            pass  # the server notices, by itself, that nobody is there
-        self._connection.execute(
-            "UPDATE orchestrators SET lease_until = clock_timestamp() - interval '1 second'"
-        )
+        while self._rows(f"{others} AND backend_type = 'client backend' AND state <> 'idle'"):
+            pass  # the server brings to its end what it had begun
+        for row in self._rows("SELECT orchestrator_id, pid FROM orchestrators WHERE lease_until > now()"):
+            if not _is_there(row["pid"]):
+                self._connection.execute(
+                    "UPDATE orchestrators SET lease_until = clock_timestamp() - interval '1 second' "
+                    "WHERE orchestrator_id = %s",
+                    (row["orchestrator_id"],),
+                )
+
+    @contextmanager
+    def time_passes(self) -> Iterator[None]:
+        """Meanwhile whoever is killed is gone, by and by; nobody else is."""
+        ends = threading.Event()
+        other = Database.__new__(Database)
+        other._connection = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
+
+        def pass_on() -> None:
+            while not ends.wait(TICK_SECONDS):
+                other.let_leases_end()
+
+        thread = threading.Thread(target=pass_on)
+        thread.start()
+        try:
+            yield
+        finally:
+            ends.set()
+            thread.join()
+            other.close()
 
     def read(self) -> Kept:
         """What is in the store."""
@@ -73,18 +105,27 @@ class Database:
         return self._connection.execute(query, given).fetchall()
 
 
-class PostgresPlay(Play):
-    """A story, played once on a database that is emptied for it."""
+def _is_there(process: int) -> bool:
+    """Whether a process of this machine lives; one that has ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
-    def __init__(self, story: Story, server: ForkServer, database: Database) -> None:
-        super().__init__(story, server)
-        self._database = database
+
+class OnPostgres(Play):
+    """Something that is played on a database, which is emptied for it."""
+
+    _database: Database
 
     def _set_out(self) -> None:
         super()._set_out()
         self._database.empty()
         settings = Path(self.folder, "clew.toml")
         settings.write_text(f'store = "{self._database.url}"\n{settings.read_text()}')
+
+    def end(self) -> Kept:
+        return self._database.read()
 
     def _begin(self) -> None:
         fault, verb = self._story.begin, self._story.verb
@@ -93,11 +134,32 @@ class PostgresPlay(Play):
             self._until_rest(self._verb(), [fault], rests=False)
         self.passed.clear()
 
+
+class PostgresPlay(OnPostgres):
+    """A story, played once."""
+
+    def __init__(self, story: Story, server: ForkServer, database: Database, *, bug: str = "") -> None:
+        super().__init__(story, server, bug=bug)
+        self._database = database
+
     def _copied(self) -> Kept:
         if self.statuses[-1] == KILLED:
             self.broken += [f"it is left behind: {process}" for process in self._server.remains()]
             self._database.let_leases_end()
         return self.end()
 
-    def end(self) -> Kept:
-        return self._database.read()
+
+class PostgresTelling(OnPostgres, TellingPlay):
+    """A telling, played once: whoever is killed is gone, as if his lease were over, while the other goes on."""
+
+    def __init__(self, telling: Telling, server: ForkServer, database: Database) -> None:
+        super().__init__(telling, server)
+        self._database = database
+
+    def perform_with(self, **faults: Fault) -> TellingPlay:
+        with self._database.time_passes():
+            return super().perform_with(**faults)
+
+    def _copied(self) -> Kept:
+        self._database.let_leases_end()
+        return self.end()

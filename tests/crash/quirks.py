@@ -8,6 +8,7 @@ process, from outside of clew's own parts.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,27 +29,40 @@ ECHOED = "two-left"
 Submissions = Sequence[tuple[AttemptRequest, Callable[[AttemptReport], None]]]
 
 
+def stores() -> list[type[Any]]:
+    """The kinds of store that this process may have."""
+    postgres = sys.modules.get("clew.stores.postgres")
+    return [SqliteStore, *([postgres.PostgresStore] if postgres is not None else [])]
+
+
 def bring_about(quirk: str) -> None:
     """Have it happen in this process."""
     QUIRKS[quirk]()
 
 
 def _expire() -> None:
-    add, record = Driver.add, SqliteStore.record
+    add = Driver.add
     driven: list[tuple[Driver, DrivenRun]] = []
 
     def watched_add(self: Driver, run: DrivenRun) -> None:
         driven.append((self, run))
         add(self, run)
 
-    def watched_record(self: SqliteStore, records: Sequence[RunRecord]) -> list[str]:
-        fenced = record(self, records)
-        if Path(LATE).exists():
-            for driver, run in driven:
-                asyncio.get_running_loop().call_soon(driver.expire, run)
-        return fenced
+    def watch(store: type[Any]) -> None:
+        record = store.record
 
-    Driver.add, SqliteStore.record = watched_add, watched_record  # type: ignore[method-assign]
+        def watched_record(self: Any, records: Sequence[RunRecord]) -> list[str]:
+            fenced: list[str] = record(self, records)
+            if Path(LATE).exists():
+                for driver, run in driven:
+                    asyncio.get_running_loop().call_soon(driver.expire, run)
+            return fenced
+
+        store.record = watched_record
+
+    Driver.add = watched_add  # type: ignore[method-assign]
+    for store in stores():
+        watch(store)
 
 
 def _echo() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from tests.crash.faults import STRUCK, FaultySystem, Witness, watch
 from tests.crash.planted_bugs import plant
-from tests.crash.quirks import bring_about
+from tests.crash.quirks import bring_about, stores
 
 PROGRAM_RUN = "Program.run"
 """In place of a verb: what it says."""
@@ -34,7 +34,8 @@ def be_victim(request: Any) -> int:
     if request.quirk:
         bring_about(request.quirk)
     if request.bug:
-        plant(request.bug, SqliteStore)
+        for store in stores():
+            plant(request.bug, store)
     status = command_line(request.words)
     Path(request.folder, f"{request.role}{PASSED}").write_bytes(msgspec.json.encode(witness.passed))
     del system
