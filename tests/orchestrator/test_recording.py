@@ -165,6 +165,19 @@ def test_a_run_that_was_taken_meanwhile_is_lost() -> None:
         assert [error for _, error in told.of] == [None, Fenced]
 
 
+def test_a_run_that_was_taken_before_its_creation_was_known_is_lost_and_not_asked_for_again() -> None:
+    """Its creation took place, though nobody could tell: whoever asked for it follows it, and asks for no other."""
+    store, told = TroubledStore("unknown, written"), Told()
+    (run,) = made(store)
+    recorder = Recorder(store, told)
+    recorder.record([run])
+    claimed = store.leases.claim_run(run.state.run_id)
+    assert claimed is not None
+    assert recorder.again() == 0
+    assert told.of == [(run.state.run_id, Fenced)]
+    assert store.run_ids() == [run.state.run_id]
+
+
 def test_a_journal_that_goes_on_otherwise_is_another_orchestrators() -> None:
     """Where the store's journal ends neither before nor after the record, the run is not ours."""
     store, told = TroubledStore(), Told()

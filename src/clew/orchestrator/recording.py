@@ -148,6 +148,9 @@ class Recorder:
                 raise StoreError(f"run {record.run_id} is gone from the store; verify the store")
             return error
         is_there = found.epoch == record.epoch and (found.entry_count, found.head) == record.advanced
+        if not is_there and record.created is not None:
+            # Nobody else makes a run of its id: it came to be, and was taken over since.
+            return _fenced(record)
         return None if is_there else error
 
     def _tell(self, outcomes: Sequence[tuple[DrivenRun, Exception | None]]) -> None:
