@@ -194,16 +194,32 @@ class Session:
             instruction = checked_instruction(history, instruction)
         run_id = history.state.run_id
         instruction_id = instruct(self._settings, run_id, instruction)
-        self._orchestrator.attend()
-        run = self._orchestrator.driver.runs.get(run_id)
-        while (answered := self._orchestrator.store.instruction(instruction_id)) and not answered.answer:
-            self._orchestrator.check()
+        from clew.following import AGAIN, answered, outcome_of
+
+        orchestrator, store = self._orchestrator, self._orchestrator.store
+        with suppress(*AGAIN):  # it is tried again by and by
+            orchestrator.attend()
+        run = orchestrator.driver.runs.get(run_id)
+        while (row := await answered(lambda: store.instruction(instruction_id))) and not row.answer:
+            orchestrator.check()
             await asyncio.sleep(OBEYED_INTERVAL_SECONDS)
-        if run is None or answered is None or answered.answer == "refused":
-            raise RequestError(f"run {run_id}: {answered.why if answered else 'it is gone'}")
-        if verb not in APPLIED_AT_ONCE:
-            await self._orchestrator.rested(run)
-        return result_of(run)
+            run = run or orchestrator.driver.runs.get(run_id)
+        if row is None or row.answer == "refused":
+            raise RequestError(f"run {run_id}: {row.why if row else 'it is gone'}")
+        after = -1 if row.seq is None else row.seq - 1
+        if run is not None and run.error is None:
+            if verb in APPLIED_AT_ONCE:
+                return result_of(run)
+            try:
+                await orchestrator.rested(run)
+            except (Fenced, DrivenElsewhere):
+                after = run.recorded_seq
+            else:
+                return result_of(run)
+        elif verb in APPLIED_AT_ONCE:
+            with open_records(self._settings) as records:
+                return result_of(outcome_of(records.history(records.find(run_id))))
+        return await self._followed(run_id, None, after=after)
 
 
 class _Follower(msgspec.Struct, frozen=True):

@@ -112,6 +112,40 @@ def test_two_may_ask_for_runs_of_the_same_program_at_once(postgres: PostgresServ
     assert len({result.run_id for result in results}) == 60
 
 
+def test_a_run_that_another_session_drives_is_told_all_the_same(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """What has been obeyed was done, whoever has obeyed; and the run is waited for where it is driven."""
+    global is_monday, begun, let_go
+    begun, let_go = asyncio.Event(), asyncio.Event()
+    did.clear()
+    url = postgres.url(postgres.new_database())
+    settings = read_settings(folder=str(tmp_path), environment={}, store=url)
+
+    async def run() -> list[str]:
+        global is_monday
+        async with (
+            clew.open_session(PROGRAM, LEFT, settings=settings) as one,
+            clew.open_session(settings=settings) as other,
+        ):
+            held = await one.run(PROGRAM)
+            is_monday = True
+            resumed = await other.instruct(held.run_id, "resume")
+            asked = asyncio.create_task(one.run(LEFT))
+            await begun.wait()
+            [(run_id, *_)] = other._orchestrator.store.unsettled()
+            paused = await other.instruct(run_id, "pause")
+            asked.cancel()
+            return [held.status, resumed.status, paused.status]
+
+    is_monday = False
+    try:
+        assert asyncio.run(run()) == ["rollback_failed", "rolled_back", "paused"]
+    finally:
+        is_monday = False
+    assert did == ["write", "burn", "hang"]
+
+
 async def nothing() -> None:
     pass
 
