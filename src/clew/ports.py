@@ -454,6 +454,11 @@ class Unreadable(StoreError):
     all, by this version of clew. That is no reason to drive no run of another."""
 
 
+class PayloadUnreadable(Unreadable):
+    """A payload of a run that stands beside the store can't be read from here, or not now. That is no reason to drive
+    no other run."""
+
+
 class StoreBusy(StoreError):
     """The store can't be used just now, and nothing was done; the message says who holds it."""
 
@@ -826,7 +831,8 @@ class Leases(Protocol):
 
     def claim(self, limit: int, *, besides: Collection[str] = ()) -> list[ClaimedRun]:
         """Some of the runs that need no place, go on by themselves, and are driven by nobody who is there; of each
-        program as many as of any other. `besides`: program versions of which none is wanted."""
+        program as many as of any other. `besides`: program versions of which none is wanted, and runs by their
+        ids."""
 
     def claim_run(self, run_id: str) -> ClaimedRun | None:
         """That run, whatever it waits for; None when another orchestrator drives it, or there is no such run."""

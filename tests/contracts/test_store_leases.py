@@ -66,7 +66,8 @@ def test_what_nobody_drives_is_claimed_once(open_again: Open) -> None:
     fill(open_again(), trip=5)
     mine = joined(open_again())
     claimed = mine.leases.claim(3)
-    assert sorted(claimed) == [ClaimedRun(f"trip-00{n}", VERSION, "{}", 2, "running") for n in (1, 2, 3)]
+    claimed.sort(key=lambda run: run.run_id)
+    assert claimed == [ClaimedRun(f"trip-00{n}", VERSION, "{}", 2, "running") for n in (1, 2, 3)]
     assert {run.run_id for run in mine.leases.claim(3)} == {"trip-004", "trip-005"}
     assert mine.leases.claim(3) == []
     assert mine.leases.owned() == {f"trip-00{n}": 2 for n in range(1, 6)}
@@ -107,6 +108,7 @@ def test_versions_that_are_not_wanted_are_left_to_others(open_again: Open) -> No
     fill(open_again(), trip=2)
     mine = joined(open_again())
     assert mine.leases.claim(9, besides={"x" * 64, VERSION}) == []
+    assert mine.leases.claim(9, besides={"trip-001", "trip-002"}) == []
     (claimed,) = mine.leases.claim(1)
     mine.leases.release_some([claimed.run_id])
     assert mine.leases.owned() == {} and len(mine.leases.claim(9)) == 2

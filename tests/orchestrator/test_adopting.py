@@ -91,6 +91,29 @@ def test_a_run_that_can_not_be_read_at_all_ends_the_orchestrator() -> None:
         asyncio.run(adopted(store, all_settled))
 
 
+def test_a_run_whose_payload_can_not_be_read_is_left_alone_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It stands beside the store, where it may be out of reach from here, or for a while; all other runs go on."""
+    monkeypatch.setattr(module, "DOUBT_MILLISECONDS", 1)
+    store = TroubledStore()
+    makes = maker(store)
+    queued = [makes.queue(PROGRAM, {"n": n}, requested_by="test", origin=Origin()) for n in range(2)]
+    [(content,)] = store._execute("SELECT content FROM payloads WHERE run_id = ?", (queued[0],))
+    store._execute("UPDATE payloads SET content = NULL, location = 'there' WHERE run_id = ?", (queued[0],))
+    told: list[str] = []
+
+    def until(orchestrator: Orchestrator) -> bool:
+        orchestrator.leaves_alone = lambda what, why: told.append(what)
+        if told and len(store.unsettled()) == 1:
+            put_back = "UPDATE payloads SET content = ?, location = NULL WHERE run_id = ?"
+            store._execute(put_back, (content, queued[0]))
+        return all_settled(orchestrator)
+
+    executor = asyncio.run(adopted(store, until))
+    assert len(executor.begun) == 2 and told == [f"run {queued[0]}"]
+
+
 class Endless(Instant):
     """What it has begun does not end."""
 

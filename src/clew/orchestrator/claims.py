@@ -20,6 +20,7 @@ from clew.ports import (
     DrivenElsewhere,
     Fenced,
     Leases,
+    PayloadUnreadable,
     StoreBusy,
     StoreTaken,
     Tasks,
@@ -72,7 +73,7 @@ class Claims:
         self._claimed: deque[ClaimedRun] = deque()
         """Runs that are this orchestrator's, and that it has not taken up yet."""
         self._unreadable: set[str] = set()
-        """Program versions that can't be used here."""
+        """Program versions that can't be used here, and runs that can't be read from here now."""
         self._to_hand_back: set[str] = set()
         """Runs of whose places another orchestrator gives, until that is on record."""
         self._share = SHARE_AT_FIRST
@@ -146,9 +147,22 @@ class Claims:
         try:
             self._take_up(claimed)
         except Unreadable as error:
-            self._unreadable.add(claimed.version)
+            if isinstance(error, PayloadUnreadable):
+                self._leave_for_a_while(claimed.run_id)
+            else:
+                self._unreadable.add(claimed.version)
             self._leases.release_some([claimed.run_id])
             self._leave_alone(f"run {claimed.run_id}", error)
+
+    def _leave_for_a_while(self, run_id: str) -> None:
+        """Leave the run to others, who may be able to read it; later it is tried again."""
+
+        def try_again() -> None:
+            self._unreadable.discard(run_id)
+            self._go_on(0)
+
+        self._unreadable.add(run_id)
+        self._tasks.later(DOUBT_MILLISECONDS, try_again)
 
     # ---- whose places are given here ----
 

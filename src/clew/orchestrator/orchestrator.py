@@ -35,6 +35,7 @@ from clew.ports import (
     DrivenElsewhere,
     Executor,
     FlushFailed,
+    PayloadUnreadable,
     Store,
     StoreBusy,
     StoreError,
@@ -335,11 +336,13 @@ class Orchestrator:
         """A payload that stands in the bucket for large ones. Raises StoreError: without it the run can't go on."""
         bucket = self._payload_bucket
         if bucket is None:
-            raise StoreError(f"{location}: the run has payloads in a bucket, and the settings name none")
+            raise PayloadUnreadable(
+                f"{location}: the run has payloads in a bucket, and the settings name none"
+            )
         try:
             return bucket.read(location, PAYLOAD_SIZE_MAX).decode()
         except (BucketError, FileNotFoundError) as error:
-            raise StoreError(f"{bucket.url}: the payload {location} can't be read: {error}") from error
+            raise PayloadUnreadable(f"{bucket.url}: the payload {location} can't be read: {error}") from error
 
     # ---- waiting and ending ----
 

@@ -174,6 +174,7 @@ WITH chosen AS MATERIALIZED (
   SELECT run_id FROM runs
   WHERE needs_place = 0 AND status IN ('queued', 'running', 'waiting', 'paused', 'rolling_back')
     AND owner = :owner AND program = :program AND strpos(:besides, version) = 0
+    AND strpos(:besides, run_id) = 0
     AND NOT EXISTS (SELECT 1 FROM orchestrators WHERE orchestrator_id = :owner AND lease_until >= clock_timestamp())
   ORDER BY launched_at LIMIT :limit::bigint
   FOR UPDATE SKIP LOCKED)

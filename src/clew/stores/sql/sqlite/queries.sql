@@ -134,6 +134,7 @@ WITH chosen AS (
   SELECT run_id FROM runs
   WHERE needs_place = 0 AND (status = 'queued' OR status = 'running' OR status = 'waiting' OR status = 'paused' OR status = 'rolling_back')
     AND owner = :owner AND program = :program AND instr(:besides, version) = 0
+    AND instr(:besides, run_id) = 0
     AND NOT EXISTS (SELECT 1 FROM orchestrators WHERE epoch = CAST(:owner AS INTEGER)
     AND epoch = (SELECT max(epoch) FROM orchestrators))
   ORDER BY launched_at LIMIT :limit)
