@@ -271,6 +271,7 @@ async def serve(
     """
     async with open_orchestrator(settings, forks=True) as orchestrator:
         orchestrator.observer = observer_of(orchestrator, watcher)
+        orchestrator.tree.is_troubled = lambda why: watcher.is_doubtful(f"checkpoints: {why}")
         for each in orchestrator.diagnoses:
             if each.verdict != "sound":
                 watcher.is_doubtful(f"the store's {each.name} is {each.verdict}: {each.found}; {each.remedy}")

@@ -289,6 +289,9 @@ def test_a_key_that_others_can_read_signs_nothing(owner: Owner) -> None:
     Path(owner.path + ".signing-key").chmod(0o644)
     assert owner.run("errand.yaml")["status"] == "completed"
     assert "`chmod 600` it" in owner.clew("checkpoint", code=2).err
+    told = owner.clew("doctor", "--format", "json", code=None).document
+    [key] = [each for each in told["diagnoses"] if each["name"] == "signing key"]
+    assert key["verdict"] == "doubtful" and "others than its owner" in key["found"]
 
 
 def test_checkpoints_are_published_where_the_settings_say(owner: Owner) -> None:

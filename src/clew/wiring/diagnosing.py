@@ -20,7 +20,7 @@ import apsw
 from msgspec import to_builtins
 
 from clew.buckets import open_bucket
-from clew.ports import BucketError, Diagnosis, Holder, StoreError
+from clew.ports import BucketError, Diagnosis, Holder, SigningKeyError, StoreError
 from clew.settings import Settings, is_url
 from clew.stores.queries import load_migrations
 from clew.wiring.orchestrators import EXECUTORS, WORKERS_PER_CORE
@@ -43,7 +43,9 @@ def diagnose(settings: Settings, *, is_thorough: bool = False) -> dict[str, Json
     seen = (_server if is_url(settings.store) else _file)(settings, is_thorough)
     diagnoses = list(seen.diagnoses)
     buckets = [("bucket " + name, url) for name, url in sorted(settings.buckets.items())]
-    diagnoses += _buckets([*buckets, ("payloads", settings.payloads)])
+    places = [(f"checkpoints {at}", url) for at, url in enumerate(settings.checkpoints, start=1)]
+    diagnoses += _buckets([*buckets, ("payloads", settings.payloads), *places])
+    diagnoses += _signing_key(settings.signing_key)
     return {
         "verdict": worst(each.verdict for each in diagnoses),
         "store": seen.document,
@@ -188,6 +190,20 @@ def _bucket(name: str, url: str) -> Diagnosis:
     return Diagnosis(name, "sound", f"{told} answers")
 
 
+def _signing_key(path: str) -> list[Diagnosis]:
+    """Whether the key can sign; one that is not there yet is made when it is needed."""
+    if not os.path.exists(path):
+        return []
+    from clew.trust.signing import open_signing_key
+
+    try:
+        key = open_signing_key(path, "").public
+    except SigningKeyError as error:
+        why, _, remedy = str(error).partition("; ")
+        return [Diagnosis("signing key", "doubtful", why, remedy)]
+    return [Diagnosis("signing key", "sound", f"{path} signs as {key.name}")]
+
+
 # ---- what is in force here -------------------------------------------------------------------------------
 
 
@@ -227,6 +243,8 @@ def _settings(settings: Settings) -> dict[str, Json]:
         "sources": settings.sources,
         "programs": list(settings.programs),
         "workers": settings.workers_max,
+        "signing_key": settings.signing_key,
+        "checkpoints": [without_password(url) for url in settings.checkpoints],
         "jitter_milliseconds": settings.jitter_milliseconds,
         "lease_milliseconds": settings.lease_milliseconds,
         "unsafe_store": settings.unsafe_store,
