@@ -52,7 +52,8 @@ class Settings(msgspec.Struct, frozen=True):
     unsafe_store: bool = False
     """The store's runs are driven also where what is recorded might be lost; that is put on record."""
     signing_key: str = ""
-    """File of the key that signs the checkpoints of the store's tree; made when there is none."""
+    """File of the key that signs the checkpoints of the store's tree; made when there is none. Empty: nothing is
+    signed."""
     checkpoints: tuple[str, ...] = ()
     """URLs of buckets in which each signed checkpoint is kept."""
 

@@ -21,6 +21,7 @@ from clew.ports import (
     StandingRow,
     StoreBusy,
     StoreError,
+    Tree,
     WatchSocket,
 )
 from clew.stores.sqlite import SqliteStore
@@ -79,6 +80,10 @@ class FaultyStore:
     @property
     def flush_count(self) -> int:
         return self._store.flush_count
+
+    @property
+    def tree(self) -> Tree:
+        return self._store.tree
 
     # ---- writing ----
 

@@ -237,9 +237,11 @@ def test_a_store_that_was_put_back_is_found_by_a_checkpoint_that_was_kept(
 
 def test_whoever_has_the_key_can_write_all_anew_but_for_what_was_kept(owner: Owner) -> None:
     """With the database alone, nothing tells; a checkpoint that was kept does."""
+    key = owner.clew("checkpoint", "--public-key").out.strip()
     owner.drop(owner.run_ids[0])
     owner.rebuild(signed=True)
-    assert owner.verify(code=3)[0]["missing"] == "nothing of the tree is signed yet"
+    assert owner.verify("--key", key, code=3)[0]["missing"] == "nothing of the tree is signed yet"
+    assert owner.verify(code=0)[0]["signed"] == 0, "whoever asks for no signature is told that there is none"
     owner.clew("checkpoint")
     assert owner.verify(code=0)[0]["verdict"] == "sound", "what can't be found, can't"
     tree, _ = owner.verify("--since", "kept", code=1)

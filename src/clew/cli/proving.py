@@ -129,7 +129,7 @@ def verify(
         raise click.UsageError("--key and --since are about an export, or all runs together: leave out RUN")
     from clew.operations.proving import Prover
     from clew.wiring import open_records
-    from clew.wiring.exporting import given_checkpoint, judge_export, keys_of
+    from clew.wiring.exporting import given_checkpoint, judge_export, judge_whole, keys_of
 
     settings = settings_of(store, settings_file)
     kept = [given_checkpoint(path) for path in since]
@@ -143,10 +143,7 @@ def verify(
             found = records.find(run)["run_id"]
             judgements = _told([prover.verify_in_tree(found)], format_, output, whole={"tree": None})
             return _said(judgements, output, beside=_UNPROVED.format(more=_ONE_ONLY))
-        from clew.operations.tree import judge_tree
-        from clew.trust.signing import verify_signature
-
-        tree = judge_tree(records.store.tree, keys=known, verify=verify_signature, since=kept)
+        tree = judge_whole(records, known, kept, has_to_be_signed=bool(keys))
         runs = (prover.verify(run_id) for run_id in records.store.run_ids())
         judgements = _told(runs, format_, output, whole={"tree": _tree_document(tree)})
         if format_ == "text" and (judgements or tree.size):

@@ -91,13 +91,18 @@ def see_in_tree(tree: Tree, placed: Sequence[tuple[int, Leaf]]) -> None:
 
 
 def judge_tree(
-    tree: Tree, *, keys: Sequence[PublicKey], verify: Verify, since: Sequence[Checkpoint] = ()
+    tree: Tree,
+    *,
+    keys: Sequence[PublicKey],
+    verify: Verify,
+    since: Sequence[Checkpoint] = (),
+    has_to_be_signed: bool = False,
 ) -> TreeJudgement:
     """Build the store's tree again, leaf by leaf, and compare what is kept of it, what was signed of it, and what it
     was at earlier checkpoints, which somebody has kept elsewhere. Raises StoreError."""
     row = tree.row()
     flaw = next(_flaws(tree, row, since), "")
-    missing = "" if row.note or not row.size else "nothing of the tree is signed yet"
+    missing = "nothing of the tree is signed yet" if has_to_be_signed and not row.note else ""
     if keys and row.note and not flaw:
         try:
             if verified_checkpoint(row.note, keys, verify) != signed_of(row):

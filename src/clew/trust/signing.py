@@ -114,10 +114,10 @@ def _make(path: str, name: str) -> None:
         try:
             os.write(file, text.encode())
             os.fsync(file)
+            with suppress(FileExistsError):
+                os.link(making, path)
         finally:
             os.close(file)
-        with suppress(FileExistsError):
-            os.link(making, path)
-        os.unlink(making)
+            os.unlink(making)
     except OSError as error:
         raise SigningKeyError(f"{path}: the signing key can't be made: {error.strerror}") from error

@@ -19,7 +19,9 @@ from clew.core.sealing.notes import (
 )
 from clew.operations.exports import LINE_SIZE_MAX, ExportJudge, export_lines
 from clew.operations.proving import Judgement
+from clew.operations.records import Records
 from clew.operations.requests import RequestError
+from clew.operations.tree import TreeJudgement, judge_tree
 from clew.orchestrator.tree_keeper import LEAVES_A_TURN, sign_tree
 from clew.settings import Settings
 from clew.trust.signing import open_signing_key, verify_signature
@@ -35,7 +37,9 @@ def signed_now(settings: Settings) -> tuple[str, PublicKey]:
     try:
         while store.tree.grow(LEAVES_A_TURN):
             pass
-        note, checkpoint = sign_tree(store.tree, new_signer(settings))
+        sign = new_signer(settings)
+        assert sign is not None, "settings that are read name a key"
+        note, checkpoint = sign_tree(store.tree, sign)
     finally:
         store.close()
     return note, open_signing_key(settings.signing_key, checkpoint.origin).public
@@ -73,6 +77,19 @@ def export_run(settings: Settings, run: str, since: Sequence[Checkpoint]) -> Ite
     with open_records(settings) as records:
         row = records.find(run)
         yield from export_lines(records, row, note=note, checkpoint=checkpoint, since=since)
+
+
+def judge_whole(
+    records: Records,
+    keys: Sequence[PublicKey],
+    since: Sequence[Checkpoint],
+    *,
+    has_to_be_signed: bool,
+) -> TreeJudgement:
+    """What the tree of a store proves, see `judge_tree`. Raises StoreError."""
+    return judge_tree(
+        records.store.tree, keys=keys, verify=verify_signature, since=since, has_to_be_signed=has_to_be_signed
+    )
 
 
 def judge_export(path: str, keys: Sequence[PublicKey], since: Sequence[Checkpoint]) -> Judgement:

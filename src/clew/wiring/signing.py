@@ -14,8 +14,10 @@ SIZE_DIGITS = 16
 """Of a tree's size in the key of a published checkpoint: so they are in order."""
 
 
-def new_signer(settings: Settings) -> SignCheckpoint:
-    """Signs by the key of these settings, which is made when it is first needed."""
+def new_signer(settings: Settings) -> SignCheckpoint | None:
+    """Signs by the key of these settings, which is made when it is first needed; None where they name none."""
+    if not settings.signing_key:
+        return None
 
     def sign(checkpoint: Checkpoint) -> str:
         from clew.trust.signing import open_signing_key  # and with it a library
