@@ -434,6 +434,23 @@ def test_whatever_is_done_to_an_export_is_found(
         assert set(codes) <= {TAMPERED, UNUSABLE}, (attack.__name__, key, codes)
 
 
+def test_an_export_of_old_is_still_what_it_was(exported: Exported) -> None:
+    """The format is frozen: what this version's predecessors have written is verified for as long as anybody keeps
+    it, and whatever is done to it is found."""
+    frozen = Path(__file__).parent / "exports"
+    content, key = (frozen / "run.clew").read_bytes(), (frozen / "key").read_text().strip()
+    since = (frozen / "earlier.checkpoint").read_text()
+    assert exported.judge(content, key=key) == (SOUND, SOUND)
+    assert exported.judge(content, key=key, since=since) == (SOUND, SOUND)
+    for attack in ATTACKS:
+        if attack in (swap_journals, swap_the_leaves):
+            continue  # which take them from another file
+        lines = content.splitlines(keepends=True)
+        attack(lines, [b'{"kind":"export","run":"another","v":1}\n'])
+        codes = exported.judge(b"".join(lines), key=key)
+        assert set(codes) <= {TAMPERED, UNUSABLE}, (attack.__name__, codes)
+
+
 def test_a_payload_that_is_missing_is_told(exported: Exported, valued: bytes) -> None:
     """It is no proof of anything, and not all could be looked at."""
     lines = valued.splitlines(keepends=True)
