@@ -418,4 +418,5 @@ class Orchestrator:
         with suppress(StoreError):
             self.store.leave()  # else others wait until the lease is over
         self.store.close()
+        await self.tree.publish_last()
         self._release()

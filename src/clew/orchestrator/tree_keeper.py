@@ -56,6 +56,7 @@ class TreeKeeper:
         self._seen = -1
         self._looks_left = 0
         self._published: Checkpoint | None = None
+        self._last: tuple[str, Checkpoint] | None = None
         self._is_publishing = False
         self._is_stopped = False
         self.is_troubled: Callable[[str], None] = _tell_nobody
@@ -100,9 +101,13 @@ class TreeKeeper:
         with suppress(StoreError, SigningKeyError):
             while self._tree.grow(LEAVES_A_TURN):
                 pass
-            signed = self._signed()
-            if signed is not None:
-                self._publish_everywhere(*signed)
+            self._last = self._signed()
+
+    async def publish_last(self) -> None:
+        """Publish the checkpoint by which it was finished. Others need not wait for that: the store is closed."""
+        if self._last is not None and self._publish:
+            last, self._last = self._last, None
+            await self._tasks.outside(lambda: self._publish_everywhere(*last))
 
     def stop(self) -> None:
         """Nothing more is done: the store can't be written any more."""
