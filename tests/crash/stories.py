@@ -216,6 +216,7 @@ class Play:
         self._set_out()
         if story.begin is not None or story.verb:
             self._begin()
+            (self.folder / STRUCK).unlink(missing_ok=True)  # what is looked at is what strikes from here on
         if strike:
             (self.folder / "strike").write_text(json.dumps(strike))
         if story.verb:

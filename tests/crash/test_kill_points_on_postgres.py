@@ -21,6 +21,7 @@ POINTS = {
     "each": 16,
     "undone": 8,
     "rewound": 16,
+    "expiring": 8,
     "asked-twice": 8,
 }
 """How many points of each story the ordinary run sweeps; the soak lane sweeps all, of all stories."""

@@ -103,8 +103,12 @@ def test_a_key_that_others_can_read_is_not_used(tmp_path: Path, mode: int) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["", "nonsense", PETER.replace("c74f20a3", "c74f20a4"), PETER[12:], PETER.replace("+AYEK", "+AgEK"),
-     PETER[:-8], PETER.replace("AYEK", "?YEK"), "x" * 2000],
+    [
+        "", "nonsense", PETER[12:], PETER[:-8], "x" * 2000,
+        *(PETER.replace(*change) for change in (
+            ("PeterNeumann", "Peter Neumann"), ("c74f20a3", "c74f20a4"), ("+AYEK", "+AgEK"), ("AYEK", "?YEK"),
+        )),
+    ],
 )  # fmt: skip
 def test_what_is_no_key_is_not_used(tmp_path: Path, text: str) -> None:
     """Nor overwritten."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import stat
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
+from base64 import b64encode
 from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_bytes, token_hex
 
-from clew.core.sealing.notes import ED25519, KEY_SIZE, PublicKey
+from clew.core.sealing.notes import ED25519, KEY_SIZE, PublicKey, exact_base64, is_name
 from clew.ports import SigningKeyError
 
 KEY_FILE_SIZE_MAX = 1_000
@@ -55,14 +54,15 @@ def verify_signature(key: bytes, text: bytes, signature: bytes) -> bool:
 
 
 def open_signing_key(path: str, name: str) -> SigningKey:
-    """The key of that file; a new one of that name where there is no file. Raises SigningKeyError when the file can't
-    be used, or others could read it."""
+    """The key of that file; a new one of that name, see `notes.is_name`, where there is no file. Raises SigningKeyError
+    when the file can't be used, or others could read it."""
     if not os.path.exists(path):
         _make(path, name)
-    return _read(path)
+    return read_signing_key(path)
 
 
-def _read(path: str) -> SigningKey:
+def read_signing_key(path: str) -> SigningKey:
+    """The key of that file, which has to be there. Raises SigningKeyError."""
     try:
         with open(path, "rb") as file:
             state = os.fstat(file.fileno())
@@ -84,11 +84,10 @@ def _key_of(content: bytes) -> SigningKey | None:
     text = content.decode(errors="replace").strip()
     name, _, rest = text.removeprefix(_PREFIX).partition("+")
     key_id, _, encoded = rest.partition("+")
-    try:
-        data = b64decode(encoded, validate=True)
-    except (Base64Error, ValueError):
+    data = exact_base64(encoded)
+    if data is None or data[:1] != ED25519 or len(data) != 1 + KEY_SIZE:
         return None
-    if not text.startswith(_PREFIX) or data[:1] != ED25519 or len(data) != 1 + KEY_SIZE:
+    if not text.startswith(_PREFIX) or not is_name(name):
         return None
     key = _of_seed(name, data[1:])
     return key if key.public.key_id.hex() == key_id else None
@@ -102,7 +101,8 @@ def _of_seed(name: str, seed: bytes) -> SigningKey:
 
 
 def _make(path: str, name: str) -> None:
-    """Make the file whole, or not at all; where another process was first, its key stands."""
+    """Make the file whole, durably, or not at all; where another process was first, its key stands."""
+    assert is_name(name), "the name of a key"
     key = _of_seed(name, token_bytes(KEY_SIZE))
     text = f"{_PREFIX}{name}+{key.public.key_id.hex()}+{b64encode(ED25519 + key.seed).decode()}\n"
     folder = os.path.dirname(path)
@@ -119,5 +119,10 @@ def _make(path: str, name: str) -> None:
         finally:
             os.close(file)
             os.unlink(making)
+        place = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(place)  # a key that has signed is not to be lost with the power
+        finally:
+            os.close(place)
     except OSError as error:
         raise SigningKeyError(f"{path}: the signing key can't be made: {error.strerror}") from error

@@ -194,10 +194,10 @@ def _signing_key(path: str) -> list[Diagnosis]:
     """Whether the key can sign; one that is not there yet is made when it is needed."""
     if not os.path.exists(path):
         return []
-    from clew.trust.signing import open_signing_key
+    from clew.trust.signing import read_signing_key
 
     try:
-        key = open_signing_key(path, "").public
+        key = read_signing_key(path).public
     except SigningKeyError as error:
         why, _, remedy = str(error).partition("; ")
         return [Diagnosis("signing key", "doubtful", why, remedy)]

@@ -24,7 +24,7 @@ from clew.operations.requests import RequestError
 from clew.operations.tree import TreeJudgement, judge_tree
 from clew.orchestrator.tree_keeper import LEAVES_A_TURN, sign_tree
 from clew.settings import Settings
-from clew.trust.signing import open_signing_key, verify_signature
+from clew.trust.signing import open_signing_key, read_signing_key, verify_signature
 from clew.wiring.programs import read_document, seal
 from clew.wiring.records import open_records, open_store
 from clew.wiring.signing import new_signer
@@ -50,7 +50,7 @@ def keys_of(settings: Settings, given: Sequence[str], *, own: bool = True) -> li
     this installation, if it has one. Raises RequestError, SigningKeyError."""
     if given or not own:
         return [_given_key(word) for word in given]
-    return [open_signing_key(settings.signing_key, "").public] if os.path.exists(settings.signing_key) else []
+    return [read_signing_key(settings.signing_key).public] if os.path.exists(settings.signing_key) else []
 
 
 def _given_key(word: str) -> PublicKey:

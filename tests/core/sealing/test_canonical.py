@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import struct
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -145,3 +147,38 @@ def test_what_json_can_t_hold_exactly_has_no_canonical_bytes(document: Any) -> N
     """It is refused, and not written as something that is like it."""
     with pytest.raises(ValueError, match=r"."):
         canonical_bytes(document)
+
+
+# ---- the published vectors of RFC 8785 -------------------------------------------------------------------
+
+PUBLISHED = Path(__file__).parent / "rfc8785"
+"""The test data of the RFC's author: documents, and their canonical bytes."""
+
+PUBLISHED_NUMBERS = {
+    "0000000000000000": "0", "8000000000000000": "0", "0000000000000001": "5e-324", "8000000000000001": "-5e-324",
+    "7fefffffffffffff": "1.7976931348623157e+308", "ffefffffffffffff": "-1.7976931348623157e+308",
+    "4340000000000000": "9007199254740992", "c340000000000000": "-9007199254740992",
+    "4430000000000000": "295147905179352830000", "44b52d02c7e14af5": "9.999999999999997e+22",
+    "44b52d02c7e14af6": "1e+23", "44b52d02c7e14af7": "1.0000000000000001e+23",
+    "444b1ae4d6e2ef4e": "999999999999999700000", "444b1ae4d6e2ef4f": "999999999999999900000",
+    "444b1ae4d6e2ef50": "1e+21", "3eb0c6f7a0b5ed8c": "9.999999999999997e-7", "3eb0c6f7a0b5ed8d": "0.000001",
+    "41b3de4355555553": "333333333.3333332", "41b3de4355555554": "333333333.33333325",
+    "41b3de4355555555": "333333333.3333333", "41b3de4355555556": "333333333.3333334",
+    "41b3de4355555557": "333333333.33333343", "becbf647612f3696": "-0.0000033333333333333333",
+    "43143ff3c1cb0959": "1424953923781206.2",
+}  # fmt: skip
+"""Of its appendix B: the bits of a number, and how it is written."""
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (PUBLISHED / "input").iterdir()))
+def test_the_published_documents_are_written_as_published(name: str) -> None:
+    """Whichever way clew takes."""
+    document = json.loads((PUBLISHED / "input" / name).read_bytes())
+    assert canonical_bytes(document) == (PUBLISHED / "output" / name).read_bytes()
+
+
+@pytest.mark.parametrize(("bits", "text"), PUBLISHED_NUMBERS.items())
+def test_the_published_numbers_are_written_as_published(bits: str, text: str) -> None:
+    """By their shortest digits."""
+    [number] = struct.unpack(">d", bytes.fromhex(bits))
+    assert canonical_bytes([number]) == f"[{text}]".encode()

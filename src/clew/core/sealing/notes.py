@@ -96,8 +96,8 @@ def read_key(text: str) -> PublicKey:
     """A public key from its text, `NAME+ID+BASE64`. Raises NoteError."""
     name, _, rest = text.strip().partition("+")
     key_id, _, encoded = rest.partition("+")
-    data = _exact_base64(encoded)
-    if not _is_name(name) or data is None or data[:1] != ED25519 or len(data) != 1 + KEY_SIZE:
+    data = exact_base64(encoded)
+    if not is_name(name) or data is None or data[:1] != ED25519 or len(data) != 1 + KEY_SIZE:
         raise NoteError("this is no public key; it looks like NAME+12345678+BASE64, on one line")
     key = PublicKey(name, data[1:])
     if key.key_id.hex() != key_id:
@@ -122,8 +122,8 @@ def read_note(note: str) -> SignedNote:
 
 def _read_signature(line: str) -> Signature:
     name, _, encoded = line.removeprefix(_DASH).partition(" ")
-    data = _exact_base64(encoded)
-    if not line.startswith(_DASH) or not _is_name(name) or data is None or len(data) <= KEY_ID_SIZE:
+    data = exact_base64(encoded)
+    if not line.startswith(_DASH) or not is_name(name) or data is None or len(data) <= KEY_ID_SIZE:
         raise NoteError("a line under a signed note is no signature")
     return Signature(name, data[:KEY_ID_SIZE], data[KEY_ID_SIZE:])
 
@@ -134,7 +134,7 @@ def read_checkpoint(text: str) -> Checkpoint:
     if len(lines) != 4 or lines[3]:
         raise NoteError("a checkpoint is three lines: its origin, the size of the tree, its root")
     origin, size, encoded, _ = lines
-    root = _exact_base64(encoded)
+    root = exact_base64(encoded)
     if not origin or len(origin) > NAME_SIZE_MAX:
         raise NoteError("the first line of a checkpoint is its origin")
     if not (size.isascii() and size.isdigit()) or size != str(int(size[:20])) or int(size) > SIZE_MAX:
@@ -161,12 +161,13 @@ def verified_checkpoint(note: str, keys: Sequence[PublicKey], verify: Verify) ->
     return checkpoint
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Whether a key can have that name: no spaces, and no plus sign."""
     return bool(text) and len(text) <= NAME_SIZE_MAX and "+" not in text and not any(map(str.isspace, text))
 
 
-def _exact_base64(text: str) -> bytes | None:
-    """The bytes, where the text is the one that encodes them."""
+def exact_base64(text: str) -> bytes | None:
+    """The bytes, where the text is the one that encodes them; else None."""
     try:
         data = b64decode(text, validate=True)
     except (Base64Error, ValueError):
