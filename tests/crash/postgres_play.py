@@ -14,6 +14,7 @@ from tests.crash.faults import Fault
 from tests.crash.judging import Kept
 from tests.crash.stories import KILLED, ForkServer, Play, Story
 from tests.crash.tellings import Telling, TellingPlay
+from tests.crash.trips import Service, TripPlay
 from tests.databases.postgres import PostgresServer
 
 from clew.stores.postgres import PostgresStore
@@ -42,12 +43,14 @@ class Database:
         """As when it was made."""
         self._connection.execute(f"TRUNCATE {self._tables}")
 
+    def be_alone(self) -> None:
+        """Wait until all others are gone: what their connections were at is over."""
+        while self._rows(_OTHERS):
+            pass  # the server notices, by itself, that nobody is there
+
     def let_leases_end(self) -> None:
         """As time would: those who were killed are gone. What their connections were at is over."""
-        others = (
-            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        while self._rows(f"{others} AND backend_type = 'client backend' AND state <> 'idle'"):
+        while self._rows(f"{_OTHERS} AND state <> 'idle'"):
             pass  # the server brings to its end what it had begun
         for row in self._rows("SELECT orchestrator_id, pid FROM orchestrators WHERE lease_until > now()"):
             if not _is_there(row["pid"]):
@@ -105,6 +108,12 @@ class Database:
         return self._connection.execute(query, given).fetchall()
 
 
+_OTHERS = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND backend_type = 'client backend'"
+)
+
+
 def _is_there(process: int) -> bool:
     """Whether a process of this machine lives; one that has ended and was not waited for does not."""
     try:
@@ -135,18 +144,31 @@ class OnPostgres(Play):
         self.passed.clear()
 
 
-class PostgresPlay(OnPostgres):
+class _ByOne(OnPostgres):
+    """By one process after the other."""
+
+    def _copied(self) -> Kept:
+        if self.statuses[-1] == KILLED:
+            self.broken += [f"it is left behind: {process}" for process in self._server.remains()]
+            self._database.be_alone()
+            self._database.let_leases_end()
+        return self.end()
+
+
+class PostgresPlay(_ByOne):
     """A story, played once."""
 
     def __init__(self, story: Story, server: ForkServer, database: Database, *, bug: str = "") -> None:
         super().__init__(story, server, bug=bug)
         self._database = database
 
-    def _copied(self) -> Kept:
-        if self.statuses[-1] == KILLED:
-            self.broken += [f"it is left behind: {process}" for process in self._server.remains()]
-            self._database.let_leases_end()
-        return self.end()
+
+class PostgresTrip(_ByOne, TripPlay):
+    """A trip, played once."""
+
+    def __init__(self, story: Story, server: ForkServer, database: Database, service: Service) -> None:
+        super().__init__(story, server, service)
+        self._database = database
 
 
 class PostgresTelling(OnPostgres, TellingPlay):

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from examples.trip import booking_service
 from tests.crash.faults import Fault, Point, Transaction
-from tests.crash.postgres_play import MODULES, Database, PostgresPlay, PostgresTelling
+from tests.crash.postgres_play import MODULES, Database, PostgresPlay, PostgresTelling, PostgresTrip
 from tests.crash.stories import STORIES, UNSTEADY, ForkServer, Story, points_of, sample
 from tests.crash.tellings import DRIVER, ROLES, TELLER, TELLINGS, Telling, TellingPlay, points_by
+from tests.crash.trips import BY_FILE, IN_PYTHON, Service
 from tests.databases.postgres import PostgresServer
 
 POINTS = {
@@ -28,6 +30,9 @@ POINTS = {
 
 TELLING_POINTS = {DRIVER: 3, TELLER: 2}
 """Of each of two processes, of each telling."""
+
+TRIP_POINTS = 3
+"""Of each of four stories."""
 
 POINTS_A_TEST = 8
 PLAYS_MAX = 5
@@ -163,6 +168,30 @@ def test_whoever_is_killed_anywhere_it_is_obeyed_once(
 ) -> None:
     """The same at every point."""
     _sweep_telling(telling, role, telling_points(telling, role)[part::6], told)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    database = tmp_path_factory.mktemp("service") / "bookings.db"
+    with booking_service.running(database) as url:
+        yield Service(url, database)
+
+
+@pytest.mark.parametrize("story", [*BY_FILE, *IN_PYTHON], ids=str)
+def test_a_killed_trip_is_booked_once_or_not_at_all(story: Story, stage: Stage, service: Service) -> None:
+    """Killed and resumed, a trip is five sales, or leaves the books as they were."""
+
+    def play(*faults: Fault) -> PostgresTrip:
+        trip = PostgresTrip(story, stage.server(story), stage.database, service)
+        trip.perform(*faults)
+        return trip
+
+    unkilled = play()
+    assert unkilled.judge() == []
+    for point in sample(points_of(unkilled.passed[0]), TRIP_POINTS):
+        killed = play(Fault(point))
+        assert killed.judge() == [], f"{story} killed at {point}"
+        assert killed.struck() is not None, f"{point} was not hit"
 
 
 def test_a_planted_bug_is_found(played: Played, passes: Pass) -> None:
