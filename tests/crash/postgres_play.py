@@ -81,7 +81,12 @@ class Database:
             other.close()
 
     def read(self) -> Kept:
-        """What is in the store."""
+        """What is in the store, all of one moment, whoever writes meanwhile."""
+        with self._connection.transaction():
+            self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            return self._read()
+
+    def _read(self) -> Kept:
         runs = {row["run_id"]: row for row in self._rows("SELECT * FROM runs")}
 
         def rows(query: str) -> dict[str, list[Any]]:
