@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from examples.trip import booking_service
 from tests.crash.faults import Fault, Transaction
 from tests.crash.stories import ForkServer, Play, Story
 from tests.crash.tellings import ROLES, Telling, TellingPlay
+from tests.crash.trips import Service
 
 Players = Callable[..., Play]
 Passed = Callable[[Story], list[Transaction]]
@@ -28,6 +30,14 @@ def server_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[St
     yield server
     for each in servers.values():
         each.close()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The booking service that trips are about."""
+    database = tmp_path_factory.mktemp("service") / "bookings.db"
+    with booking_service.running(database) as url:
+        yield Service(url, database)
 
 
 @pytest.fixture(scope="session")

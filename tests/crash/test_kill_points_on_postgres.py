@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from examples.trip import booking_service
 from tests.crash.faults import Fault, Point, Transaction
 from tests.crash.postgres_play import MODULES, Database, PostgresPlay, PostgresTelling, PostgresTrip
 from tests.crash.stories import STORIES, UNSTEADY, ForkServer, Story, points_of, sample
@@ -168,13 +167,6 @@ def test_whoever_is_killed_anywhere_it_is_obeyed_once(
 ) -> None:
     """The same at every point."""
     _sweep_telling(telling, role, telling_points(telling, role)[part::6], told)
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    database = tmp_path_factory.mktemp("service") / "bookings.db"
-    with booking_service.running(database) as url:
-        yield Service(url, database)
 
 
 @pytest.mark.parametrize("story", [*BY_FILE, *IN_PYTHON], ids=str)

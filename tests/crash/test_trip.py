@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from examples.trip import booking_service
 from tests.crash.faults import Fault
 from tests.crash.stories import ForkServer, Story, points_of, sample
 from tests.crash.trips import BY_FILE, IN_PYTHON, Service, TripPlay
 
 POINTS = 8
 """Of each of four stories."""
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    database = tmp_path_factory.mktemp("service") / "bookings.db"
-    with booking_service.running(database) as url:
-        yield Service(url, database)
 
 
 @pytest.mark.parametrize("story", [*BY_FILE, *IN_PYTHON], ids=str)

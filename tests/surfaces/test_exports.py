@@ -507,7 +507,8 @@ def test_a_person_exports_and_verifies(tmp_path: Path) -> None:
     assert "clew verify run.clew --key KEY" in told.err
     person.write("key", person.clew("checkpoint", "--public-key").out)
     assert "sound" in person.clew("verify", "run.clew", "--key", "key").out
-    assert "no key was given" in person.clew("verify", "run.clew", code=3).out
+    told = person.clew("verify", "run.clew", code=3)
+    assert "no key was given" in told.out and "next: ask whoever made the file" in told.err
     assert person.clew("export", run_id, "--output", "-").out == (tmp_path / "run.clew").read_text()
     other = subprocess.run(
         [sys.executable, "-I", "-S", TOOL, "run.clew", "--key", "key"], cwd=tmp_path, capture_output=True, text=True,
@@ -519,4 +520,11 @@ def test_a_person_exports_and_verifies(tmp_path: Path) -> None:
     assert "this is no export" in person.clew("verify", "one.yaml", code=2).err
     assert "there is no run" in person.clew("export", "nope", "--output", "x", code=2).err
     assert "can't be written" in person.clew("export", run_id, "--output", "no/where", code=2).err
-    assert not (tmp_path / "x").exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("x")], "nothing half done is left"
+    told = person.clew("verify", "run.clew", "--format", "json", code=1).document
+    assert [each["verdict"] for each in told["runs"]] == ["tampered"] and told["tree"] is None
+    elsewhere = Person(tmp_path / "elsewhere")
+    elsewhere.folder.mkdir()
+    for words in (["checkpoint"], ["export", "x", "--output", "x"]):
+        assert "there is no store here" in elsewhere.clew(*words, code=2).err
+    assert not list(elsewhere.folder.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -52,6 +53,9 @@ def export(
         os.replace(making, path)
     except OSError as error:
         raise click.UsageError(f"--output {path}: can't be written: {error.strerror}") from error
+    finally:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(making)
     output.talk(
         f"next: `clew verify {path} --key KEY` checks it; `clew checkpoint --public-key` prints the key"
     )

@@ -49,6 +49,12 @@ _NEXT = {
     "differs": "next: `clew verify {run}` says whether what is on record was changed",
     "agrees": "next: `clew verify` recomputes the hashes too, which replaying takes for granted",
 }
+_NEXT_OF_EXPORT = {
+    "tampered": "next: keep this file as it is, and ask whoever made it for another, and to `clew verify` the store",
+    "incomplete": "next: ask whoever made the file for what is missing: the key (`clew checkpoint --public-key`), or "
+    "an export that has it",
+    "sound": "next: keep the file with the key; with `--since` it is compared with a checkpoint that was kept",
+}
 
 
 def _which_runs(function: Any) -> Any:
@@ -134,8 +140,11 @@ def verify(
     settings = settings_of(store, settings_file)
     kept = [given_checkpoint(path) for path in since]
     if run is not None and is_file:
-        judgements = _told([judge_export(run, keys_of(settings, keys, own=False), kept)], format_, output)
-        return _said(judgements, output, beside=_UNPROVED.format(more=_EXPORT_ONLY))
+        judged = judge_export(run, keys_of(settings, keys, own=False), kept)
+        _told([judged], format_, output, whole={"tree": None})
+        output.talk(_UNPROVED.format(more=_EXPORT_ONLY))
+        output.talk(_NEXT_OF_EXPORT[judged.verdict])
+        return _EXITS[judged.verdict]
     known = keys_of(settings, keys)
     with open_records(settings) as records:
         prover = Prover(records)

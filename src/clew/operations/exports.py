@@ -65,11 +65,16 @@ Line = Mapping[str, Any]
 
 
 def export_lines(
-    records: Records, row: Row, *, note: str, checkpoint: Checkpoint, since: Sequence[Checkpoint] = ()
+    records: Records, row: Row, *, sign: Callable[[], str], since: Sequence[Checkpoint] = ()
 ) -> Iterator[bytes]:
-    """The lines of a run's export, each with its newline. `note`: the signed checkpoint, which covers all leaves of the
-    run. Raises StoreError, RequestError when it does not go on from one of the earlier checkpoints."""
+    """The lines of a run's export, each with its newline. `sign` gives the tree as it is then, with all leaves that are
+    due, as a signed note. Raises StoreError, RequestError when the tree does not go on from one of the earlier
+    checkpoints."""
     store, run_id, hash_of = records.store, row["run_id"], nodes_of(records.store.tree)
+    # The journal first: what the run comes to meanwhile is not in the file, and all leaves of what is are in the tree.
+    journal = store.journal(run_id)
+    note = sign()
+    checkpoint = read_checkpoint(read_note(note).text)
 
     def line(kind: str, **said: Any) -> bytes:
         return canonical_bytes({"kind": kind, **said}) + b"\n"
@@ -83,8 +88,9 @@ def export_lines(
             )
         proof = consistency_proof(earlier.size, checkpoint.size, hash_of)
         yield line("consistency", proof=[each.hex() for each in proof], size=earlier.size)
-    placed = [(index, leaf) for index, leaf in store.tree.leaves_of(run_id) if index < checkpoint.size]
-    for index, leaf in placed:
+    for index, leaf in store.tree.leaves_of(run_id):
+        if index >= checkpoint.size or leaf.entries > len(journal):
+            continue
         proof = inclusion_proof(index, checkpoint.size, hash_of)
         content, hashes = leaf.content().decode(), [each.hex() for each in proof]
         yield line("leaf", content=content, index=index, proof=hashes)
@@ -95,7 +101,7 @@ def export_lines(
     for _, content, _ in store.chain(row["version"]):
         yield line("block", content=content)
     payloads = {payload.seq: payload for payload in store.payloads(run_id)}
-    for seq, (content, _) in enumerate(store.journal(run_id)):
+    for seq, (content, _) in enumerate(journal):
         yield line("entry", content=content)
         if seq in payloads:
             payload = payloads[seq]
@@ -136,7 +142,6 @@ class ExportJudge:
         self._missing: Flaw | None = None
         self.run_id = ""
         self._links = JournalLinks("")
-        self._leaves_left: list[Leaf] = []
         self._blocks: list[SealedBlock] = []
 
     def judge(self) -> Judgement:
@@ -300,7 +305,8 @@ class _Lines:
         self.why = "its first line is not one of an export"
 
     def take(self, kind: str, **keys: type) -> Line | None:
-        """The next line if it is of that kind, with these keys and no others; else None. Raises JournalError."""
+        """The next line if it is of that kind, with these keys and no others; else None. Raises _Wrong, RequestError
+        where it is the first."""
         if self._next is None:
             self._next = self._read()
         line = self._next

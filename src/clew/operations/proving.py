@@ -219,10 +219,8 @@ def _gather(store: Tracker, run_id: str) -> Evidence:
         journal = [StoredEntry(content.encode(), hash) for content, hash in store.journal(run_id)]
         due = store.tree.leaves_due(run_id)
         placed = [leaf for _, leaf in store.tree.leaves_of(run_id)]
-        leaves = [
-            *placed,
-            *(leaf for leaf in due if leaf not in placed),
-        ]  # one may have got its place meanwhile
+        # One may have got its place meanwhile.
+        leaves = [*placed, *(leaf for leaf in due if leaf not in placed)]
         evidence = Evidence(row, journal, store.stages(run_id), store.payloads(run_id), leaves)
         row = _row(store, run_id)
         if row == evidence.row:

@@ -216,9 +216,8 @@ class Claims:
         self._is_in_doubt = False
         if lease is not None:
             lease.is_sure()
-        if (
-            self.adopts and self.gates
-        ):  # whoever gave these places before may have handed something back since
+        if self.adopts and self.gates:
+            # Whoever gave these places before may have handed something back since.
             self._unclaimed |= self.gates
             self._go_on(0)
         self._take_up_all()

@@ -125,6 +125,7 @@ class TreeKeeper:
             await self._tasks.outside(lambda: self._publish_everywhere(note, checkpoint))
         finally:
             self._is_publishing = False
+            self._seen = -1  # what was signed meanwhile, or could not be published, is to be yet
 
     def _publish_everywhere(self, note: str, checkpoint: Checkpoint) -> None:
         troubles = []

@@ -102,7 +102,8 @@ def _of_seed(name: str, seed: bytes) -> SigningKey:
 
 def _make(path: str, name: str) -> None:
     """Make the file whole, durably, or not at all; where another process was first, its key stands."""
-    assert is_name(name), "the name of a key"
+    if not is_name(name):
+        raise SigningKeyError(f"{path}: no key is made for a tree of the name {name!r}; verify the store")
     key = _of_seed(name, token_bytes(KEY_SIZE))
     text = f"{_PREFIX}{name}+{key.public.key_id.hex()}+{b64encode(ED25519 + key.seed).decode()}\n"
     folder = os.path.dirname(path)

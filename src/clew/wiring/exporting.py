@@ -26,13 +26,14 @@ from clew.orchestrator.tree_keeper import LEAVES_A_TURN, sign_tree
 from clew.settings import Settings
 from clew.trust.signing import open_signing_key, read_signing_key, verify_signature
 from clew.wiring.programs import read_document, seal
-from clew.wiring.records import open_records, open_store
+from clew.wiring.records import open_records, open_store, see_store
 from clew.wiring.signing import new_signer
 
 
 def signed_now(settings: Settings) -> tuple[str, PublicKey]:
     """The store's tree with all that is due, signed, and the key that verifies it. Raises StoreError,
     SigningKeyError."""
+    see_store(settings)
     store = open_store(settings)
     try:
         while store.tree.grow(LEAVES_A_TURN):
@@ -72,11 +73,9 @@ def given_checkpoint(path: str) -> Checkpoint:
 def export_run(settings: Settings, run: str, since: Sequence[Checkpoint]) -> Iterator[bytes]:
     """The lines of a run's export, with the tree as it is now, signed. Raises RequestError, StoreError,
     SigningKeyError."""
-    note, _ = signed_now(settings)
-    checkpoint = read_checkpoint(read_note(note).text)
     with open_records(settings) as records:
         row = records.find(run)
-        yield from export_lines(records, row, note=note, checkpoint=checkpoint, since=since)
+        yield from export_lines(records, row, sign=lambda: signed_now(settings)[0], since=since)
 
 
 def judge_whole(

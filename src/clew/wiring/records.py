@@ -60,13 +60,18 @@ def has_store(settings: Settings) -> bool:
     return is_url(settings.store) or os.path.exists(settings.store)
 
 
-@contextmanager
-def open_records(settings: Settings) -> Iterator[Records]:
-    """What there is to read about the runs of a store. Raises StoreError."""
+def see_store(settings: Settings) -> None:
+    """Raises StoreError where there is no store."""
     if not has_store(settings):
         raise StoreError(
             f"{settings.store}: there is no store here; `clew run` makes one, --store names another"
         )
+
+
+@contextmanager
+def open_records(settings: Settings) -> Iterator[Records]:
+    """What there is to read about the runs of a store. Raises StoreError."""
+    see_store(settings)
     from clew.operations.records import Records
 
     store = open_store(settings, read_only=True)
