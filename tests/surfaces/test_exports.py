@@ -15,12 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 from random import Random
 from types import ModuleType
+from typing import Any
 
 import pytest
 from tests.surfaces.calling import Person
 
 import clew
 from clew.core.running.sealed_program import SealedProgram
+from clew.core.sealing.canonical import ENTRY_TAG, tagged_hash
 from clew.core.sealing.notes import Checkpoint, read_checkpoint, read_key, read_note
 from clew.operations.exports import ExportJudge
 from clew.operations.requests import RequestError
@@ -409,10 +411,35 @@ def a_node_for_a_leaf(lines: Lines, other: Lines) -> None:
     at = _of(lines, "leaf")[0]
     value = json.loads(lines[at])
     value["proof"], value["index"] = value["proof"][1:], value["index"] // 2
-    lines[at] = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    lines[at] = _said(value) + b"\n"
+
+
+def _said(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def rewrite_without_the_key(lines: Lines, other: Lines) -> None:
+    """The last entry says another time, and the run's last leaf has its hash: all fits, but for the signed tree."""
+    at, leaf_at = _of(lines, "entry")[-1], _of(lines, "leaf")[-1]
+    line, leaf_line = json.loads(lines[at]), json.loads(lines[leaf_at])
+    entry, leaf = json.loads(line["content"]), json.loads(leaf_line["content"])
+    entry["at"] += 1
+    line["content"] = _said(entry).decode()
+    leaf["head"] = tagged_hash(ENTRY_TAG, line["content"].encode())
+    leaf_line["content"] = _said(leaf).decode()
+    lines[at], lines[leaf_at] = _said(line) + b"\n", _said(leaf_line) + b"\n"
+
+
+def another_place(lines: Lines, other: Lines) -> None:
+    """The leaf is said to stand elsewhere in the tree."""
+    at = _of(lines, "leaf")[-1]
+    value = json.loads(lines[at])
+    value["index"] -= 1
+    lines[at] = _said(value) + b"\n"
 
 
 ATTACKS = [
+    rewrite_without_the_key, another_place,
     edit, insert, delete, reorder, truncate, swap_journals, swap_the_name, swap_the_leaves, no_leaves, no_beginning,
     no_block, no_program, no_checkpoint, a_key_twice, a_key_twice_in_an_entry, a_float, a_float_outside, spaces,
     an_escape, another_order, a_line_more, an_empty_line, no_end, a_node_for_a_leaf,
