@@ -543,7 +543,9 @@ def test_a_person_exports_and_verifies(tmp_path: Path) -> None:
     )  # fmt: skip
     assert other.returncode == 0 and other.stdout.startswith(f"sound: run {run_id}, completed, 4 entries")
     (tmp_path / "run.clew").write_text((tmp_path / "run.clew").read_text().replace("completed", "failed"))
-    assert "tampered" in person.clew("verify", "run.clew", "--key", "key", code=1).out
+    told = person.clew("verify", "run.clew", "--key", "key", code=1)
+    assert "journal, entry 3: it does not link to the entry before" in told.out
+    assert f"tampered  {run_id}  3 entries" in told.out
     assert "this is no export" in person.clew("verify", "one.yaml", code=2).err
     assert "there is no run" in person.clew("export", "nope", "--output", "x", code=2).err
     assert "can't be written" in person.clew("export", run_id, "--output", "no/where", code=2).err

@@ -228,7 +228,8 @@ def _leaves(count: int) -> str:
 def _line(one: Judgement, output: Output) -> str:
     entries = "1 entry" if one.entry_count == 1 else f"{one.entry_count} entries"
     head = f"head {escaped(one.head[:HEAD_SIZE_SHOWN])}"
-    return f"{output.status(one.verdict)}  {escaped(one.run_id)}  {one.status}  {entries}  {head}"
+    said = (output.status(one.verdict), escaped(one.run_id), one.status, entries, head)
+    return "  ".join(filter(None, said))  # an export that was changed has no status
 
 
 def _summary(judgements: list[Judgement]) -> str:

@@ -152,7 +152,8 @@ class ExportJudge:
                 status = self._judged()
             except (JournalError, ChainError, ProofError, NoteError) as error:
                 seq = error.seq if isinstance(error, JournalError) else None
-                raise _Wrong(Flaw(_WHERE[type(error)], str(error), seq)) from error
+                what = str(error).removeprefix(f"entry {seq}: ")
+                raise _Wrong(Flaw(_WHERE[type(error)], what, seq)) from error
         except _Wrong as wrong:
             return self._judgement(TAMPERED if wrong.flaw.is_proof else INCOMPLETE, status, wrong.flaw)
         return self._judgement(INCOMPLETE if self._missing else SOUND, status, self._missing)
