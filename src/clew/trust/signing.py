@@ -33,9 +33,9 @@ class SigningKey:
 
     def sign(self, text: bytes) -> bytes:
         """An Ed25519 signature of the text, 64 bytes."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # 10 ms
+        from nacl.signing import SigningKey as Signer  # 10 ms
 
-        return Ed25519PrivateKey.from_private_bytes(self.seed).sign(text)
+        return Signer(self.seed).sign(text).signature
 
     def __repr__(self) -> str:
         return f"SigningKey({self.public.name})"
@@ -43,12 +43,12 @@ class SigningKey:
 
 def verify_signature(key: bytes, text: bytes, signature: bytes) -> bool:
     """Whether the signature of the text is by the Ed25519 key of these 32 bytes."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from nacl.exceptions import BadSignatureError
+    from nacl.signing import VerifyKey
 
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, text)
-    except (InvalidSignature, ValueError):
+        VerifyKey(key).verify(text, signature)
+    except (BadSignatureError, ValueError):
         return False
     return True
 
@@ -94,9 +94,9 @@ def _key_of(content: bytes) -> SigningKey | None:
 
 
 def _of_seed(name: str, seed: bytes) -> SigningKey:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from nacl.signing import SigningKey as Signer
 
-    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    public = bytes(Signer(seed).verify_key)
     return SigningKey(PublicKey(name, public), seed)
 
 
