@@ -14,6 +14,7 @@ import binascii
 import hashlib
 import json
 import sys
+import time
 
 INTEGER_MAX = 2**53 - 1
 LINE_SIZE_MAX = 64 * 1024 * 1024
@@ -321,6 +322,9 @@ class Export:
         self.version = None
         self.count, self.hash, self.epoch = 0, "", 0
         self.wants_payload = ""
+        # Of the entries since payloads were erased last: the first without its payload, and the first with it.
+        self.absent = self.present = None
+        self.erased = ""
         self.begun = set()
 
     def take(self, kind, line):
@@ -415,6 +419,15 @@ class Export:
             raise Tampered(f"entry {seq}: it was written under an epoch that had been taken over")
         self.epoch = entry.get("epoch", 0)
         self._see_cause(seq, kind, body)
+        if kind == "payloads_erased":
+            if self.present is not None:
+                raise Tampered(
+                    f"entry {self.present}: its payload was erased by entry {seq}, and stands there again"
+                )
+            self.absent = None
+            self.erased = (
+                f"; the payloads before entry {seq} were erased by {body['by']!r} at {moment(entry['at'])}"
+            )
         self.hash = tagged(b"clew/entry/v1\n", raw)
         self.count += 1
         for leaf in self.leaves:
@@ -436,16 +449,20 @@ class Export:
         found = tagged(b"clew/payload/v1\n" + unhex(salt, SALT_SIZE), content.encode("utf-8"))
         if not wanted or found != wanted:
             raise Tampered(f"entry {self.count - 1}: its payload, or the salt, is not what was hashed")
+        if self.present is None:
+            self.present = self.count - 1
 
     def _see_payload_was_there(self):
-        if self.wants_payload:
-            self.missing.append(f"entry {self.count - 1}: the payload that it names is missing")
+        if self.wants_payload and self.absent is None:
+            self.absent = self.count - 1
         self.wants_payload = ""
 
     def end(self):
         self._see_payload_was_there()
         if not self.count:
             raise Tampered("the journal is missing")
+        if self.absent is not None:
+            self.missing.append(f"entry {self.absent}: the payload that it names is missing")
         covered = max(leaf["entries"] for leaf in self.leaves)
         if covered > self.count:
             raise Tampered(f"entry {self.count}: the tree has {covered} entries: the end was cut off")
@@ -453,6 +470,11 @@ class Export:
             self.missing.append(f"entry {covered}: it and what follows are not in the tree yet")
         for size in self.since:
             self.missing.append(f"the file does not prove that its tree goes on from that of {size} leaves")
+
+
+def moment(milliseconds):
+    """As a person writes it, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds // 1000))
 
 
 def say(text):
@@ -493,7 +515,9 @@ def main(arguments):
         say(f"incomplete: {what}")
     if export.missing:
         return 3
-    say(f"sound: run {export.run}, {export.status}, {export.count} entries, head {export.hash}")
+    say(
+        f"sound: run {export.run}, {export.status}, {export.count} entries, head {export.hash}{export.erased}"
+    )
     say(
         "not proved: that the world did what a stage said it did; what became of the run since the checkpoint"
     )

@@ -190,7 +190,8 @@ class Session:
 
         instruction = Instruction(verb, REQUESTED_BY, reason, stage, values or {})
         with open_records(self._settings) as records:
-            history = records.history(records.find(run_id))
+            found = records.find(run_id)
+            history = records.course(found) if verb == "erase" else records.history(found)
             instruction = checked_instruction(history, instruction)
         run_id = history.state.run_id
         instruction_id = instruct(self._settings, run_id, instruction)

@@ -626,6 +626,16 @@ class RunRecord(NamedTuple):
     """When the run was launched, if these entries say so."""
     leaves: Sequence[LeafKind] = ()
     """The leaves that the run is to have in the tree, for where its journal ends with this record."""
+    erased: Erased | None = None
+    """What goes for good with this record, if anything does."""
+
+
+class Erased(NamedTuple):
+    """That all payloads of the entries before that `seq` were erased, at that moment in milliseconds since 1970; and
+    with them what people have told the run until then, but that they did."""
+
+    seq: int
+    at: int
 
 
 class InstructionRow(NamedTuple):
@@ -912,6 +922,28 @@ class Tree(Protocol):
         """The hashes of so many complete nodes of that level, one of those that are kept, from that index on."""
 
 
+class ObjectsDue(NamedTuple):
+    """That those objects of a run are to be deleted that entries before that `seq` have put into a bucket; 0: all."""
+
+    position: int
+    run_id: str
+    before_seq: int
+
+
+class Removals(Protocol):
+    """What leaves a store again. Blocking; one transaction a call; any call may raise StoreError."""
+
+    def objects_due(self, limit: int) -> list[ObjectsDue]:
+        """Whose objects are to be deleted, in the order in which that was said."""
+
+    def objects_are_gone(self, position: int) -> None:
+        """That has been done."""
+
+    def gone(self, run_ids: Sequence[str]) -> dict[str, int]:
+        """Of these runs those of which something is gone, with the moment until which it is, in milliseconds since
+        1970."""
+
+
 class Renewals(Protocol):
     """The renewing of an orchestrator's lease, apart from all else that it asks of its store: from one thread, which
     may be another one."""
@@ -949,6 +981,10 @@ class Store(Protocol):
     @property
     def tree(self) -> Tree:
         """What can be proved of all runs together."""
+
+    @property
+    def removals(self) -> Removals:
+        """What leaves it again."""
 
     def record(self, records: Sequence[RunRecord]) -> list[str]:
         """Write the records of many runs, durably, with one flush, each whole. Returns the ids of runs that

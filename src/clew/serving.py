@@ -272,6 +272,9 @@ async def serve(
     async with open_orchestrator(settings, forks=True) as orchestrator:
         orchestrator.observer = observer_of(orchestrator, watcher)
         orchestrator.tree.is_troubled = lambda why: watcher.is_doubtful(f"checkpoints: {why}")
+        if orchestrator.eraser is not None:
+            orchestrator.eraser.is_troubled = watcher.is_doubtful
+            orchestrator.eraser.sweep_regularly()
         for each in orchestrator.diagnoses:
             if each.verdict != "sound":
                 watcher.is_doubtful(f"the store's {each.name} is {each.verdict}: {each.found}; {each.remedy}")

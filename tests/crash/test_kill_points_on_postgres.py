@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.crash.faults import Fault, Point, Transaction
+from tests.crash.faults import Fault, Point
 from tests.crash.postgres_play import MODULES, Database, PostgresPlay, PostgresTelling, PostgresTrip
-from tests.crash.stories import STORIES, UNSTEADY, ForkServer, Story, points_of, sample
+from tests.crash.stories import STORIES, ForkServer, Story, points_of, sample
 from tests.crash.tellings import DRIVER, ROLES, TELLER, TELLINGS, Telling, TellingPlay, points_by
 from tests.crash.trips import BY_FILE, IN_PYTHON, Service
 from tests.databases.postgres import PostgresServer
@@ -35,11 +35,11 @@ TRIP_POINTS = 3
 
 POINTS_A_TEST = 8
 PLAYS_MAX = 5
-"""As in `test_kill_points`."""
+"""How often a story is played for a point: what ends at one moment is recorded together at times, and so counted."""
 
 Played = Callable[..., PostgresPlay]
 Told = Callable[..., TellingPlay]
-Pass = Callable[[Story], list[Transaction]]
+PointsIn = Callable[[Story], list[Point]]
 PointsBy = Callable[[Telling, str], list[Point]]
 
 
@@ -110,18 +110,22 @@ def telling_points(told: Told) -> PointsBy:
 
 
 @pytest.fixture(scope="session")
-def passes(played: Played) -> Pass:
-    """The transactions that pass in the process of the story that is swept, when nothing strikes it."""
-    known: dict[str, list[Transaction]] = {}
+def points_in(played: Played) -> PointsIn:
+    """The points that there are in the process of the story that is swept whenever it is played: as with tellings."""
+    known: dict[str, list[Point]] = {}
 
-    def transactions(story: Story) -> list[Transaction]:
+    def points(story: Story) -> list[Point]:
         if story.name not in known:
-            unkilled = played(story)
-            assert unkilled.judge() == []
-            known[story.name] = unkilled.passed[1 if story.strikes_release else 0]
+            one, two = once(story), once(story)
+            known[story.name] = [point for point in one if point in two]
         return known[story.name]
 
-    return transactions
+    def once(story: Story) -> list[Point]:
+        unkilled = played(story)
+        assert unkilled.judge() == []
+        return points_of(unkilled.passed[1 if story.strikes_release else 0])
+
+    return points
 
 
 PARTS = [
@@ -132,9 +136,9 @@ PARTS = [
 
 
 @pytest.mark.parametrize(("story", "first"), PARTS)
-def test_a_killed_run_goes_on(story: Story, first: int, played: Played, passes: Pass) -> None:
+def test_a_killed_run_goes_on(story: Story, first: int, played: Played, points_in: PointsIn) -> None:
     """Killed before a transaction, inside of it, when it was sent, or after it, a run ends as it would have."""
-    points = sample(points_of(passes(story)), POINTS[story.name])
+    points = sample(points_in(story), POINTS[story.name])
     assert len(points) == POINTS[story.name], "fewer points than there were: fewer are swept"
     _sweep(story, points[first : first + POINTS_A_TEST], played)
 
@@ -142,9 +146,9 @@ def test_a_killed_run_goes_on(story: Story, first: int, played: Played, passes: 
 @pytest.mark.soak
 @pytest.mark.parametrize("part", range(12))
 @pytest.mark.parametrize("story", STORIES, ids=str)
-def test_a_run_killed_anywhere_goes_on(story: Story, part: int, played: Played, passes: Pass) -> None:
+def test_a_run_killed_anywhere_goes_on(story: Story, part: int, played: Played, points_in: PointsIn) -> None:
     """The same at every point of every story."""
-    _sweep(story, points_of(passes(story))[part::12], played)
+    _sweep(story, points_in(story)[part::12], played)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -186,11 +190,11 @@ def test_a_killed_trip_is_booked_once_or_not_at_all(story: Story, stage: Stage, 
         assert killed.struck() is not None, f"{point} was not hit"
 
 
-def test_a_planted_bug_is_found(played: Played, passes: Pass) -> None:
+def test_a_planted_bug_is_found(played: Played, points_in: PointsIn) -> None:
     """Whoever acts before the commit is found out by a kill before one."""
     story, bug = next(story for story in STORIES if story.name == "backward"), "acts_before_the_commit"
     assert played(story, bug=bug).judge() == [], "without a kill it does no harm"
-    befores = [point for point in points_of(passes(story)) if point.moment == "before"]
+    befores = [point for point in points_in(story) if point.moment == "before"]
     assert any(played(story, Fault(point), bug=bug).judge() for point in befores)
 
 
@@ -209,7 +213,7 @@ def _sweep_telling(telling: Telling, role: str, points: list[Point], told: Told)
 def _sweep(story: Story, points: list[Point], played: Played) -> None:
     for point in points:
         struck = None
-        for _ in range(PLAYS_MAX if point.transaction in UNSTEADY else 1):
+        for _ in range(PLAYS_MAX):
             killed = played(story, Fault(point))
             assert killed.judge() == [], f"{story} killed at {point}"
             struck = killed.struck()

@@ -201,6 +201,7 @@ def _told() -> Iterator[Recorded]:
     story.tell("skip", "publish").follow()
     yield _recorded(story)
     yield _recorded(_on_time())
+    yield _recorded(_on_time().tell("erase"))
 
 
 def _on_time() -> Story:

@@ -66,6 +66,7 @@ BODIES: tuple[Body, ...] = (
     kinds.PlaceGiven(),
     kinds.WindowClosed(),
     kinds.WindowOpened(),
+    kinds.PayloadsErased("somebody"),
 )
 """One body of every kind, with every field given."""
 

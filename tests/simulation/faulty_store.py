@@ -16,6 +16,7 @@ from clew.ports import (
     CommitUnknown,
     InstructionRow,
     PayloadRow,
+    Removals,
     RunRecord,
     Schedules,
     StandingRow,
@@ -84,6 +85,10 @@ class FaultyStore:
     @property
     def tree(self) -> Tree:
         return self._store.tree
+
+    @property
+    def removals(self) -> Removals:
+        return self._store.removals
 
     # ---- writing ----
 

@@ -64,6 +64,8 @@ class Run:
         """How every attempt and try at a rollback ended, by unit, number and whether it was a rollback."""
         self.refused: set[tuple[str, int, bool]] = set()
         self.tried_to_undo: set[Left] = set()
+        self.erased: int | None = None
+        """The entry by which the payloads of all before it were erased."""
         self.rests: list[str] = []
         """What it was called each time it settled."""
 

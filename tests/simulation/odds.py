@@ -23,7 +23,7 @@ FAULTS = (
     "crash after refusing", "refused or not, not refused", "refused or not, refused",
     "said and done: cancel", "said and done: stop", "said and done: pause", "said and done: unpause",
     "said and done: resume", "said and done: retry", "said and done: skip", "said and done: supply",
-    "said and done: rollback", "said and done: rewind", "verb refused", "refused unread",
+    "said and done: rollback", "said and done: rewind", "said and done: erase", "verb refused", "refused unread",
     "verb read twice, obeyed once", "verb to a settled run", "verb on the way back", "expired",
     "item failed", "items as many as may", "items of no list", "output of another kind",
     "input supplied early", "input supplied twice", "input too late", "missed",

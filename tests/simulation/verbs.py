@@ -11,7 +11,19 @@ from tests.simulation.units import Unit
 
 from clew.core.running.instructions import Instruction
 
-VERBS = ("cancel", "stop", "pause", "unpause", "resume", "retry", "skip", "supply", "rollback", "rewind")
+VERBS = (
+    "cancel",
+    "stop",
+    "pause",
+    "unpause",
+    "resume",
+    "retry",
+    "skip",
+    "supply",
+    "rollback",
+    "rewind",
+    "erase",
+)
 NOBODY = "nobody"
 """No stage has this name, and no input."""
 
@@ -34,7 +46,7 @@ def any_word(chance: Random, run: Run, by: str) -> Instruction:
 def sensible_word(chance: Random, run: Run, by: str) -> Instruction:
     """What somebody says who has looked at the run before."""
     if run.settled:
-        verb = chance.choice(("rollback", "rewind"))
+        verb = chance.choice(("rollback", "rollback", "rewind", "rewind", "erase"))
     elif run.held:
         return helping_word(chance, run, by)
     elif run.status == "paused":

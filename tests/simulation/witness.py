@@ -34,7 +34,7 @@ from clew.stores.sqlite import SqliteStore
 MEANINGS: dict[str, Callable[[Told], None]] = {**FORWARD, **BACKWARD, **WORDS}
 """What each kind of entry says to the plain model."""
 
-AFTER_SETTLING = frozenset({"run_taken", "rollback_requested", "rewind_requested"})
+AFTER_SETTLING = frozenset({"run_taken", "rollback_requested", "rewind_requested", "payloads_erased"})
 
 
 class Witness:
@@ -111,6 +111,7 @@ class Witness:
             self.check(False, f"{run_id}: {what}")
         self._compare_rows(run)
         self._compare_answers(record)
+        self._see_what_is_erased(run)
         self.moved(run)
 
     def _entry(self, told: Told, entry: dict[str, Any], instruction_id: str | None) -> None:
@@ -169,6 +170,17 @@ class Witness:
             self.check(
                 told, f"{record.run_id}: {instruction_id} is {row} in the store, obeyed by entry {seq}"
             )
+
+    def _see_what_is_erased(self, run: Run) -> None:
+        """By the commit of the entry that says so, and nothing else is."""
+        if run.erased is None:
+            return
+        left = [row.seq for row in self._store.payloads(run.run_id)]
+        self.check(all(seq >= run.erased for seq in left), f"{run.run_id}: of {left} some were erased")
+        found = self._store.run(run.run_id)
+        self.check(
+            found is not None and found["erased_at"], f"{run.run_id}: its row does not say that it was erased"
+        )
 
     # ---- who was told what ----
 

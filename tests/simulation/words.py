@@ -20,7 +20,7 @@ CODE = ("code_changed", "code_gone")
 KINDS = {
     "cancel": "run_cancelled", "stop": "run_stopped", "pause": "run_paused", "unpause": "run_unpaused",
     "resume": "run_released", "retry": "stage_retried", "supply": "input_supplied", "rollback": "rollback_requested",
-    "rewind": "rewind_requested",
+    "rewind": "rewind_requested", "erase": "payloads_erased",
 }  # fmt: skip
 """The entry that says each verb; `skip` has two."""
 
@@ -112,14 +112,38 @@ def _can_roll_back(run: Run, said: Instruction) -> bool:
         units = [
             unit for unit in run.acting_units if unit.pretend.undo == "commands" and unit.level > run.barrier
         ]
-        return any(unit.stands or unit.is_given_up for unit in units)
+        to_undo = [unit for unit in units if unit.stands or unit.is_given_up]
+        return bool(to_undo) and not any(_is_gone(run, unit) for unit in to_undo)
     return bool(run.held) or run.status == "paused"
+
+
+def _is_gone(run: Run, unit: Unit) -> bool:
+    """Whether its rollback may need what was erased. Nothing is written any more once anything was."""
+    if run.erased is None:
+        return False
+    if unit.kept_seq >= 0:
+        return True
+    stage = unit.pretend.stage
+    if not stage.rollback.commands:
+        return False
+    each = unit.pretend.each
+    labels = {*stage.inputs, *unit.pretend.writes, *([each] if isinstance(each, str) else [])}
+    own = {one.name for one in stage.outputs} if unit.parent is not None else set()
+    made = {label for other in run.stages.values() for label in other.pretend.writes}
+    known = {*(run.written.keys() - own), *(unit.outputs.keys() & own)}
+    return any(label in known or label not in made for label in labels)
+
+
+def _can_erase(run: Run, said: Instruction) -> bool:
+    return bool(run.settled) and run.erased != run.entry_count - 1
 
 
 def _can_rewind(run: Run, said: Instruction) -> bool:
     stage = run.stages.get(said.stage)
     is_going_back = run.planned is not None or (run.ending and not run.held)
-    if stage is None or (is_going_back and not run.settled) or stage.level > run.level:
+    if stage is None or run.erased is not None or (is_going_back and not run.settled):
+        return False
+    if stage.level > run.level:
         return False
     before = [other.status for other in run.stages.values() if other.level < stage.level]
     return set(before) <= DONE and run.barrier < stage.level
@@ -128,6 +152,7 @@ def _can_rewind(run: Run, said: Instruction) -> bool:
 _CAN: Mapping[str, Callable[[Run, Instruction], bool]] = {
     "cancel": _can_cancel, "stop": _can_stop, "pause": _can_pause, "unpause": _can_unpause, "resume": _can_resume,
     "retry": _can_retry, "skip": _can_skip, "supply": _can_supply, "rollback": _can_roll_back, "rewind": _can_rewind,
+    "erase": _can_erase,
 }  # fmt: skip
 
 
@@ -160,6 +185,11 @@ def _rollback_requested(told: Told) -> None:
 def _rewind_requested(told: Told) -> None:
     told.run.end("rewind")
     told.run.rewind_to = told.body["stage"]
+
+
+def _payloads_erased(told: Told) -> None:
+    told.run.erased = told.seq
+    told.run.names.clear()
 
 
 def _run_paused(told: Told) -> None:
@@ -230,4 +260,5 @@ WORDS: Mapping[str, Callable[[Told], None]] = {
     "input_supplied": _input_supplied,
     "rollback_requested": _rollback_requested,
     "rewind_requested": _rewind_requested,
+    "payloads_erased": _payloads_erased,
 }

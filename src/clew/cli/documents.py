@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clew.cli.output import moment_json
+from clew.cli.output import escaped, moment_json, moment_text
+
+if TYPE_CHECKING:
+    from clew.operations.records import Erasure
 
 Json = Any
 
@@ -30,6 +33,21 @@ def run_row_document(row: Mapping[str, Json]) -> dict[str, Json]:
         "follows": row["follows"],
         "residue": [_residue_document(item) for item in json.loads(row["residue"])],
     }
+
+
+def erasure_document(erasure: Erasure | None) -> dict[str, Json] | None:
+    """What was erased of a run."""
+    if erasure is None:
+        return None
+    return {"entry": erasure.seq, "at": moment_json(erasure.at), "by": erasure.by}
+
+
+def erasure_text(erasure: Erasure) -> str:
+    """The same as words."""
+    return (
+        f"what it and its stages had said, by {escaped(erasure.by)}, at {moment_text(erasure.at)} "
+        f"(entry {erasure.seq})"
+    )
 
 
 def program_json(document: Mapping[str, Json]) -> dict[str, Json]:

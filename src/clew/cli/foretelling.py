@@ -115,7 +115,7 @@ def ask(foreseen: Mapping[str, Json], output: Output) -> None:
             "--yes does it, --dry-run shows it only"
         )
     try:
-        is_meant = _confirmed(f"{verb} run {run}? [y/N]: ")
+        is_meant = confirmed(f"{verb} run {run}? [y/N]: ")
     except (click.Abort, KeyboardInterrupt):
         output.talk("\nnothing was done")
         raise
@@ -123,7 +123,7 @@ def ask(foreseen: Mapping[str, Json], output: Output) -> None:
         raise RequestError("nothing was done")
 
 
-def _confirmed(question: str) -> bool:
+def confirmed(question: str) -> bool:
     """Whether a person at the terminal says yes; the end of what they type is no. Not by click, whose question goes
     through `input`: that clears a Ctrl-C which comes while it flushes, and takes the next line for an answer."""
     while True:

@@ -34,6 +34,7 @@ VERBS = {
     "supply": Verb("telling", "Give a run an input that it waits for."),
     "rollback": Verb("telling", "Undo what a run did, also a completed one."),
     "rewind": Verb("telling", "Undo back to a stage, and go forward again from there."),
+    "erase": Verb("erasing", "Erase what a settled run and its stages have said, for good."),
     "runs": Verb("listing", "List runs, newest first."),
     "show": Verb("showing", "Show a run: its stages, their times, values and journal."),
     "logs": Verb("logs", "Print what a run's attempts wrote."),

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from clew.cli import exits
+from clew.cli.documents import erasure_document, erasure_text
 from clew.cli.options import format_option, output_options, settings_of, store_options
 from clew.cli.output import Output, counted, escaped
 
@@ -229,7 +230,8 @@ def _line(one: Judgement, output: Output) -> str:
     entries = "1 entry" if one.entry_count == 1 else f"{one.entry_count} entries"
     head = f"head {escaped(one.head[:HEAD_SIZE_SHOWN])}"
     said = (output.status(one.verdict), escaped(one.run_id), one.status, entries, head)
-    return "  ".join(filter(None, said))  # an export that was changed has no status
+    line = "  ".join(filter(None, said))  # an export that was changed has no status
+    return line if one.erasure is None else f"{line}\n  erased: {erasure_text(one.erasure)}"
 
 
 def _summary(judgements: list[Judgement]) -> str:
@@ -248,5 +250,6 @@ def _document(one: Judgement) -> dict[str, Any]:
         "status": one.status,
         "entries": one.entry_count,
         "head": one.head,
+        "erased": erasure_document(one.erasure),
         "problem": None if flaw is None else {"where": flaw.where, "seq": flaw.seq, "what": flaw.what},
     }

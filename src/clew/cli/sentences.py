@@ -238,4 +238,7 @@ _SENTENCES: dict[type, Callable[[Any, SealedProgram, Said], str]] = {
         f"attempt {body.attempt} was heard of too late ({body.outcome}): nothing changes by it"
     ),
     kinds.RunSettled: _settled,
+    kinds.PayloadsErased: lambda body, program, said: _by(
+        body, "erase what it and its stages have said", said
+    ),
 }

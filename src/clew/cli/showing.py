@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from clew.cli.documents import run_row_document, stage_row_document
+from clew.cli.documents import erasure_document, erasure_text, run_row_document, stage_row_document
 from clew.cli.explaining import finding_text
 from clew.cli.next_steps import next_step, short
 from clew.cli.options import format_option, output_options, settings_of, store_options
@@ -88,6 +88,7 @@ def _show_run(records: Records, history: History, format_: str, output: Output) 
     if format_ == "json":
         document = {
             **run_row_document(row),
+            "erased": erasure_document(history.erasure),
             "entry_count": row["entry_count"],
             "head": row["head"],
             "stages": [_stage_document(history, stage, items) for stage, items in stages],
@@ -178,6 +179,7 @@ def _facts(history: History, output: Output) -> list[tuple[str, str]]:
         ("launched", moment_text(row["launched_at"])),
         ("ended", ended + took),
         ("journal", f"{row['entry_count']} entries, the last {row['head'][:16]}"),
+        ("erased", "" if history.erasure is None else erasure_text(history.erasure)),
     ]
 
 

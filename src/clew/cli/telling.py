@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from clew.cli import exits
+from clew.cli.documents import erasure_document
 from clew.cli.foretelling import ask, lines_of
 from clew.cli.next_steps import next_step_of, short
 from clew.cli.options import (
@@ -30,6 +31,7 @@ from clew.cli.running import print_outcome, stay, tell_unfinished
 from clew.core.program.model import Json
 from clew.core.running.instructions import Instruction, Verb
 from clew.operations.instructing import APPLIED_AT_ONCE, UNDOING, checked_instruction, ends_of, foreseen
+from clew.operations.records import erasure_by
 from clew.operations.requests import RequestError, run_document
 from clew.settings import Settings
 
@@ -262,6 +264,8 @@ def tell(
         return tell_unfinished(error, output)
     document = run_document(outcome.state, outcome.values)
     ends = _ends(settings, run_id) if verb in ENDING else None
+    if verb == "erase":
+        document["erased"] = erasure_document(erasure_by(outcome.state.erased))
     if format_ == "json":
         output.document(document if ends is None else {**document, "ends": ends})
     else:
@@ -279,7 +283,8 @@ def _look_ahead(
     from clew.wiring import open_records
 
     with open_records(settings) as records:
-        history = records.history(records.find(run))
+        row = records.find(run)
+        history = records.course(row) if instruction.verb == "erase" else records.history(row)
         instruction = checked_instruction(history, instruction)
         undoes = None
         if instruction.verb in UNDOING:
@@ -315,7 +320,8 @@ def _print_told(
         print_outcome(document, output, with_next_step=False)
     else:
         status, name = output.status(document["status"]), output.styled(escaped(document["program"]), "bold")
-        output.data(f"{status}  {name}  run {document['run_id']}")
+        erased = "; what it and its stages have said is erased" if document.get("erased") else ""
+        output.data(f"{status}  {name}  run {document['run_id']}{erased}")
     if ends is not None:
         print_ends(ends, output)
     output.talk(next_step_of(document, is_driven=is_driven))

@@ -48,7 +48,7 @@ from clew.operations.proving import (
     Judgement,
     follow,
 )
-from clew.operations.records import Records, Row
+from clew.operations.records import Erasure, Records, Row, erasure_by
 from clew.operations.requests import RequestError
 from clew.operations.tree import nodes_of
 from clew.ports import StoreError
@@ -140,6 +140,11 @@ class ExportJudge:
         self._read_program = read_program
         self._since = since
         self._missing: Flaw | None = None
+        self._absent: int | None = None
+        """The first entry whose payload is not there, and that no entry has erased so far."""
+        self._present: int | None = None
+        """The first whose payload is there, of those that no entry has erased so far."""
+        self._erasure: Erasure | None = None
         self.run_id = ""
         self._links = JournalLinks("")
         self._blocks: list[SealedBlock] = []
@@ -159,7 +164,9 @@ class ExportJudge:
         return self._judgement(INCOMPLETE if self._missing else SOUND, status, self._missing)
 
     def _judgement(self, verdict: str, status: str, flaw: Flaw | None) -> Judgement:
-        return Judgement(self.run_id, verdict, self._links.count, self._links.hash, status, flaw)
+        return Judgement(
+            self.run_id, verdict, self._links.count, self._links.hash, status, flaw, self._erasure
+        )
 
     def _misses(self, where: str, what: str, seq: int | None = None) -> None:
         self._missing = self._missing or Flaw(where, what, seq, is_proof=False)
@@ -254,6 +261,7 @@ class ExportJudge:
                 raise JournalError(entry.seq, "a run is created once")
             if entry.block and entry.block not in hashes:
                 raise JournalError(entry.seq, "it names a block that the plan does not have")
+            self._see_erasure(entry)
             self._see_payload(entry)
             head = heads.get(links.count)
             if head is not None and head != links.hash:
@@ -264,13 +272,27 @@ class ExportJudge:
         self._lines.end()
         if not links.count:
             raise JournalError(0, "the journal is empty")
+        if self._absent is not None:
+            self._misses("payload", "the payload that it names is missing", self._absent)
+
+    def _see_erasure(self, entry: Entry) -> None:
+        """What was erased is not there, and need not be."""
+        erasure = erasure_by(entry)
+        if erasure is None:
+            return
+        if self._present is not None:
+            what = f"it was erased by entry {entry.seq}, and stands there again"
+            raise _Wrong(Flaw("payload", what, self._present))
+        self._absent, self._erasure = None, erasure
 
     def _see_payload(self, entry: Entry) -> None:
         line = self._lines.take("payload", content=str, salt=str)
         if line is None:
-            if entry.payload:
-                self._misses("payload", "the payload that it names is missing", entry.seq)
+            if entry.payload and self._absent is None:
+                self._absent = entry.seq
             return
+        if self._present is None:
+            self._present = entry.seq
         salt = _bytes_of(line["salt"])
         if len(salt) != SALT_SIZE or not entry.payload:
             raise _Wrong(Flaw("payload", "its payload's salt was changed, or it names none", entry.seq))

@@ -31,7 +31,7 @@ Document = dict[str, Any]
 UNDOING: frozenset[Verb] = frozenset({"cancel", "rollback", "rewind"})
 """What these say can be foreseen."""
 
-APPLIED_AT_ONCE: frozenset[Verb] = frozenset({"pause", "supply"})
+APPLIED_AT_ONCE: frozenset[Verb] = frozenset({"pause", "supply", "erase"})
 """After these the run is not stayed with: it rests, or waits, by what was said."""
 
 # ---- whether it can be obeyed ----------------------------------------------------------------------------

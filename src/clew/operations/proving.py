@@ -7,13 +7,14 @@ to. What they find first is a flaw; without one, the record is what was written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clew.core.program.content import VERSION_TAG
 from clew.core.program.problems import ProgramError
 from clew.core.running import statuses
-from clew.core.running.entries import Entry, RunCreated
+from clew.core.running.entries import Entry, PayloadsErased, RunCreated
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import NONE, RunState
 from clew.core.sealing.canonical import payload_digest, tagged_hash
@@ -21,7 +22,7 @@ from clew.core.sealing.chain import ChainError, SealedBlock, verify_chain
 from clew.core.sealing.journal import JournalError, StoredEntry, read_entry, verify_journal
 from clew.core.sealing.leaves import Leaf
 from clew.core.sealing.merkle import ProofError
-from clew.operations.records import Records, Row, Tracker
+from clew.operations.records import Erasure, Records, Row, Tracker, erasure_by
 from clew.operations.tree import leaf_flaws, see_in_tree
 from clew.ports import PayloadRow, StoreError
 
@@ -60,6 +61,8 @@ class Judgement:
     head: str
     status: str
     flaw: Flaw | None = None
+    erasure: Erasure | None = None
+    """What of it was erased, by its own journal: of that only the digests are left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class Prover:
         return self._judged(run_id, AGREES, DIFFERS, DIFFERS)
 
     def _judged(self, run_id: str, good: str, bad: str, unknown: str) -> Judgement:
-        row = _row(self._records.store, run_id)
+        row, erasure = _row(self._records.store, run_id), None
         try:
             evidence = _gather(self._records.store, run_id)
             flaws = self._flaws(evidence) if good == SOUND else self._differences(evidence)
@@ -120,9 +123,9 @@ class Prover:
                 "run", "it moves on faster than it can be read; ask again when it rests", is_proof=False
             )
         else:
-            row = evidence.row
+            row, erasure = evidence.row, _erasure_of(evidence.journal)
         verdict = good if flaw is None else bad if flaw.is_proof else unknown
-        return Judgement(run_id, verdict, row["entry_count"], row["head"], row["status"], flaw)
+        return Judgement(run_id, verdict, row["entry_count"], row["head"], row["status"], flaw, erasure)
 
     # ---- verifying ----
 
@@ -146,15 +149,19 @@ class Prover:
         yield from _leaf_flaws(evidence)
 
     def _payload_flaws(self, evidence: Evidence, entries: Sequence[Entry]) -> Iterator[Flaw]:
-        """Every payload that an entry names is there, is what was hashed, and is named by one."""
+        """Every payload that an entry names, and that was not erased, is there, is what was hashed, and is named by
+        one."""
         rows = {row.seq: row for row in evidence.payloads}
+        erased = max((entry.seq for entry in entries if isinstance(entry.body, PayloadsErased)), default=-1)
         for entry in entries:
             row = rows.pop(entry.seq, None)
             if row is None:
-                if entry.payload:
+                if entry.payload and entry.seq >= erased:
                     yield Flaw("payload", "the payload that it names is missing", entry.seq)
             elif not entry.payload:
                 yield Flaw("payload", "it names no payload, and one was put there", entry.seq)
+            elif entry.seq < erased:
+                yield Flaw("payload", f"it was erased by entry {erased}, and stands there again", entry.seq)
             else:
                 yield from self._content_flaws(row, entry.payload)
         for seq in sorted(rows):
@@ -312,6 +319,18 @@ def _read(journal: Sequence[StoredEntry]) -> tuple[list[Entry], Flaw | None]:
     return entries, None
 
 
+def _erasure_of(journal: Sequence[StoredEntry]) -> Erasure | None:
+    """The last that was erased, as far as the journal can be read."""
+    mark = str(PayloadsErased.__struct_config__.tag).encode()
+    for content, _ in reversed(journal):
+        if mark in content:
+            with suppress(ValueError, RecursionError):
+                erasure = erasure_by(read_entry(content))
+                if erasure is not None:
+                    return erasure
+    return None
+
+
 def _creation_flaws(entries: Sequence[Entry]) -> Iterator[Flaw]:
     for entry in entries[1:]:
         if isinstance(entry.body, RunCreated):
@@ -381,6 +400,10 @@ def _row_flaws(records: Records, evidence: Evidence, followed: Followed) -> Iter
     run, stages = records.rows_of(state)
     for name, said, meant in _unequal(evidence.row, _created_columns(state, evidence)):
         yield Flaw("run", f"the run's {name} is {said!r}, and by the journal {meant!r}", 0)
+    erased_at = None if state.erased is None else state.erased.at
+    if evidence.row["erased_at"] != erased_at:
+        what = f"the run's erased_at is {evidence.row['erased_at']!r}, and by the journal {erased_at!r}"
+        yield Flaw("run", what, 0 if state.erased is None else state.erased.seq)
     for name, said, meant in _unequal(evidence.row, run._asdict()):
         yield Flaw("run", f"the run's {name} is {said!r}, and by the journal {meant!r}", followed.run_seq)
     if len(evidence.stages) != len(stages):

@@ -11,7 +11,7 @@ import msgspec
 
 from clew.core.program.model import Json, Program
 from clew.core.running import statuses
-from clew.core.running.entries import Entry, PassBegun, RunCreated, StageSkipped
+from clew.core.running.entries import Entry, PassBegun, PayloadsErased, RunCreated, StageSkipped
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState
 from clew.core.sealing.journal import read_entry
@@ -123,6 +123,10 @@ class Records(msgspec.Struct, frozen=True):
         run_id = row["run_id"]
         return History(row, self.sealed_of(row["version"]), self.store.journal(run_id), self._values(run_id))
 
+    def course(self, row: Row) -> History:
+        """The same without the payloads, for whoever asks what was done and not what was said."""
+        return History(row, self.sealed_of(row["version"]), self.store.journal(row["run_id"]), {})
+
     def written(self, row: Row, name: str) -> Written | None:
         """A name of the run's variables map, as it stands, with who wrote it; None if nobody has. Of the payloads
         only the one that holds it is read. Raises StoreError."""
@@ -205,6 +209,22 @@ class _PayloadsOf(Mapping[int, Mapping[str, Json]]):
         return len(self._records.store.payloads(self._run_id))
 
 
+class Erasure(msgspec.Struct, frozen=True):
+    """That the payloads of the entries before that `seq` were erased, at that moment in milliseconds since 1970, and by
+    whom."""
+
+    seq: int
+    at: int
+    by: str
+
+
+def erasure_by(entry: Entry | None) -> Erasure | None:
+    """What that entry has erased, if it has."""
+    if entry is None or not isinstance(entry.body, PayloadsErased):
+        return None
+    return Erasure(entry.seq, entry.at, entry.body.by)
+
+
 class Written(msgspec.Struct, frozen=True):
     """One name of the variables map: its value, who wrote it (a stage, or `` for the program or the request)
     and by which entry."""
@@ -261,7 +281,7 @@ class History:
         return max(begun, default=1)
 
     def map_before(self, seq: int) -> list[Written]:
-        """The variables map as it stood before that entry."""
+        """The variables map as it stood before that entry, without what was erased since."""
         state = self.state_before(seq)
         written = [
             Written(name, value, "", 0)
@@ -269,18 +289,29 @@ class History:
             if name not in state.written
         ]
         for name, by in state.written.items():
+            if self.is_erased(by):
+                continue
             written.append(Written(name, self._value(name, by), _stage_of(self.entries[by]), by))
         return sorted(written, key=lambda one: (one.seq, one.name))
 
     def written(self, name: str) -> Written | None:
-        """That name of the variables map at the end of the journal, if a stage has written it. Raises StoreError when
-        its value is not on record any more."""
+        """That name of the variables map at the end of the journal, if a stage has written it and nobody has had it
+        erased. Raises StoreError when its value is not on record any more all the same."""
         seq = self.state.written.get(name)
-        if seq is None:
+        if seq is None or self.is_erased(seq):
             return None
         if not isinstance(self.entries[seq].body, StageSkipped) and name not in self._variables(seq):
             raise StoreError(f"the value of '{name}' of run {self.row['run_id']} is not on record")
         return Written(name, self._value(name, seq), _stage_of(self.entries[seq]), seq)
+
+    @property
+    def erasure(self) -> Erasure | None:
+        """The last that was erased of the run, if anything was."""
+        return erasure_by(self.state.erased)
+
+    def is_erased(self, seq: int) -> bool:
+        """Whether what that entry has said is gone since somebody had it erased."""
+        return self.erasure is not None and seq < self.erasure.seq
 
     @property
     def variables(self) -> dict[str, Json]:

@@ -27,6 +27,8 @@ def last_output(records: Records, program: str, output: str) -> Reply:
         for one in sealed.stage.outputs
     }
     written = records.written(row, output) if output in declared else None
+    if written is None and row["erased_at"] is not None:
+        return Reply(False, None, f"what {_named(row)}, the last one that completed, gave was erased", facts)
     if written is None:
         what = f"skipped the stage that has '{output}'" if output in declared else f"had no output '{output}'"
         return Reply(False, None, f"{_named(row)}, the last one that completed, {what}", facts)

@@ -21,7 +21,7 @@ from clew.core.running.state import NONE, RunState
 from clew.core.sealing.canonical import payload_digest
 from clew.core.sealing.journal import Head, read_entry
 from clew.core.sealing.leaves import CLOSE, OPEN, LeafKind
-from clew.ports import Advanced, NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
+from clew.ports import Advanced, Erased, NewRun, PayloadRow, RunRecord, RunRow, StageRow, Timer
 
 Json = Any
 Observer = Callable[[Entry, RunState], None]
@@ -57,6 +57,7 @@ class DrivenRun:
         "created",
         "entries",
         "epoch",
+        "erased",
         "error",
         "facts",
         "fetch_tries",
@@ -132,6 +133,8 @@ class DrivenRun:
         """What to do once these entries are durable."""
         self.obeyed: Few[tuple[int, str]] = ()
         """The instructions that these entries say: seq and id."""
+        self.erased: Erased | None = None
+        """What these entries have erased."""
         self.refused: Few[tuple[str, str]] = ()
         """The instructions that the run can't obey, id and why; told once these entries are durable."""
         self.awaited_by: Few[Callable[[], None]] = ()
@@ -246,6 +249,7 @@ class DrivenRun:
             self.obeyed,
             self._launch(),
             self._leaves(),
+            self.erased,
         )
 
     def _leaves(self) -> Sequence[LeafKind]:
@@ -276,12 +280,23 @@ class DrivenRun:
         """The record is durable: forget it, and say what it held."""
         entries = self.entries
         self.entries = self.rows = self.payloads = self.obeyed = ()
-        self.created = None
+        self.created = self.erased = None
         self.state.touched.clear()
         self.state.dropped = NONE
         if not self.is_launch_recorded:
             self.is_launch_recorded = bool(self.state.launched_at)
         return entries
+
+    def erase(self, entry: Entry) -> None:
+        """By that entry all payloads before it are gone."""
+        self.erased = Erased(entry.seq, entry.at)
+        self._forget_values()
+
+    def _forget_values(self) -> None:
+        """Nothing is known of what was erased; from then on the run only goes back, and has no values."""
+        self.outputs = NO_OUTPUTS
+        for known in (self.values, self.items, self.supplied, self.kept, self.left):
+            known.clear()
 
     def forget(self, stages: Iterable[StageState]) -> None:
         """These stages begin again: whatever is known of their pass before is not known any more."""
@@ -356,6 +371,8 @@ class DrivenRun:
             variables = payloads.get(seq, {}).get("variables", {})
             if name in variables:
                 self.values[name] = variables[name]
+        if self.state.erased is not None:
+            self._forget_values()
 
 
 _MADE_WHEN_NEEDED: Mapping[str, Callable[[], Any]] = {

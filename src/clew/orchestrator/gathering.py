@@ -292,6 +292,8 @@ class Gatherer:
         _OBEY.get(instruction.verb, _nothing)(run, instruction)
         if instruction.verb == "skip":
             self._waiting.forget(run, instruction.stage)
+        elif instruction.verb == "erase":
+            run.erase(entry)
 
     # ---- places ----
 

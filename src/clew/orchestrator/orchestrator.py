@@ -45,6 +45,7 @@ from clew.ports import (
 )
 
 if TYPE_CHECKING:
+    from clew.orchestrator.eraser import Eraser
     from clew.orchestrator.scheduler import Scheduler
 
 Json = Any
@@ -80,9 +81,11 @@ class Orchestrator:
         lease: LeaseKeeper | None = None,
         sign: SignCheckpoint | None = None,
         publish: Sequence[Publish] = (),
+        make_eraser: Callable[[], Eraser] | None = None,
     ) -> None:
         """`diagnoses`: what was found of what the records of the store rest on; `lease`: where others may drive runs of
-        it too; `sign`, `publish`: what becomes of the checkpoints of the store's tree."""
+        it too; `sign`, `publish`: what becomes of the checkpoints of the store's tree; `make_eraser`: of
+        what deletes what runs have beside the store, where that is erased."""
         self.store = store
         self.driver = driver
         self.diagnoses = diagnoses
@@ -123,6 +126,8 @@ class Orchestrator:
         self.tree = TreeKeeper(
             tree=store.tree, tasks=tasks, flush_count=lambda: store.flush_count, sign=sign, publish=publish
         )
+        self._make_eraser = make_eraser
+        self._eraser: Eraser | None = None
         driver.tell(came=self.places.came, changed=self._changed, make_up_for=self.maker.make_up_for)
         self._failed = failed
         self._release = release
@@ -168,10 +173,17 @@ class Orchestrator:
     # ---- taking up again ----
 
     def take_up(
-        self, run_id: str, version: str, origin_text: str, observer: Observer | None = None
+        self,
+        run_id: str,
+        version: str,
+        origin_text: str,
+        observer: Observer | None = None,
+        *,
+        with_values: bool = True,
     ) -> DrivenRun:
-        """Drive an unfinished run from its last recorded state on, fencing whoever drove it. Raises StoreError; of its
-        kinds DrivenElsewhere when another orchestrator does, or is the one to."""
+        """Drive an unfinished run from its last recorded state on, fencing whoever drove it. Without its values it can
+        do nothing that needs any. Raises StoreError; of its kinds DrivenElsewhere when another orchestrator does, or is
+        the one to."""
         driven = self.driver.runs.get(run_id)
         if driven is not None:
             driven.observer = observer or driven.observer
@@ -181,11 +193,15 @@ class Orchestrator:
         claimed = self.store.leases.claim_run(run_id)
         if claimed is None:
             raise DrivenElsewhere(f"run {run_id} is driven by another orchestrator")
-        return self._take_up_claimed(claimed, observer)
+        return self._take_up_claimed(claimed, observer, with_values=with_values)
 
-    def _take_up_claimed(self, claimed: ClaimedRun, observer: Observer | None = None) -> DrivenRun:
+    def _take_up_claimed(
+        self, claimed: ClaimedRun, observer: Observer | None = None, *, with_values: bool = True
+    ) -> DrivenRun:
         """Drive a run that is this orchestrator's by now. Raises StoreError."""
-        run = self._restored(claimed.version, claimed.origin, claimed.run_id, claimed.epoch)
+        run = self._restored(
+            claimed.version, claimed.origin, claimed.run_id, claimed.epoch, with_values=with_values
+        )
         run.observer = observer or self.observer
         self.driver.take_up(run)
         return run
@@ -227,14 +243,16 @@ class Orchestrator:
             tasks=self._tasks, look=self.places.look, zones=zones, jitter_milliseconds=jitter_milliseconds,
         )  # fmt: skip
 
-    def _restored(self, version: str, origin_text: str, run_id: str, epoch: int) -> DrivenRun:
+    def _restored(
+        self, version: str, origin_text: str, run_id: str, epoch: int, *, with_values: bool = True
+    ) -> DrivenRun:
         """The run as its journal has it. Raises StoreError."""
         program = self.programs.of_version(version)
         run = DrivenRun(program, run_id, epoch=epoch, origin=origin_of(origin_text))
         journal = self.store.journal(run_id)
         if not journal:
             raise StoreError(f"run {run_id} has no journal; verify the store")
-        run.restore(journal, self._payload_values(run_id))
+        run.restore(journal, self._payload_values(run_id) if with_values else {})
         return run
 
     def release(self, run: DrivenRun, by: str) -> None:
@@ -288,6 +306,7 @@ class Orchestrator:
         if changes == self._changes_seen and not self._in_hand:
             return
         self.attend()
+        self._erase()
         if self.claims.adopts:
             self._adopt_news()
         else:
@@ -295,6 +314,22 @@ class Orchestrator:
                 self.places.look(program)
         self.backfiller.look()
         self._changes_seen = changes
+
+    @property
+    def eraser(self) -> Eraser | None:
+        """What deletes what was erased: made when there is something to delete, which is seldom."""
+        if self._eraser is None and self._make_eraser is not None:
+            self._eraser = self._make_eraser()
+        return self._eraser
+
+    def _erase(self) -> None:
+        """Delete what was erased, if anything was."""
+        if self.store.removals.objects_due(1) and self.eraser is not None:
+            self.eraser.look()
+
+    async def _finish_erasing(self) -> None:
+        if not self._failed.done() and self.store.removals.objects_due(1) and self.eraser is not None:
+            await self.eraser.finish()
 
     def _adopt_news(self) -> None:
         """Take up what others have asked for, and see to the programs that somebody has paused, or let go on."""
@@ -313,11 +348,13 @@ class Orchestrator:
             self._refuse(instruction_id, f"there is no run {run_id}", None)
             return None
         self.claims.see_whose_it_is(self.programs.of_version(row["version"]))
-        why = refusal(self._restored(row["version"], row["origin"], run_id, row["epoch"]).state, instruction)
+        origin, with_values = row["origin"], instruction.verb != "erase"
+        restored = self._restored(row["version"], origin, run_id, row["epoch"], with_values=with_values)
+        why = refusal(restored.state, instruction)
         if why:
             self._refuse(instruction_id, why, row["epoch"])
             return None
-        return self.take_up(run_id, row["version"], row["origin"])
+        return self.take_up(run_id, row["version"], origin, with_values=with_values)
 
     def _refuse(self, instruction_id: str, why: str, epoch: int | None) -> None:
         self._in_hand.add(instruction_id)
@@ -414,7 +451,11 @@ class Orchestrator:
         if self._failed.done():
             self._failed.exception()  # whoever waited has been told
             self.tree.stop()
+            if self._eraser is not None:
+                self._eraser.stop()
         self.tree.finish()
+        with suppress(StoreError):
+            await self._finish_erasing()
         with suppress(StoreError):
             self.store.leave()  # else others wait until the lease is over
         self.store.close()

@@ -41,7 +41,12 @@ def statements_of(records: Sequence[RunRecord], owner: str) -> list[Statement]:
     write(
         "update_stage", _STAGE, [(*row[2:], each.run_id, *row[:2]) for each in records for row in each.stages]
     )
-    if any(each.dropped or each.items or each.obeyed or each.launched_at for each in records):
+    if any(each.dropped or each.items or each.obeyed or each.launched_at or each.erased for each in records):
+        erased = [(each.run_id, each.erased) for each in records if each.erased is not None]
+        write("erase_payloads", "ti", [(run_id, one.seq) for run_id, one in erased])
+        write("erase_instructions", "t", [(run_id,) for run_id, _ in erased])
+        write("note_erased", "it", [(one.at, run_id) for run_id, one in erased])
+        write("insert_object_due", "ti", [(run_id, one.seq) for run_id, one in erased])
         write(
             "delete_items", "ti", [(each.run_id, position) for each in records for position in each.dropped]
         )

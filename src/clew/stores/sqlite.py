@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import apsw
 
 from clew.ports import (
     Diagnosis,
+    Erased,
     FlushFailed,
     Holder,
     RunExists,
@@ -95,6 +96,8 @@ class SqliteStore(DatabaseStore):
         with self._transaction():
             fenced = self._insert(records, self.leases.me)
         self.flush_count += 1
+        if any(record.erased for record in records):
+            self._empty_log()
         return fenced
 
     def _insert(self, records: Sequence[RunRecord], owner: str = "") -> list[str]:
@@ -119,7 +122,7 @@ class SqliteStore(DatabaseStore):
         if stages:
             executemany(sql["update_stage"], stages)
         for each in records:
-            if each.dropped or each.items or each.obeyed or each.launched_at:
+            if each.dropped or each.items or each.obeyed or each.launched_at or each.erased:
                 self._insert_rare(each)
         payloads = [(each.run_id, *payload) for each in records for payload in each.payloads]
         if payloads:
@@ -132,11 +135,30 @@ class SqliteStore(DatabaseStore):
     def _insert_rare(self, record: RunRecord) -> None:
         """What most turns of most runs have none of."""
         sql, run_id = self._sql, record.run_id
+        if record.erased is not None:
+            self._erase(run_id, record.erased)
         self._executemany(sql["delete_items"], [(run_id, position) for position in record.dropped])
         self._executemany(sql["put_item"], [(run_id, *row) for row in record.items])
         self._executemany(sql["obey_instruction"], record.obeyed)
         if record.launched_at:
             self._execute(sql["launch_run"], (record.launched_at, run_id))
+
+    def _empty_log(self) -> None:
+        """What was erased stands in no log either. Where somebody reads it just now, it is emptied later, as always."""
+        with suppress(apsw.Error):
+            list(self._execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+    def _erase(self, run_id: str, erased: Erased) -> None:
+        """What is deleted is overwritten in the file, too."""
+        sql = self._sql
+        self._execute("PRAGMA secure_delete = ON")
+        try:
+            self._execute(sql["erase_payloads"], (run_id, erased.seq))
+            self._execute(sql["erase_instructions"], (run_id,))
+        finally:
+            self._execute("PRAGMA secure_delete = OFF")
+        self._execute(sql["note_erased"], (erased.at, run_id))
+        self._execute(sql["insert_object_due"], (run_id, erased.seq))
 
     def _create(self, records: Sequence[RunRecord], owner: str) -> None:
         runs: list[Any] = []

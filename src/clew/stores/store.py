@@ -24,6 +24,7 @@ from clew.ports import (
 )
 from clew.stores.backfills import StoredBackfills
 from clew.stores.leases import StoredLeases
+from clew.stores.removals import StoredRemovals
 from clew.stores.schedules import StoredSchedules
 from clew.stores.tree import StoredTree
 
@@ -43,6 +44,7 @@ class DatabaseStore(ABC):
         self.backfills = StoredBackfills(*own)
         self.leases = StoredLeases(*own)
         self.tree = StoredTree(*own)
+        self.removals = StoredRemovals(*own)
 
     # ---- what each database does in its own way ----
 

@@ -45,6 +45,8 @@ from clew.wiring.taking import TakenStore, take_store, unsafe_of
 
 if TYPE_CHECKING:
     from clew.executors.attempts_lease import AttemptsLease
+    from clew.orchestrator.eraser import Eraser
+    from clew.stores.store import DatabaseStore
 
 ATTEMPTS_END_SECONDS_MAX = 60
 """How long a new orchestrator waits for the attempts of a dead one to end. They are killed at once when it is
@@ -209,7 +211,15 @@ def _assemble(
         executors=set(executors.values()), clock=clock, chance=chance, alarm=alarm, failed=tasks.failed,
         release=release, diagnoses=taken.diagnoses, lease=taken.lease, sign=new_signer(settings),
         publish=publishers(settings),
+        make_eraser=lambda: _new_eraser(settings, store, tasks),
     )  # fmt: skip
+
+
+def _new_eraser(settings: Settings, store: DatabaseStore, tasks: Tasks) -> Eraser:
+    from clew.orchestrator.eraser import Eraser
+    from clew.wiring.removing import FilesBeside
+
+    return Eraser(removals=store.removals, tasks=tasks, files=FilesBeside(settings))
 
 
 class BucketKeeper:

@@ -18,7 +18,7 @@ from clew.core.program.model import (
     Rollback,
     Stage,
 )
-from clew.core.program.signatures import Signature, by_name
+from clew.core.program.signatures import TEXT, Param, Signature, by_name
 from clew.core.running import actions, statuses
 from clew.core.running.consequences import attempt_ended, rollback_ended, validation_ended
 from clew.core.running.decide import decide
@@ -53,6 +53,7 @@ COMMANDS = by_name(
     (
         Signature("act", "acts", open_params=True),
         Signature("undo", "undoes", open_params=True),
+        Signature("wipe", "undoes what it is told", params={"what": Param(TEXT)}),
         Signature("rest", "leaves nothing", open_params=True, leaves_nothing=True),
     )
 )

@@ -542,7 +542,7 @@ class Walk(Story):
         return self
 
 
-PLAIN = ("cancel", "stop", "pause", "unpause", "resume", "rollback")
+PLAIN = ("cancel", "stop", "pause", "unpause", "resume", "rollback", "erase")
 
 
 # ---- what holds of every state ---------------------------------------------------------------------------

@@ -71,12 +71,14 @@ class StageReads(Struct, frozen=True):
 
     `forward`: its inputs, `when`, dependencies, `for_each`, source, environment, `execute`, and the places that
     its rollback restores; the source is read by all three. A rollback's `outcome` and `attempts` and an item's
-    `item` and `index` are left out, names that clew gives every stage (`run_name`, ...) are not.
+    `item` and `index` are left out, names that clew gives every stage (`run_name`, ...) are not. `rollback_own`: of
+    what the stage makes itself, or its item is for, what its rollback reads.
     """
 
     forward: frozenset[str]
     validate: frozenset[str]
     rollback: frozenset[str]
+    rollback_own: frozenset[str]
 
     @property
     def names(self) -> frozenset[str]:
@@ -118,7 +120,12 @@ def stage_reads(
     rollback = names.pop("rollback", set()) - ROLLBACK_NAMES | source
     validate = names.pop("validate", set()) | source
     forward = set(stage.inputs).union(*names.values())
-    return StageReads(frozenset(forward - given), frozenset(validate - given), frozenset(rollback - given))
+    return StageReads(
+        frozenset(forward - given),
+        frozenset(validate - given),
+        frozenset(rollback - given),
+        frozenset(rollback & given),
+    )
 
 
 def survey(

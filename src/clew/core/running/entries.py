@@ -343,6 +343,13 @@ class RewindRequested(_Kind, frozen=True, tag="rewind_requested"):
     by: str
 
 
+class PayloadsErased(_Kind, frozen=True, tag="payloads_erased"):
+    """A person has had the payloads of all entries before this one erased, for good. The payload of this one holds
+    the reason."""
+
+    by: str
+
+
 class RunSettled(_Kind, frozen=True, tag="run_settled"):
     """The run has come to rest. `reason`: why it never began, one of REST_REASONS."""
 
@@ -357,7 +364,7 @@ Body = (
     | RollbackStarted | RollbackEnded | RunHeld | RunReleased | RunSettled | ItemsMade | ItemsGathered
     | InputSupplied | ObjectsKept | ReportRefused | StageRetried | RollbackSkipped | PassBegun | RunPaused
     | RunUnpaused | RunCancelled | RunStopped | RunExpired | RollbackRequested | RewindRequested | PlaceGiven
-    | WindowClosed | WindowOpened
+    | WindowClosed | WindowOpened | PayloadsErased
 )  # fmt: skip
 
 HOLD_REASONS = (

@@ -13,14 +13,14 @@ from clew.core.program.model import Json
 from clew.core.program.problems import nearest
 from clew.core.running import entries as kinds
 from clew.core.running import statuses
-from clew.core.running.entries import Body
+from clew.core.running.entries import Body, Entry
 from clew.core.running.fold_back import CHANGED_SINCE, failed_rollbacks, rollbacks_to_skip
 from clew.core.running.rollback import is_going_back, plan_rollback, point_of_no_return, way_back
 from clew.core.running.stage_state import StageState
 from clew.core.running.state import CANCELLED, EXPIRED, REWIND, ROLLBACK, STOPPED, RunState
 
 Verb = Literal[
-    "cancel", "stop", "pause", "unpause", "resume", "retry", "skip", "supply", "rollback", "rewind"
+    "cancel", "stop", "pause", "unpause", "resume", "retry", "skip", "supply", "rollback", "rewind", "erase"
 ]  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def _no_stop(state: RunState, instruction: Instruction) -> str:
 def _no_rollback(state: RunState, instruction: Instruction) -> str:
     if state.status in (statuses.COMPLETED, statuses.FAILED):
         planned = rollback_if(state, "rollback")
-        return "" if planned.blocks else _nothing_to_undo(state)
+        return _erased_for(state, planned) if planned.blocks else _nothing_to_undo(state)
     if state.held or state.status == statuses.PAUSED:
         return ""
     if state.is_settled:
@@ -151,6 +151,8 @@ def _no_rewind(state: RunState, instruction: Instruction) -> str:
     unknown = _unknown_stage(state, instruction.stage, state.stages)
     if unknown:
         return unknown
+    if state.erased is not None:
+        return f"what its stages would go on with is gone: {_erased_by(state.erased)}"
     is_going_back = state.undo is not None or (state.ending and not state.held)
     if is_going_back and not state.is_settled:
         return "it is on its way back already: rewind it when it goes forward again, or has settled"
@@ -168,6 +170,51 @@ def _no_rewind(state: RunState, instruction: Instruction) -> str:
             f"'{barrier.name}' has begun and can't be undone: there is no way back to '{instruction.stage}'"
         )
     return ""
+
+
+# ---- erasing -----------------------------------------------------------------------------------------------
+
+
+def _no_erase(state: RunState, instruction: Instruction) -> str:
+    if not state.is_settled:
+        return f"it is {state.status}: what it may need yet can be erased when it has settled"
+    if state.erased is not None and state.erased.seq == state.seq:
+        return f"that was done already: {_erased_by(state.erased)}"
+    return ""
+
+
+def _erased_for(state: RunState, planned: kinds.RollbackPlanned) -> str:
+    """Why not all that is planned can be undone any more, since what that takes was erased; empty where it can."""
+    erased = state.erased
+    if erased is None:
+        return ""
+    of_stages = {name for stage in state.program.stages.values() for name in stage.own_names}
+    gone: dict[str, list[str]] = {}
+    for block in planned.blocks:
+        for undo in block.stages:
+            unit = state.units[undo.stage]
+            needed = [
+                name
+                for name in unit.sealed.rollback_needs
+                if name not in of_stages or _was_given(state, unit, name, erased.seq)
+            ]
+            if 0 <= unit.kept_seq < erased.seq:
+                needed.append("the objects that were kept")
+            if needed:
+                gone[undo.stage] = needed
+    listed = "; ".join(f"that of '{stage}' needs {', '.join(names)}" for stage, names in gone.items())
+    return f"its rollbacks need what is gone: {listed} ({_erased_by(erased)})" if gone else ""
+
+
+def _was_given(state: RunState, unit: StageState, name: str, erased_seq: int) -> bool:
+    """Whether a stage had given that name, or this item, before that entry."""
+    is_own = unit.parent is not None and any(output.name == name for output in unit.sealed.stage.outputs)
+    return 0 <= (unit.written_seq if is_own else state.written.get(name, -1)) < erased_seq
+
+
+def _erased_by(erased: Entry) -> str:
+    assert isinstance(erased.body, kinds.PayloadsErased)
+    return f"{erased.body.by} has erased it, by entry {erased.seq}"
 
 
 # ---- pausing ---------------------------------------------------------------------------------------------
@@ -308,6 +355,7 @@ def _supply_body(state: RunState, instruction: Instruction) -> Body:
 _REFUSALS: Mapping[str, Callable[[RunState, Instruction], str]] = {
     "cancel": _no_cancel, "stop": _no_stop, "pause": _no_pause, "unpause": _no_unpause, "resume": _no_resume,
     "retry": _no_retry, "skip": _no_skip, "supply": _no_supply, "rollback": _no_rollback, "rewind": _no_rewind,
+    "erase": _no_erase,
 }  # fmt: skip
 
 _BODIES: Mapping[str, Callable[[RunState, Instruction], Body]] = {
@@ -321,4 +369,5 @@ _BODIES: Mapping[str, Callable[[RunState, Instruction], Body]] = {
     "supply": _supply_body,
     "rollback": lambda state, instruction: kinds.RollbackRequested(instruction.by),
     "rewind": lambda state, instruction: kinds.RewindRequested(instruction.stage, instruction.by),
+    "erase": lambda state, instruction: kinds.PayloadsErased(instruction.by),
 }

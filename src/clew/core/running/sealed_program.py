@@ -5,7 +5,7 @@ Worked out once a program version and shared by all its runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,10 @@ from msgspec import Struct
 from clew.core.planning.plan import AFTER, PlannedStage, make_plan, stage_reads
 from clew.core.program.content import content, version_of
 from clew.core.program.model import NO_LIMITS, Condition, Program, Stage
+from clew.core.program.needs import StageReads
 from clew.core.program.params import signature_of
 from clew.core.program.signatures import Signatures
+from clew.core.program.variables import BUILT_IN_NAMES, ITEM_NAMES, names_in
 from clew.core.sealing.chain import SealedBlock, seal
 
 if TYPE_CHECKING:
@@ -27,8 +29,9 @@ class SealedStage(Struct, frozen=True):
 
     `needs`: the stages it needs; `needed_outputs`: for each of them the names it reads, empty for plain order.
     `reads`: the names of the variables map that searching and executing read; then those that its conditions
-    and its rollback read, its own outputs among them. `own_names`: what it writes. `leaves_nothing`: there is
-    nothing to undo.
+    and its rollback read, its own outputs among them. `rollback_needs`: the names without whose values there is no
+    rollback, of those that the program, the request and the stages give. `own_names`: what it writes.
+    `leaves_nothing`: there is nothing to undo.
     """
 
     stage: Stage
@@ -39,6 +42,7 @@ class SealedStage(Struct, frozen=True):
     reads: tuple[str, ...]
     validate_reads: tuple[str, ...]
     rollback_reads: tuple[str, ...]
+    rollback_needs: tuple[str, ...]
     own_names: tuple[str, ...]
     leaves_nothing: bool
 
@@ -167,9 +171,26 @@ def _sealed_stage(
         reads=tuple(sorted(reads.forward | located)),
         validate_reads=tuple(sorted(reads.validate | own | set(stage.inputs))),
         rollback_reads=tuple(sorted(reads.rollback | own | set(stage.inputs))),
+        rollback_needs=tuple(sorted(_rollback_needs(stage, reads, own, program, signatures))),
         own_names=tuple(sorted(own)),
         leaves_nothing=_leaves_nothing(stage, program, signatures),
     )
+
+
+def _rollback_needs(
+    stage: Stage, reads: StageReads, own: Set[str], program: Program, signatures: Signatures
+) -> Set[str]:
+    """What its rollback refers to, and all that it is told where clew can't know what it takes of it: a function, or a
+    plug-in. An item is found anew in what the stage is done for."""
+    needed = reads.rollback | reads.rollback_own
+    for command in stage.rollback.commands:
+        signature = signature_of(command.name, program, signatures)
+        if command.name == "python" or signature is None or signature.open_params:
+            needed |= own | set(stage.inputs)
+    if stage.for_each is not None and stage.rollback.commands:
+        needed |= names_in(stage.for_each)
+    given = BUILT_IN_NAMES | ITEM_NAMES | {custom.name for custom in program.custom_times}
+    return needed - given
 
 
 def _leaves_nothing(stage: Stage, program: Program, signatures: Signatures) -> bool:

@@ -35,7 +35,7 @@ class RunState:
 
     __slots__ = (
         "active_stages", "backfill", "block", "block_done_at", "block_failed", "block_validated", "cause",
-        "created_at", "dropped", "ended_at", "ending", "epoch", "error_seq", "failed_stage", "follows",
+        "created_at", "dropped", "ended_at", "ending", "epoch", "erased", "error_seq", "failed_stage", "follows",
         "generation", "has_place", "has_started", "held", "held_stage", "is_crossing_accepted", "is_due",
         "is_paused", "is_window_closed", "launched_at", "open_stages", "pass_number", "program", "refused",
         "requested_by", "residue", "returns", "rewind_to", "run_id", "run_name", "run_time", "seq",
@@ -106,6 +106,8 @@ class RunState:
         """The attempts and tries at rollbacks of which a late report was refused."""
         self.written: dict[str, int] = {}
         """For each name of the variables map that a stage wrote, the `seq` of the entry that did."""
+        self.erased: Entry | None = None
+        """The entry by which the payloads of all before it were erased, the last of such."""
         self.touched: dict[str, None] = {}
         self.dropped: frozenset[int] = NONE
 
@@ -458,6 +460,11 @@ def _run_settled(state: RunState, entry: Entry, body: kinds.RunSettled) -> None:
     state.rewind_to, state.is_paused = "", False
 
 
+def _payloads_erased(state: RunState, entry: Entry, body: kinds.PayloadsErased) -> None:
+    """What they were never steered: the run is what it was."""
+    state.erased = entry
+
+
 _APPLY: dict[type, Callable[[RunState, Entry, Any], None]] = {
     kinds.RunCreated: _run_created,
     kinds.RunTaken: _run_taken,
@@ -478,5 +485,6 @@ _APPLY: dict[type, Callable[[RunState, Entry, Any], None]] = {
     kinds.ObjectsKept: _objects_kept,
     kinds.InputSupplied: _input_supplied,
     kinds.RunSettled: _run_settled,
+    kinds.PayloadsErased: _payloads_erased,
     **APPLY_BACK,
 }

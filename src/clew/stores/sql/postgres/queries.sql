@@ -110,6 +110,25 @@ INSERT INTO payloads (run_id, seq, salt, content, location)
 SELECT run_id, seq, salt, content, location
 FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::text[], $5::text[]) AS given (run_id, seq, salt, content, location);
 
+-- name: erase_payloads
+-- All that the entries before one have said is gone.
+DELETE FROM payloads USING unnest($1::text[], $2::bigint[]) AS given (run_id, seq)
+WHERE payloads.run_id = given.run_id AND payloads.seq < given.seq;
+
+-- name: erase_instructions
+-- And so is what people have told the run, but that they did.
+UPDATE instructions SET content = '', why = '' WHERE run_id = ANY($1::text[]) AND answer IS NOT NULL;
+
+-- name: note_erased
+-- The run's row says when.
+UPDATE runs SET erased_at = given.erased_at FROM unnest($1::bigint[], $2::text[]) AS given (erased_at, run_id)
+WHERE runs.run_id = given.run_id;
+
+-- name: insert_object_due
+-- What stands in a bucket is to be deleted, too.
+INSERT INTO objects_due (run_id, before_seq) SELECT run_id, before_seq
+FROM unnest($1::text[], $2::bigint[]) AS given (run_id, before_seq);
+
 -- name: insert_leaf_due
 -- A run that was created, or has settled, is to have a leaf in the tree.
 INSERT INTO leaves_due (run_id, kind, entry_count, head)
@@ -295,14 +314,14 @@ SELECT 0;
 -- name: select_run
 -- One run's row.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner, erased_at, removed_at, archive
 FROM runs WHERE run_id = $1;
 
 -- name: select_last_run
 -- A program's run that is latest by scheduled time, then by launch: of all, or of those for one time, or in one status,
 -- and never the one that asks.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner, erased_at, removed_at, archive
 FROM runs
 WHERE program = :program AND (:run_time::bigint IS NULL OR run_time = :run_time) AND (:status::text IS NULL OR status = :status)
   AND run_id <> :besides
@@ -315,7 +334,7 @@ SELECT run_id FROM runs WHERE run_id LIKE $1 ESCAPE '\' OR run_name = $2 ORDER B
 -- name: select_runs
 -- Runs, newest first, before a cursor.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner, erased_at, removed_at, archive
 FROM runs
 WHERE (:program::text IS NULL OR program = :program) AND (:status::text IS NULL OR status = :status)
   AND (:before::bigint IS NULL OR launched_at < :before)
@@ -516,3 +535,16 @@ SELECT hash FROM tree_nodes WHERE level = $1 AND node_index >= $2 ORDER BY node_
 -- The first leaf whose run is not there any more.
 SELECT run_id FROM leaves WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.run_id = leaves.run_id)
 ORDER BY leaf_index LIMIT 1;
+
+-- name: select_objects_due
+-- Whose objects are to be deleted, in the order in which that was said.
+SELECT position, run_id, before_seq FROM objects_due ORDER BY position LIMIT $1;
+
+-- name: delete_object_due
+-- That has been done.
+DELETE FROM objects_due WHERE position = $1;
+
+-- name: select_gone
+-- Of some runs, until when what they said is gone.
+SELECT run_id, coalesce(removed_at, erased_at) FROM runs
+WHERE run_id IN (SELECT json_array_elements_text($1::json)) AND coalesce(removed_at, erased_at) IS NOT NULL;

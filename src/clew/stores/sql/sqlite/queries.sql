@@ -79,6 +79,22 @@ INSERT INTO journal (run_id, seq, content, hash) VALUES (?, ?, ?, ?);
 -- What an entry names by digest stands apart.
 INSERT INTO payloads (run_id, seq, salt, content, location) VALUES (?, ?, ?, ?, ?);
 
+-- name: erase_payloads
+-- All that the entries before one have said is gone.
+DELETE FROM payloads WHERE run_id = ? AND seq < ?;
+
+-- name: erase_instructions
+-- And so is what people have told the run, but that they did.
+UPDATE instructions SET content = '', why = '' WHERE run_id = ? AND answer IS NOT NULL;
+
+-- name: note_erased
+-- The run's row says when.
+UPDATE runs SET erased_at = ? WHERE run_id = ?;
+
+-- name: insert_object_due
+-- What stands in a bucket is to be deleted, too.
+INSERT INTO objects_due (run_id, before_seq) VALUES (?, ?);
+
 -- name: insert_leaf_due
 -- A run that was created, or has settled, is to have a leaf in the tree.
 INSERT INTO leaves_due (run_id, kind, entry_count, head) VALUES (?, ?, ?, ?);
@@ -254,14 +270,14 @@ PRAGMA data_version;
 -- name: select_run
 -- One run's row.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner, erased_at, removed_at, archive
 FROM runs WHERE run_id = ?;
 
 -- name: select_last_run
 -- A program's run that is latest by scheduled time, then by launch: of all, or of those for one time, or in one status,
 -- and never the one that asks.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner, erased_at, removed_at, archive
 FROM runs
 WHERE program = :program AND (:run_time IS NULL OR run_time = :run_time) AND (:status IS NULL OR status = :status)
   AND run_id <> :besides
@@ -274,7 +290,7 @@ SELECT run_id FROM runs WHERE run_id LIKE ? ESCAPE '\' OR run_name = ? ORDER BY 
 -- name: select_runs
 -- Runs, newest first, before a cursor.
 SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, status, cause, requested_by, generation,
-  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner
+  residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner, erased_at, removed_at, archive
 FROM runs
 WHERE (:program IS NULL OR program = :program) AND (:status IS NULL OR status = :status)
   AND (:before IS NULL OR launched_at < :before)
@@ -474,3 +490,16 @@ SELECT hash FROM tree_nodes WHERE level = ? AND node_index >= ? ORDER BY node_in
 -- The first leaf whose run is not there any more.
 SELECT run_id FROM leaves WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.run_id = leaves.run_id)
 ORDER BY leaf_index LIMIT 1;
+
+-- name: select_objects_due
+-- Whose objects are to be deleted, in the order in which that was said.
+SELECT position, run_id, before_seq FROM objects_due ORDER BY position LIMIT ?;
+
+-- name: delete_object_due
+-- That has been done.
+DELETE FROM objects_due WHERE position = ?;
+
+-- name: select_gone
+-- Of some runs, until when what they said is gone.
+SELECT run_id, coalesce(removed_at, erased_at) FROM runs
+WHERE run_id IN (SELECT value FROM json_each(?)) AND coalesce(removed_at, erased_at) IS NOT NULL;

@@ -1,0 +1,13 @@
+-- What leaves the store again: payloads that somebody has had erased, and runs that have been kept for as long as they
+-- are to be.
+
+ALTER TABLE runs ADD COLUMN erased_at bigint;                  -- when its payloads were erased last; NULL: never
+ALTER TABLE runs ADD COLUMN removed_at bigint;                 -- when all of it but this row was; NULL: it is all there
+ALTER TABLE runs ADD COLUMN archive text NOT NULL DEFAULT '';  -- where its export stands; empty: nowhere
+
+-- Whose large payloads and kept objects are to be deleted, which stand in a bucket and not here.
+CREATE TABLE objects_due (
+  position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  run_id text COLLATE "C" NOT NULL,
+  before_seq bigint NOT NULL                                   -- those of entries before this one; 0: all
+);
