@@ -930,6 +930,28 @@ class ObjectsDue(NamedTuple):
     before_seq: int
 
 
+class KeptRun(NamedTuple):
+    """A run's row, as far as it says whether its time is over."""
+
+    run_id: str
+    program: str
+    version: str
+    status: str
+    launched_at: int
+    ended_at: int | None
+    entry_count: int
+    removed_at: int | None
+
+
+class RemovedRun(NamedTuple):
+    """A run that is to leave, with the length that its journal had when it was looked at. `archive`: where its export
+    stands; empty for nowhere."""
+
+    run_id: str
+    entry_count: int
+    archive: str
+
+
 class Removals(Protocol):
     """What leaves a store again. Blocking; one transaction a call; any call may raise StoreError."""
 
@@ -942,6 +964,14 @@ class Removals(Protocol):
     def gone(self, run_ids: Sequence[str]) -> dict[str, int]:
         """Of these runs those of which something is gone, with the moment until which it is, in milliseconds since
         1970."""
+
+    def runs_after(self, launched_at: int, run_id: str, limit: int) -> list[KeptRun]:
+        """So many runs in the order of their launch, then their id, after that one; those among them that have not
+        settled, and those that were removed."""
+
+    def remove(self, runs: Sequence[RemovedRun], at: int) -> list[str]:
+        """Have all of these runs leave but their rows, by one transaction; of whatever has moved on since, or was told
+        something that nobody has taken up, nothing. Returns which have left."""
 
 
 class Renewals(Protocol):

@@ -27,7 +27,7 @@ from clew.orchestrator.orchestrator import Orchestrator
 from clew.orchestrator.scheduler import Scheduler, variables_wanting
 from clew.ports import CommitUnknown, Fenced, ScheduleRow, StoreBusy, Unreadable
 from clew.settings import Settings
-from clew.wiring import load_program, open_orchestrator, seal, unknown_secrets, zone_data_release
+from clew.wiring import load_program, new_shelf, open_orchestrator, seal, unknown_secrets, zone_data_release
 
 LOOK_AGAIN_SECONDS = 60
 """How often the places are looked at though nothing was told: file systems of other machines tell nothing."""
@@ -57,6 +57,9 @@ class ServiceWatcher(Protocol):
 
     def is_wrong(self, source: str, error: Exception, live: str) -> None:
         """Nothing of what stands there is used: why, and which program goes on as it was; empty for none."""
+
+    def removed(self, count: int) -> None:
+        """So many runs have left the store, whose time was over."""
 
     def is_doubtful(self, what: str) -> None:
         """Something that is live can't go well, or the store might not keep what is recorded."""
@@ -262,6 +265,17 @@ class Service:
         return sum(bool(known.program) for known in self._known.values())
 
 
+def _have_old_things_leave(orchestrator: Orchestrator, settings: Settings, watcher: ServiceWatcher) -> None:
+    """What was erased, and runs whose time is over."""
+    if orchestrator.eraser is not None:
+        orchestrator.eraser.is_troubled = watcher.is_doubtful
+        orchestrator.eraser.sweep_regularly()
+    remover = orchestrator.remover(new_shelf(settings))
+    remover.has_removed = watcher.removed
+    remover.is_behind = lambda why: watcher.is_doubtful(f"retention: {why}")
+    remover.sweep_regularly()
+
+
 async def serve(
     settings: Settings, places: Sequence[str], *, grace_seconds: float, watcher: ServiceWatcher, ends: Ends
 ) -> None:
@@ -272,9 +286,7 @@ async def serve(
     async with open_orchestrator(settings, forks=True) as orchestrator:
         orchestrator.observer = observer_of(orchestrator, watcher)
         orchestrator.tree.is_troubled = lambda why: watcher.is_doubtful(f"checkpoints: {why}")
-        if orchestrator.eraser is not None:
-            orchestrator.eraser.is_troubled = watcher.is_doubtful
-            orchestrator.eraser.sweep_regularly()
+        _have_old_things_leave(orchestrator, settings, watcher)
         for each in orchestrator.diagnoses:
             if each.verdict != "sound":
                 watcher.is_doubtful(f"the store's {each.name} is {each.verdict}: {each.found}; {each.remedy}")

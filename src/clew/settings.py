@@ -56,6 +56,11 @@ class Settings(msgspec.Struct, frozen=True):
     signed."""
     checkpoints: tuple[str, ...] = ()
     """URLs of buckets in which each signed checkpoint is kept."""
+    retention: Mapping[str, int] = {}
+    """By status, for how many milliseconds after their end runs are kept; of what is not there for good. A program may
+    say otherwise."""
+    archive: str = ""
+    """URL of the bucket to which runs go before they are removed; empty: they leave for good."""
 
 
 _KEYS = (
@@ -69,6 +74,7 @@ _KEYS = (
     "unsafe_store",
     "signing_key",
     "checkpoints",
+    "retention",
     "buckets",
     "secrets",
 )
@@ -106,7 +112,11 @@ def read_settings(
     }
     given = {name: _bucket_url(url, folder) for name, url in (buckets or {}).items()}
     places = {f"checkpoints[{at}]": url for at, url in enumerate(said.get("checkpoints", ()))}
-    _check_s3_urls({**named, **given, **places, "payloads": said.get("payloads", "")})
+    kept = said.get("retention", {})
+    archive = kept.get("archive", "")
+    _check_s3_urls(
+        {**named, **given, **places, "payloads": said.get("payloads", ""), "retention.archive": archive}
+    )
     return Settings(
         store=store_path,
         logs=os.path.join(base, said["logs"]) if "logs" in said else os.path.join(beside, "logs"),
@@ -130,6 +140,8 @@ def read_settings(
         if "signing_key" in said
         else f"{local_path}.signing-key",
         checkpoints=tuple(_bucket_url(url, base_of_file) for url in said.get("checkpoints", ())),
+        retention=_retention(kept, path),
+        archive=_bucket_url(archive, base_of_file),
         unsafe_store=unsafe_store
         or _is_said(environment, "CLEW_UNSAFE_STORE", said.get("unsafe_store", False)),
     )
@@ -170,7 +182,8 @@ def _read_file(path: str, *, is_named: bool) -> dict[str, Any]:
 def _check_types(said: Mapping[str, Any], path: str) -> None:
     wanted = {
         "store": str, "payloads": str, "logs": str, "workers": int, "programs": list, "jitter": str, "lease": str,
-        "unsafe_store": bool, "signing_key": str, "checkpoints": list, "buckets": dict, "secrets": dict,
+        "unsafe_store": bool, "signing_key": str, "checkpoints": list, "retention": dict, "buckets": dict,
+        "secrets": dict,
     }  # fmt: skip
     for key, kind in wanted.items():
         if key in said and type(said[key]) is not kind:  # true is no whole number
@@ -188,9 +201,25 @@ def _check_types(said: Mapping[str, Any], path: str) -> None:
     for url in said.get("checkpoints", ()):
         if not isinstance(url, str) or ":" not in url:
             raise SettingsError(f'{path}: checkpoints: must be URLs of buckets, such as ["file:checkpoints"]')
+    _check_retention(said.get("retention", {}), path)
     for name, url in said.get("buckets", {}).items():
         if not isinstance(url, str):
             raise SettingsError(f'{path}: buckets.{name}: must be a URL, such as "file:data"')
+
+
+def _check_retention(said: Mapping[str, Any], path: str) -> None:
+    if not said:
+        return
+    from clew.core.program.model import SETTLED_STATUSES  # most settings say nothing of it
+
+    known = (*SETTLED_STATUSES, "archive")
+    for name, value in said.items():
+        if name not in known:
+            hint = nearest(name, known) or ", ".join(known)
+            raise SettingsError(f"{path}: retention.{name}: there is no such status; {hint}")
+        if not isinstance(value, str) or (name == "archive" and ":" not in value):
+            what = 'a URL, such as "s3://archive/clew/"' if name == "archive" else 'a text, such as "90 days"'
+            raise SettingsError(f"{path}: retention.{name}: must be {what}")
 
 
 def _is_said(environment: Mapping[str, str], variable: str, otherwise: bool) -> bool:
@@ -216,15 +245,29 @@ def _duration(key: str, said: str | None, path: str, usual: int, least: int, mos
     """Milliseconds."""
     if said is None:
         return usual
-    from clew.core.program.durations import read_duration
+    from clew.core.program.durations import read_duration, written_duration
 
     try:
         found = read_duration(said)
     except ValueError as error:
         raise SettingsError(f"{path}: {key}: {error}") from error
     if not least <= found <= most:
-        raise SettingsError(f"{path}: {key}: must be {least // 1000} seconds to {most // 1000} seconds")
+        least_said, most_said = written_duration(least), written_duration(most)
+        raise SettingsError(f"{path}: {key}: must be {least_said} to {most_said}")
     return found
+
+
+def _retention(said: Mapping[str, str], path: str) -> dict[str, int]:
+    """Milliseconds by status."""
+    if not said:
+        return {}
+    from clew.core.program.durations import DURATION_MILLISECONDS_MAX
+
+    return {
+        status: _duration(f"retention.{status}", kept, path, 0, 1, DURATION_MILLISECONDS_MAX)
+        for status, kept in said.items()
+        if status != "archive" and kept != "forever"
+    }
 
 
 def _store_path(url: str, folder: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tests.contracts.test_store import created, entry, following
 
-from clew.ports import Erased, InstructionRow, ObjectsDue, PayloadRow
+from clew.core.sealing.leaves import CLOSE
+from clew.ports import Erased, InstructionRow, ObjectsDue, PayloadRow, RemovedRun, RunExists, RunRow
 from clew.stores.sqlite import SqliteStore
 from clew.stores.store import DatabaseStore
 
@@ -61,3 +62,64 @@ def test_no_byte_of_it_is_left_in_a_file(tmp_path: Path, size: int) -> None:
     assert entry(4)[1:] in store.journal("r1")
     store.close()
     assert not found()
+
+
+# ---- runs whose time is over ------------------------------------------------------------------------------
+
+
+def settle(store: DatabaseStore, run_id: str, number: int, *, ended_at: int = 30) -> None:
+    store.record([created(run_id, number, launched_at=10 + number)])
+    store.record([following(run_id, 2, run=RunRow("completed", "", ended_at, "[]"), leaves=(CLOSE,))])
+
+
+def test_all_of_a_run_leaves_but_its_row(store: DatabaseStore) -> None:
+    """By which nothing else takes its place: no other run of its name, or of its time; nor is it driven again."""
+    settle(store, "r1", 1)
+    settle(store, "r2", 2)
+    store.instruct("i1", "r1", WORD, 5)
+    store.refuse("i1", "no", epoch=1)
+    assert store.removals.remove([RemovedRun("r1", 3, "far/r1"), RemovedRun("none", 3, "")], 99) == ["r1"]
+    row = store.run("r1")
+    assert row is not None
+    kept = ("program", "run_time", "generation", "status", "entry_count", "head", "removed_at", "archive")
+    assert [row[name] for name in kept] == ["trip", 7, 1, "completed", 3, entry(2)[2], 99, "far/r1"]
+    assert (store.journal("r1"), store.payloads("r1"), store.stages("r1")) == ([], [], [])
+    assert store.instruction("i1") is None
+    assert (len(store.journal("r2")), len(store.payloads("r2")), len(store.stages("r2"))) == (3, 1, 2)
+    assert [due[1:] for due in store.removals.objects_due(9)] == [("r1", 0)]
+    assert store.removals.gone(["r1", "r2"]) == {"r1": 99}
+    assert store.last_generation("trip", 7) == 2
+    with pytest.raises(RunExists):
+        store.record([created("r3", 1)])
+    assert store.leases.claim_run("r1") is None
+    assert store.removals.remove([RemovedRun("r1", 3, "again")], 100) == []
+
+
+def test_a_run_that_moves_on_does_not_leave(store: DatabaseStore) -> None:
+    """It has another length by now, or has not settled, or was told something that nobody has taken up."""
+    settle(store, "r1", 1)
+    store.record([created("r2", 2)])
+    settle(store, "r3", 3)
+    store.instruct("i1", "r3", "{}", 5)
+    runs = [RemovedRun("r1", 2, ""), RemovedRun("r2", 2, ""), RemovedRun("r3", 3, "")]
+    assert store.removals.remove(runs, 99) == []
+    assert all(store.journal(run_id) for run_id in ("r1", "r2", "r3"))
+
+
+def test_whoever_drives_a_run_that_has_left_is_fenced(store: DatabaseStore) -> None:
+    settle(store, "r1", 1)
+    assert store.removals.remove([RemovedRun("r1", 3, "")], 99) == ["r1"]
+    settle(store, "r2", 2)
+    assert store.record([following("r1", 3), following("r2", 3)]) == ["r1"]
+    assert store.journal("r1") == []
+
+
+def test_runs_are_looked_at_page_by_page(store: DatabaseStore) -> None:
+    """In the order of their launch, several of one moment too; each once."""
+    for at in range(1, 6):
+        store.record([created(f"r{at}", at, launched_at=10 + at // 3)])
+    seen, after = [], (-1, "")
+    while page := store.removals.runs_after(*after, 2):
+        seen += [(run.run_id, run.launched_at, run.ended_at, run.removed_at) for run in page]
+        after = (page[-1].launched_at, page[-1].run_id)
+    assert seen == [(f"r{at}", 10 + at // 3, None, None) for at in range(1, 6)]

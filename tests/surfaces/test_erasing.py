@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -15,7 +14,10 @@ from tests.surfaces.calling import Person
 from tests.surfaces.test_exports import INCOMPLETE, SOUND, TAMPERED, Exported
 
 import clew
+from clew.operations.results import last_output
+from clew.ports import StoreError
 from clew.settings import read_settings
+from clew.wiring import open_records
 
 WORD = "CANARY"
 
@@ -221,24 +223,17 @@ def test_what_can_not_be_read_any_more_can_be_erased(tmp_path: Path) -> None:
     writer.clew("verify", run_id)
 
 
-def test_what_another_program_waits_for_is_not_there_when_it_was_erased(tmp_path: Path) -> None:
-    """It is told so, and may have a default."""
+def test_what_another_program_waits_for_can_not_be_told_when_it_was_erased(tmp_path: Path) -> None:
+    """That it has a default does not help: that is for the first time, when there is nothing to go on from."""
     writer = Writer(tmp_path)
     run_id = writer.letter()
+    with open_records(read_settings(folder=str(tmp_path), environment={})) as records:
+        assert last_output(records, "letter", "number").value == "7"
     writer.clew("erase", run_id, "--payloads", "--yes")
-    writer.write("reader.yaml", """
-name: reader
-stages:
-  - name: Read
-    dependencies: {last: {kind: variable, program: letter, output: number, default: nothing}}
-    outputs: {said: {from: stdout}}
-    execute: {command: shell, params: [echo, "{last}"]}
-    rollback: none
-""")  # fmt: skip
-    read = writer.run("reader.yaml")
-    assert read["variables"] == {"last": "nothing", "said": "nothing"}
-    shown = writer.clew("show", read["run_id"], "Read", "--format", "json").document
-    assert "was erased" in json.dumps(shown["evidence"])
+    with open_records(read_settings(folder=str(tmp_path), environment={})) as records:
+        with pytest.raises(StoreError, match="gave was erased: run it again"):
+            last_output(records, "letter", "number")
+        assert "had no output 'other'" in last_output(records, "letter", "other").why
 
 
 def test_from_python(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class FunctionProgram:
         max_active_runs: int | None = None,
         run_order: str | None = None,
         overlap: str | None = None,
+        retention: str | Mapping[str, str] | None = None,
     ) -> None:
         """Builds the model. An input that nothing produces becomes a variable of the request: required, unless
         its parameter has a default, which then is the program's. Raises ProgramError with every mistake in what
@@ -62,7 +63,7 @@ class FunctionProgram:
         times = {"cadence": cadence, "initial": initial, "final": final, "clock_change": clock_change}
         pace = {
             "backfill": backfill, "on_missed": on_missed, "monitor": monitor, "max_active_runs": max_active_runs,
-            "run_order": run_order, "overlap": overlap,
+            "run_order": run_order, "overlap": overlap, "retention": retention,
         }  # fmt: skip
         timing = _timing({key: said for key, said in times.items() if said is not None}, timezone, found)
         paced = _pace(

@@ -31,6 +31,8 @@ def run_row_document(row: Mapping[str, Json]) -> dict[str, Json]:
         "is_due": bool(row["is_due"]),
         "backfill": row["backfill"],
         "follows": row["follows"],
+        "removed_at": moment_json(row["removed_at"]),
+        "archive": row["archive"],
         "residue": [_residue_document(item) for item in json.loads(row["residue"])],
     }
 

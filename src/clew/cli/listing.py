@@ -63,7 +63,8 @@ def _print_table(rows: Sequence[Mapping[str, Any]], output: Output) -> None:
         has_begun = row["status"] not in (QUEUED, MISSED, SKIPPED)
         launched = (moment_text(row["launched_at"]), took_text((row["ended_at"] or now) - row["launched_at"]))
         due = (moment_text(row["run_time"]) if row["is_due"] else "",) if has_due else ()
-        names = (short(row["run_id"]), escaped(row["program"]), output.status(row["status"]))
+        removed = output.styled("  removed", "dim") if row["removed_at"] else ""
+        names = (short(row["run_id"]), escaped(row["program"]), output.status(row["status"]) + removed)
         lines.append((*names, *due, *(launched if has_begun else ("", ""))))
     columns = ("RUN", "PROGRAM", "STATUS", *(("FOR",) if has_due else ()), "LAUNCHED", "TOOK")
     output.table(columns, lines, cut=1)
@@ -75,4 +76,6 @@ def _next(rows: Sequence[Mapping[str, Any]]) -> str:
     if waiting:
         waits = "1 run waits" if len(waiting) == 1 else f"{len(waiting)} runs wait"
         return f"next: {waits} for a person; `clew why {short(waiting[0]['run_id'])}` says what for"
+    if rows[0]["removed_at"]:
+        return f"next: `clew verify {short(rows[0]['run_id'])}` says where the export of one of them is"
     return f"next: `clew show {short(rows[0]['run_id'])}` shows one of them"

@@ -12,7 +12,7 @@ import msgspec
 from clew.cli import exits
 from clew.cli.documents import erasure_document, erasure_text
 from clew.cli.options import format_option, output_options, settings_of, store_options
-from clew.cli.output import Output, counted, escaped
+from clew.cli.output import Output, counted, escaped, moment_json, moment_text
 
 if TYPE_CHECKING:
     from clew.operations.proving import Judgement
@@ -90,7 +90,7 @@ def replay(
     with open_records(settings_of(store, settings_file)) as records:
         prover = Prover(records)
         run_ids = records.store.run_ids() if run is None else [records.find(run)["run_id"]]
-        return _said(_told(map(prover.replay, run_ids), format_, output), output)
+        return _said(_told(map(prover.replay, run_ids), format_, output, every=run is None), output)
 
 
 @click.command()
@@ -155,7 +155,7 @@ def verify(
             return _said(judgements, output, beside=_UNPROVED.format(more=_ONE_ONLY))
         tree = judge_whole(records, known, kept, has_to_be_signed=bool(keys))
         runs = (prover.verify(run_id) for run_id in records.store.run_ids())
-        judgements = _told(runs, format_, output, whole={"tree": _tree_document(tree)})
+        judgements = _told(runs, format_, output, whole={"tree": _tree_document(tree)}, every=True)
         if format_ == "text" and (judgements or tree.size):
             output.data(_tree_line(tree, output))
         more = "" if kept and known else _NOT_KEPT if known else _NO_KEY
@@ -186,22 +186,36 @@ def _said(judgements: list[Judgement], output: Output, *, beside: str = "", besi
 
 
 def _told(
-    judgements: Iterable[Judgement], format_: str, output: Output, *, whole: dict[str, Any] | None = None
+    judgements: Iterable[Judgement],
+    format_: str,
+    output: Output,
+    *,
+    whole: dict[str, Any] | None = None,
+    every: bool = False,
 ) -> list[Judgement]:
     """All of them, a person being told of each as it comes, since a large store takes a while. `whole`: what a
-    document has beside the runs."""
+    document has beside the runs; `every`: they are all runs of a store, of which those that were removed are counted
+    only."""
     if format_ == "json":
         listed = list(judgements)
         runs = [_document(one) for one in listed]
         output.document(runs if whole is None else {"runs": runs, **whole})
         return listed
     listed = []
+    removed = 0
     for one in judgements:
         listed.append(one)
+        if every and one.removed_at is not None and one.flaw is None:
+            removed += 1
+            continue
         output.data(_line(one, output))
         if one.flaw is not None:
             place = one.flaw.where if one.flaw.seq is None else f"{one.flaw.where}, entry {one.flaw.seq}"
             output.data(f"  {place}: {escaped(one.flaw.what)}")
+    if removed:
+        output.data(
+            f"{counted(removed, 'run')} removed, as retention says: the rows that are left agree with the tree"
+        )
     return listed
 
 
@@ -231,7 +245,17 @@ def _line(one: Judgement, output: Output) -> str:
     head = f"head {escaped(one.head[:HEAD_SIZE_SHOWN])}"
     said = (output.status(one.verdict), escaped(one.run_id), one.status, entries, head)
     line = "  ".join(filter(None, said))  # an export that was changed has no status
+    if one.removed_at is not None:
+        line += f"\n  {_removed_text(one)}"
     return line if one.erasure is None else f"{line}\n  erased: {erasure_text(one.erasure)}"
+
+
+def _removed_text(one: Judgement) -> str:
+    where = f"its export is {escaped(one.archive)}" if one.archive else "it left no export"
+    return (
+        f"removed: at {moment_text(one.removed_at)}, as retention says; only its row was held against the tree, and "
+        f"{where}"
+    )
 
 
 def _summary(judgements: list[Judgement]) -> str:
@@ -251,5 +275,7 @@ def _document(one: Judgement) -> dict[str, Any]:
         "entries": one.entry_count,
         "head": one.head,
         "erased": erasure_document(one.erasure),
+        "removed_at": moment_json(one.removed_at),
+        "archive": one.archive,
         "problem": None if flaw is None else {"where": flaw.where, "seq": flaw.seq, "what": flaw.what},
     }

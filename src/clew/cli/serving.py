@@ -86,6 +86,9 @@ class Talk:
             goes_on = f"{escaped(live)} goes on as it was" if live else "nothing of it is used"
             self._say(f"{escaped(source)}  has mistakes: {goes_on}")
 
+    def removed(self, count: int) -> None:
+        self._say(f"{counted(count, 'run')} removed, as retention says")
+
     def is_doubtful(self, what: str) -> None:
         self._say(escaped(what))
 

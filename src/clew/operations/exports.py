@@ -48,7 +48,7 @@ from clew.operations.proving import (
     Judgement,
     follow,
 )
-from clew.operations.records import Erasure, Records, Row, erasure_by
+from clew.operations.records import Erasure, Records, Row, erasure_by, see_it_is_here
 from clew.operations.requests import RequestError
 from clew.operations.tree import nodes_of
 from clew.ports import StoreError
@@ -70,6 +70,7 @@ def export_lines(
     """The lines of a run's export, each with its newline. `sign` gives the tree as it is then, with all leaves that are
     due, as a signed note. Raises StoreError, RequestError when the tree does not go on from one of the earlier
     checkpoints."""
+    see_it_is_here(row)
     store, run_id, hash_of = records.store, row["run_id"], nodes_of(records.store.tree)
     # The journal first: what the run comes to meanwhile is not in the file, and all leaves of what is are in the tree.
     journal = store.journal(run_id)

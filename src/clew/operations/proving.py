@@ -20,7 +20,7 @@ from clew.core.running.state import NONE, RunState
 from clew.core.sealing.canonical import payload_digest, tagged_hash
 from clew.core.sealing.chain import ChainError, SealedBlock, verify_chain
 from clew.core.sealing.journal import JournalError, StoredEntry, read_entry, verify_journal
-from clew.core.sealing.leaves import Leaf
+from clew.core.sealing.leaves import CLOSE, Leaf
 from clew.core.sealing.merkle import ProofError
 from clew.operations.records import Erasure, Records, Row, Tracker, erasure_by
 from clew.operations.tree import leaf_flaws, see_in_tree
@@ -63,6 +63,10 @@ class Judgement:
     flaw: Flaw | None = None
     erasure: Erasure | None = None
     """What of it was erased, by its own journal: of that only the digests are left."""
+    removed_at: int | None = None
+    """When all of it but its row was removed, in milliseconds since 1970: only that row was held against the tree."""
+    archive: str = ""
+    """Where its export stands then; empty for nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,8 @@ class Prover:
 
     def _judged(self, run_id: str, good: str, bad: str, unknown: str) -> Judgement:
         row, erasure = _row(self._records.store, run_id), None
+        if row["removed_at"] is not None:
+            return self._judged_by_row(row, good, bad)
         try:
             evidence = _gather(self._records.store, run_id)
             flaws = self._flaws(evidence) if good == SOUND else self._differences(evidence)
@@ -126,6 +132,24 @@ class Prover:
             row, erasure = evidence.row, _erasure_of(evidence.journal)
         verdict = good if flaw is None else bad if flaw.is_proof else unknown
         return Judgement(run_id, verdict, row["entry_count"], row["head"], row["status"], flaw, erasure)
+
+    def _judged_by_row(self, row: Row, good: str, bad: str) -> Judgement:
+        """Of a run that was removed its row is left, and its leaves: they agree."""
+        run_id, tree = row["run_id"], self._records.store.tree
+        leaves = [*(leaf for _, leaf in tree.leaves_of(run_id)), *tree.leaves_due(run_id)]
+        wanted = Leaf(row["entry_count"], row["head"], CLOSE, run_id)
+        is_settled = row["status"] in statuses.SETTLED
+        flaw = None
+        if not (leaves and leaves[-1] == wanted and is_settled):
+            flaw = Flaw(
+                "tree", "the row of this run, which was removed, is not what the tree's last leaf of it says"
+            )
+        elif self._records.store.journal(run_id):
+            flaw = Flaw("journal", "entries stand there of a run that was removed", 0)
+        return Judgement(
+            run_id, bad if flaw else good, row["entry_count"], row["head"], row["status"], flaw,
+            removed_at=row["removed_at"], archive=row["archive"],
+        )  # fmt: skip
 
     # ---- verifying ----
 

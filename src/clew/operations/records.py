@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from clew.ports import (
     InstructionRow,
     Leases,
     PayloadRow,
+    Removals,
     RunRow,
     Schedules,
     StageRow,
@@ -90,6 +92,9 @@ class Tracker(Protocol):
     @property
     def tree(self) -> Tree: ...
 
+    @property
+    def removals(self) -> Removals: ...
+
 
 class Records(msgspec.Struct, frozen=True):
     """`payloads` is the bucket of large ones; `sealed_of` reads a version's program (raises StoreError);
@@ -119,12 +124,14 @@ class Records(msgspec.Struct, frozen=True):
         return row
 
     def history(self, row: Row) -> History:
-        """All that is on record of a run. Raises StoreError when it can't be read."""
+        """All that is on record of a run. Raises StoreError when it can't be read, RequestError when it was removed."""
+        see_it_is_here(row)
         run_id = row["run_id"]
         return History(row, self.sealed_of(row["version"]), self.store.journal(run_id), self._values(run_id))
 
     def course(self, row: Row) -> History:
         """The same without the payloads, for whoever asks what was done and not what was said."""
+        see_it_is_here(row)
         return History(row, self.sealed_of(row["version"]), self.store.journal(row["run_id"]), {})
 
     def written(self, row: Row, name: str) -> Written | None:
@@ -186,6 +193,17 @@ class Records(msgspec.Struct, frozen=True):
     def told(self) -> set[str]:
         """The runs to which something was said that nobody has taken up yet."""
         return {run_id for _, run_id, _ in self.store.instructions()}
+
+
+def see_it_is_here(row: Row) -> None:
+    """Raises RequestError where all of the run but its row was removed."""
+    if row["removed_at"] is not None:
+        day = datetime.fromtimestamp(row["removed_at"] / 1000, UTC).date().isoformat()
+        where = f"; its export is {row['archive']}" if row["archive"] else ""
+        raise RequestError(
+            f"run {row['run_id']} was removed from the store on {day}, as its retention says: it is {row['status']}, "
+            f"and nothing else is known of it here{where}"
+        )
 
 
 class _PayloadsOf(Mapping[int, Mapping[str, Json]]):

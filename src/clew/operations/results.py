@@ -10,6 +10,7 @@ from clew.core.planning.questions import Reply
 from clew.core.program.model import Json, Program
 from clew.core.running import statuses
 from clew.operations.records import Records, Row
+from clew.ports import StoreError
 
 
 def last_output(records: Records, program: str, output: str) -> Reply:
@@ -26,9 +27,10 @@ def last_output(records: Records, program: str, output: str) -> Reply:
         for sealed in records.sealed_of(row["version"]).stages.values()
         for one in sealed.stage.outputs
     }
+    if output in declared and (row["erased_at"] or row["removed_at"]) is not None:
+        # Nobody can tell it any more; and a default is for the first time, when there is nothing to go on from.
+        raise StoreError(f"what {_named(row)}, the last one that completed, gave was erased: run it again")
     written = records.written(row, output) if output in declared else None
-    if written is None and row["erased_at"] is not None:
-        return Reply(False, None, f"what {_named(row)}, the last one that completed, gave was erased", facts)
     if written is None:
         what = f"skipped the stage that has '{output}'" if output in declared else f"had no output '{output}'"
         return Reply(False, None, f"{_named(row)}, the last one that completed, {what}", facts)

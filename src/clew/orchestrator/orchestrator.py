@@ -46,6 +46,7 @@ from clew.ports import (
 
 if TYPE_CHECKING:
     from clew.orchestrator.eraser import Eraser
+    from clew.orchestrator.remover import Remover, Shelf
     from clew.orchestrator.scheduler import Scheduler
 
 Json = Any
@@ -128,6 +129,7 @@ class Orchestrator:
         )
         self._make_eraser = make_eraser
         self._eraser: Eraser | None = None
+        self._remover: Remover | None = None
         driver.tell(came=self.places.came, changed=self._changed, make_up_for=self.maker.make_up_for)
         self._failed = failed
         self._release = release
@@ -322,6 +324,19 @@ class Orchestrator:
             self._eraser = self._make_eraser()
         return self._eraser
 
+    def remover(self, shelf: Shelf) -> Remover:
+        """What has runs leave whose time is over."""
+        from clew.orchestrator.remover import Remover  # whoever runs one run removes none
+
+        self._remover = Remover(
+            removals=self.store.removals,
+            tasks=self._tasks,
+            clock=self._clock,
+            shelf=shelf,
+            removed=self._erase,
+        )
+        return self._remover
+
     def _erase(self) -> None:
         """Delete what was erased, if anything was."""
         if self.store.removals.objects_due(1) and self.eraser is not None:
@@ -346,6 +361,9 @@ class Orchestrator:
         row = self.store.run(run_id)
         if row is None:
             self._refuse(instruction_id, f"there is no run {run_id}", None)
+            return None
+        if row["removed_at"] is not None:
+            self._refuse(instruction_id, "it was removed from the store", row["epoch"])
             return None
         self.claims.see_whose_it_is(self.programs.of_version(row["version"]))
         origin, with_values = row["origin"], instruction.verb != "erase"
@@ -443,6 +461,8 @@ class Orchestrator:
         """Stop now. What was in flight is ended and left to whoever takes the runs up."""
         self._is_closed = True
         self.claims.adopts = False
+        if self._remover is not None:
+            self._remover.stop()
         self.backfiller.stop()
         self.places.stop()
         self.driver.stop()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from clew.ports import ObjectsDue
+from clew.ports import KeptRun, ObjectsDue, RemovedRun
 from clew.stores.parts import StorePart
 
 
@@ -22,3 +22,20 @@ class StoredRemovals(StorePart):
 
     def gone(self, run_ids: Sequence[str]) -> dict[str, int]:
         return dict(self._rows("select_gone", (msgspec.json.encode(run_ids).decode(),)))
+
+    def runs_after(self, launched_at: int, run_id: str, limit: int) -> list[KeptRun]:
+        bound = {"launched_at": launched_at, "run_id": run_id, "limit": limit}
+        return [KeptRun(*row) for row in self._rows("select_settled_after", bound)]
+
+    def remove(self, runs: Sequence[RemovedRun], at: int) -> list[str]:
+        removed = []
+        with self._transaction():
+            for run in runs:
+                bound = {**run._asdict(), "at": at}
+                if not self._rows("remove_run", bound):
+                    continue
+                for table in ("entries", "payloads", "stages", "instructions"):
+                    self._rows(f"remove_{table}", (run.run_id,))
+                self._rows("remove_objects", (run.run_id,))
+                removed.append(run.run_id)
+        return removed

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         zone_data_release,
     )
     from clew.wiring.records import log_path, open_records, open_store, probe, shown
+    from clew.wiring.retaining import new_shelf
     from clew.wiring.scheduling import list_programs, now, pause_program
 
 _HOME = {
@@ -37,6 +38,7 @@ _HOME = {
     "foresee_backfill": "clew.wiring.backfills",
     "known_program": "clew.wiring.backfills",
     "make_backfill": "clew.wiring.backfills",
+    "new_shelf": "clew.wiring.retaining",
     "now": "clew.wiring.scheduling",
     "diagnose": "clew.wiring.diagnosing",
     "describe_month": "clew.wiring.programs",
@@ -78,6 +80,7 @@ __all__ = [
     "load_program",
     "log_path",
     "make_backfill",
+    "new_shelf",
     "now",
     "open_local_executor",
     "open_orchestrator",

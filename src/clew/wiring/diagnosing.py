@@ -20,6 +20,7 @@ import apsw
 from msgspec import to_builtins
 
 from clew.buckets import open_bucket
+from clew.core.program.durations import written_duration
 from clew.ports import BucketError, Diagnosis, Holder, SigningKeyError, StoreError
 from clew.settings import Settings, is_url
 from clew.stores.queries import load_migrations
@@ -44,6 +45,8 @@ def diagnose(settings: Settings, *, is_thorough: bool = False) -> dict[str, Json
     diagnoses = list(seen.diagnoses)
     buckets = [("bucket " + name, url) for name, url in sorted(settings.buckets.items())]
     places = [(f"checkpoints {at}", url) for at, url in enumerate(settings.checkpoints, start=1)]
+    if settings.archive:
+        places.append(("retention.archive", settings.archive))
     diagnoses += _buckets([*buckets, ("payloads", settings.payloads), *places])
     diagnoses += _signing_key(settings.signing_key)
     return {
@@ -245,6 +248,10 @@ def _settings(settings: Settings) -> dict[str, Json]:
         "workers": settings.workers_max,
         "signing_key": settings.signing_key,
         "checkpoints": [without_password(url) for url in settings.checkpoints],
+        "retention": {
+            **{status: written_duration(kept) for status, kept in settings.retention.items()},
+            **({"archive": without_password(settings.archive)} if settings.archive else {}),
+        },
         "jitter_milliseconds": settings.jitter_milliseconds,
         "lease_milliseconds": settings.lease_milliseconds,
         "unsafe_store": settings.unsafe_store,

@@ -96,7 +96,9 @@ def judge_export(path: str, keys: Sequence[PublicKey], since: Sequence[Checkpoin
     try:
         with open(path, "rb") as file:
             lines = iter(lambda: file.readline(LINE_SIZE_MAX + 1), b"")
-            judge = ExportJudge(lines, keys=keys, verify=verify_signature, read_program=_sealed, since=since)
+            judge = ExportJudge(
+                lines, keys=keys, verify=verify_signature, read_program=sealed_of_content, since=since
+            )
             return judge.judge()
     except OSError as error:
         raise RequestError(f"{path}: can't be read: {error.strerror}") from error
@@ -112,5 +114,6 @@ def _text_of(path: str) -> str:
         raise RequestError(f"{path}: is not text: {error.reason}") from error
 
 
-def _sealed(content: str) -> SealedProgram:
+def sealed_of_content(content: str) -> SealedProgram:
+    """The program of a version's content, sealed. Raises ProgramError, ValueError where this version of clew can't."""
     return seal(read_document(msgspec.json.decode(content)))

@@ -8,7 +8,7 @@ import pytest
 from tests.core.program.tables import COMMANDS, CONDITIONS
 
 from clew.core.program.content import content, version
-from clew.core.program.model import NO_LIMITS, Limits, Program
+from clew.core.program.model import FOREVER, NO_LIMITS, SETTLED_STATUSES, Limits, Program
 from clew.core.program.parse import parse
 from clew.core.program.problems import ProgramError
 from clew.core.program.timing_keys import window_of
@@ -96,3 +96,28 @@ def test_a_window_may_stand_without_a_cadence() -> None:
     assert window_of(read(cadence="@daily", initial="2026-01-01 00:00")) is None
     window = window_of(read(initial="21:00", final="05:00"))
     assert window is not None and window.is_open(0) and not window.is_open(12 * HOUR)
+
+
+def test_retention_is_one_time_for_all_or_one_for_each_status() -> None:
+    """What is not said is for the settings to say; the version is another one by it."""
+    day = 24 * HOUR
+    assert read().retention == {}
+    assert read(retention="90 days").retention == dict.fromkeys(SETTLED_STATUSES, 90 * day)
+    some = read(retention={"failed": "forever", "completed": "30 days"})
+    assert dict(some.retention) == {"completed": 30 * day, "failed": FOREVER}
+    assert content(some)["retention"] == {"completed": "P30D", "failed": "forever"}
+    assert parse(content(some), COMMANDS, CONDITIONS) == some
+    assert version(some) != version(read()) and "retention" not in content(read())
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ({"done": "1 day"}, "retention.done: there is no key 'done'"),
+        ({}, "retention: the key 'completed' is missing"),
+        ("0 days", "retention: '0 days' is too short"),
+        ({"completed": "always"}, "retention.completed: 'always' is no duration"),
+    ],
+)
+def test_a_retention_that_can_not_be_read_is_told_with_its_place(said: Any, problem: str) -> None:
+    assert problem in "\n".join(problems(retention=said))

@@ -328,11 +328,7 @@ FILE = {"bucket": "b", "prefix": [{"match": "x"}]}
         (small(stages={"a": None}), "stages.a: this is a mapping, not nothing (null); its keys are execute"),
         (small(nam="x"), "nam: there is no key 'nam' here; did you mean 'name'?"),
         (small(qqqq="x"), "qqqq: there is no key 'qqqq' here; there are name, stages, timezone"),
-        (
-            small(retention="1 hour"),
-            "retention: 'retention' is not available in this version of clew; leave it out",
-        ),
-        (small(notify=[]), "notify: 'notify' is not available in this version of clew"),
+        (small(notify=[]), "notify: 'notify' is not available in this version of clew; leave it out"),
         (small(name=7), 'name: this is a text, not 7; write "7" in quotes'),
         (small(name="a/b"), "name: 'a/b' can't be used here; a name begins with"),
         (small(name="a."), "name: 'a.' can't be used here"),
@@ -704,7 +700,7 @@ def test_every_mistake_is_told_at_once_and_only_once() -> None:
     """A document with many mistakes gives each of them, and none that only follows from another."""
     document = {
         "name": "a/b",
-        "retention": "1 hour",
+        "notify": "1 hour",
         "varables": {"region": "east"},
         "stages": [
             {"name": "a", "execute": {"command": "nte"}, "outputs": ["x"], "timeout": 5},
@@ -713,7 +709,7 @@ def test_every_mistake_is_told_at_once_and_only_once() -> None:
         ],
     }
     assert [problem.partition(":")[0] for problem in problems(document)] == [
-        "retention",
+        "notify",
         "varables",
         "name",
         "stages[0].timeout",

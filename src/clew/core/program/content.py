@@ -17,6 +17,7 @@ from msgspec import to_builtins
 
 from clew.core.program.durations import written_duration
 from clew.core.program.model import (
+    FOREVER,
     AnyDependency,
     AnySource,
     AskedDependency,
@@ -91,7 +92,16 @@ def _pace(program: Program) -> dict[str, Any]:
         **({} if most == usual else {"max_active_runs": most}),
         **({} if program.run_order == "any" else {"run_order": program.run_order}),
         **({} if program.overlap == "queue" else {"overlap": program.overlap}),
+        **_retention(program),
     }
+
+
+def _retention(program: Program) -> dict[str, Any]:
+    said = {
+        status: "forever" if kept == FOREVER else written_duration(kept)
+        for status, kept in program.retention.items()
+    }
+    return {"retention": said} if said else {}
 
 
 def _limits(backfill_milliseconds: int | None, limits: Limits) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Both the reading of programs and the published JSON Schema come from here, and f
 
 from __future__ import annotations
 
-from clew.core.program.model import ITEM_COUNT_MAX, Json
+from clew.core.program.model import ITEM_COUNT_MAX, SETTLED_STATUSES, Json
 from clew.core.program.records import (
     BySort,
     Defined,
@@ -327,6 +327,7 @@ LIMIT_KEYS = {
         )
     ),
 }
+_KEPT = Duration(about="how long after its end, or forever", least=1, may_be_forever=True)
 PACE_KEYS = {
     **LIMIT_KEYS,
     "on_missed": Key(
@@ -348,6 +349,17 @@ PACE_KEYS = {
         Choice(
             ("queue", "skip", "cancel"),
             about="what is done with a due run while there is no place for it; queue if not given",
+        )
+    ),
+    "retention": Key(
+        BySort(
+            _KEPT,
+            mapping=Record(
+                about="how long after their end runs are kept, by status",
+                keys={status: Key(_KEPT) for status in SETTLED_STATUSES},
+                one_of=SETTLED_STATUSES,
+            ),
+            about="how long runs are kept that have settled; as the settings say if not given, or for good",
         )
     ),
 }
@@ -424,7 +436,7 @@ def program_record(signatures: Signatures, conditions: Signatures) -> Record:
             ),
             **_FOR_ALL_STAGES,
         },
-        later=("retention", "notify"),
+        later=("notify",),
         naming=("stages", "custom_times", "variables", "requests"),
         goes_with={"clock_change": "cadence", **PACE_GOES_WITH},
     )

@@ -260,6 +260,13 @@ class CustomTime(Struct, frozen=True):
     offset_milliseconds: int
 
 
+SETTLED_STATUSES = ("completed", "failed", "rolled_back", "missed", "skipped")
+"""In which a run comes to rest."""
+
+FOREVER = -1
+"""As a duration of `retention`: nothing is ever removed."""
+
+
 class Program(Struct, frozen=True):
     """A named, versioned description of stages."""
 
@@ -291,6 +298,9 @@ class Program(Struct, frozen=True):
     """`scheduled`: each run starts only when the one before it, by scheduled time, has settled."""
     overlap: str = "queue"
     """What is done with a due run that has no place: `queue`, `skip`, or `cancel` what is in its way."""
+    retention: Mapping[str, int] = field(default_factory=dict)
+    """By status, for how many milliseconds after their end its runs are kept, or FOREVER; what is not there is for the
+    settings to say."""
 
     def stage(self, name: str) -> Stage:
         """The stage of that name. Raises KeyError if there is none."""

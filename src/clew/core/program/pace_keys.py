@@ -1,4 +1,4 @@
-"""`backfill`, `monitor`, `max_active_runs` and the like: from what was read to what the model keeps.
+"""`backfill`, `monitor`, `max_active_runs`, `retention` and the like: from what was read to what the model keeps.
 
 How far back, how long, how many: what a program says of its runs beside when they are due.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clew.core.program.model import NO_LIMITS, Limits
+from clew.core.program.model import NO_LIMITS, SETTLED_STATUSES, Limits
 from clew.core.program.shapes import Found
 
 ACTIVE_RUNS_WITH_CADENCE = 1
@@ -28,6 +28,7 @@ def read_pace(parts: Mapping[str, Any], found: Found) -> dict[str, Any]:
         "max_active_runs": most,
         "run_order": order,
         "overlap": parts.get("overlap", "queue"),
+        "retention": read_retention(parts.get("retention")),
     }
 
 
@@ -39,6 +40,15 @@ def default_active_runs(order: str, has_cadence: bool) -> int | None:
 def read_limits(parts: Mapping[str, Any]) -> dict[str, Any]:
     """`backfill` and `monitor`, of a program or of a stage."""
     return {"backfill_milliseconds": parts.get("backfill"), "limits": _limits_of(parts.get("monitor"))}
+
+
+def read_retention(read: Any) -> dict[str, int]:
+    """By status, from one duration for all, or one for each of some."""
+    if read is None:
+        return {}
+    if isinstance(read, Mapping):
+        return {status: read[status] for status in SETTLED_STATUSES if status in read}
+    return dict.fromkeys(SETTLED_STATUSES, read)
 
 
 def _limits_of(read: Any) -> Limits:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from clew.core.program.durations import read_duration, written_duration
-from clew.core.program.model import Json
+from clew.core.program.model import FOREVER, Json
 from clew.core.program.problems import Path, Problem, nearest
 
 NOT_AVAILABLE = "not available in this version of clew"
@@ -139,13 +139,17 @@ class Flag(Struct, frozen=True):
 
 
 class Duration(Struct, frozen=True):
-    """A duration, in milliseconds once read; `least` of them or more. Where it `looks_back`, a sign says nothing."""
+    """A duration, in milliseconds once read; `least` of them or more. Where it `looks_back`, a sign says nothing. Where
+    it `may_be_forever`, that word is FOREVER."""
 
     about: str = ""
     least: int | None = 0
     looks_back: bool = False
+    may_be_forever: bool = False
 
     def read(self, value: Json, path: Path, found: Found) -> Any:
+        if self.may_be_forever and value == "forever":
+            return FOREVER
         try:
             milliseconds = read_duration(value)
         except ValueError as error:
@@ -160,7 +164,8 @@ class Duration(Struct, frozen=True):
         return milliseconds
 
     def schema(self) -> dict[str, Json]:
-        return {"type": "string", **about_it(self.about), "examples": ["5 seconds", "2 days 4 hours", "PT5M"]}
+        examples = ["5 seconds", "2 days 4 hours", "PT5M", *(["forever"] if self.may_be_forever else [])]
+        return {"type": "string", **about_it(self.about), "examples": examples}
 
 
 class Choice(Struct, frozen=True):

@@ -160,7 +160,7 @@ RETURNING run_id, version, origin, epoch, status;
 -- name: claim_run
 -- One run becomes another orchestrator's, unless somebody drives it who is there still.
 UPDATE runs SET owner = :me, epoch = epoch + 1
-WHERE run_id = :run_id AND (owner IN ('', :me)
+WHERE run_id = :run_id AND removed_at IS NULL AND (owner IN ('', :me)
   OR NOT EXISTS (SELECT 1 FROM orchestrators WHERE epoch = CAST(runs.owner AS INTEGER)
     AND epoch = (SELECT max(epoch) FROM orchestrators)))
 RETURNING run_id, version, origin, epoch, status;
@@ -503,3 +503,36 @@ DELETE FROM objects_due WHERE position = ?;
 -- Of some runs, until when what they said is gone.
 SELECT run_id, coalesce(removed_at, erased_at) FROM runs
 WHERE run_id IN (SELECT value FROM json_each(?)) AND coalesce(removed_at, erased_at) IS NOT NULL;
+
+-- name: select_settled_after
+-- Runs in the order of their launch, from one on, that have not been removed; and those that have, so that no look is long.
+SELECT run_id, program, version, status, launched_at, ended_at, entry_count, removed_at FROM runs
+WHERE (launched_at, run_id) > (:launched_at, :run_id) ORDER BY launched_at, run_id LIMIT :limit;
+
+-- name: remove_run
+-- All of a run is to leave but its row, as long as it is what it was when it was looked at, and nobody has told it anything.
+UPDATE runs SET removed_at = :at, archive = :archive, epoch = epoch + 1, owner = '', residue = '[]', origin = '{}'
+WHERE run_id = :run_id AND entry_count = :entry_count AND removed_at IS NULL
+  AND status IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped')
+  AND NOT EXISTS (SELECT 1 FROM instructions WHERE instructions.run_id = runs.run_id AND answer IS NULL)
+RETURNING 1;
+
+-- name: remove_entries
+-- Its journal leaves with it.
+DELETE FROM journal WHERE run_id = ?;
+
+-- name: remove_payloads
+-- So do its payloads.
+DELETE FROM payloads WHERE run_id = ?;
+
+-- name: remove_stages
+-- So do its stages' rows.
+DELETE FROM stages WHERE run_id = ?;
+
+-- name: remove_instructions
+-- So does what people have told it.
+DELETE FROM instructions WHERE run_id = ?;
+
+-- name: remove_objects
+-- So is to leave all that it has in a bucket.
+INSERT INTO objects_due (run_id, before_seq) VALUES (?, 0);

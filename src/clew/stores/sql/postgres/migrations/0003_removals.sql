@@ -11,3 +11,6 @@ CREATE TABLE objects_due (
   run_id text COLLATE "C" NOT NULL,
   before_seq bigint NOT NULL                                   -- those of entries before this one; 0: all
 );
+
+-- What people have told one run.
+CREATE INDEX instructions_by_run ON instructions (run_id);

@@ -11,3 +11,6 @@ CREATE TABLE objects_due (
   run_id TEXT NOT NULL,
   before_seq INTEGER NOT NULL                                  -- those of entries before this one; 0: all
 ) STRICT;
+
+-- What people have told one run.
+CREATE INDEX instructions_by_run ON instructions (run_id);
