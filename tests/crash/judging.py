@@ -136,6 +136,7 @@ def violations_in_the_store(evidence: Evidence) -> list[str]:
         *_wrong_ends(evidence),
         *_lost_entries(evidence),
         *_half_obeyed(evidence),
+        *_half_erased(evidence),
         *_begun_while_paused(evidence.end),
         *_does_not_verify(evidence.end),
     ]
@@ -292,6 +293,8 @@ def _half_obeyed(evidence: Evidence) -> Iterator[str]:
     for kept in (*evidence.kills, evidence.end):
         said = Counter((row["run_id"], row["seq"]) for row in kept.instructions if row["answer"] == "obeyed")
         for row in kept.instructions:
+            if not row["content"]:
+                continue  # it was erased
             verb, seq = json.loads(row["content"])["verb"], row["seq"]
             bodies = list(_bodies(kept, row["run_id"]))
             kind = bodies[seq]["kind"] if seq is not None else ""
@@ -305,6 +308,24 @@ def _half_obeyed(evidence: Evidence) -> Iterator[str]:
     for row in evidence.end.instructions:
         if row["answer"] is None:
             yield f"nobody has answered {row['content']}"
+
+
+def _half_erased(evidence: Evidence) -> Iterator[str]:
+    """At any time what was erased is gone if and only if its entry is there, and the row of the run says when."""
+    for kept in (*evidence.kills, evidence.end):
+        for run_id, row in kept.runs.items():
+            erased = _erased_seq(kept, run_id)
+            left = [seq for seq in kept.payloads[run_id] if seq < erased]
+            if left:
+                yield f"the payloads of entries {left} of run {run_id} are there, which entry {erased} has erased"
+            if (row["erased_at"] is not None) != (erased >= 0):
+                yield f"run {run_id} was erased by entry {erased}, at {row['erased_at']}"
+
+
+def _erased_seq(kept: Kept, run_id: str) -> int:
+    """The entry by which the payloads of those before it were erased last; -1 where none were."""
+    bodies = enumerate(_bodies(kept, run_id))
+    return max((seq for seq, body in bodies if body["kind"] == "payloads_erased"), default=-1)
 
 
 def _begun_while_paused(kept: Kept) -> Iterator[str]:
@@ -332,6 +353,7 @@ ENTRIES_OF = {
     "supply": ("input_supplied",),
     "rollback": ("rollback_requested",),
     "rewind": ("rewind_requested",),
+    "erase": ("payloads_erased",),
 }
 """The kinds of entry that say that a verb was obeyed."""
 PERSONS_ENTRIES = frozenset(kind for kinds in ENTRIES_OF.values() for kind in kinds)
@@ -348,8 +370,8 @@ def _does_not_verify(kept: Kept) -> Iterator[str]:
             continue
         if (row["entry_count"], row["head"]) != (len(stored), stored[-1].hash):
             yield f"the row of run {run_id} does not name its journal's end"
-        payloads = kept.payloads[run_id]
-        for entry in entries:
+        payloads, erased = kept.payloads[run_id], _erased_seq(kept, run_id)
+        for entry in entries[max(erased, 0) :]:
             payload = payloads.get(entry.seq)
             found = payload and payload_digest(payload["salt"], payload["content"].encode())
             if (found or "") != entry.payload:

@@ -18,6 +18,7 @@ from tests.crash.trips import Service, TripPlay
 from tests.databases.postgres import PostgresServer
 
 from clew.stores.postgres import PostgresStore
+from clew.stores.store import DatabaseStore
 
 MODULES = ("psycopg", "clew.stores.postgres", "tests.crash.postgres_faults")
 """What the fork server is to have imported besides: by the last of them it knows what to watch."""
@@ -33,7 +34,7 @@ class Database:
         self.url = server.url(server.new_database())
         PostgresStore(self.url).close()
         self._connection = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
-        tables = self._rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         self._tables = ", ".join(row["tablename"] for row in tables if row["tablename"] != "migrations")
 
     def close(self) -> None:
@@ -42,17 +43,18 @@ class Database:
     def empty(self) -> None:
         """As when it was made."""
         self._connection.execute(f"TRUNCATE {self._tables}")
+        self._connection.execute("INSERT INTO tree VALUES (1, 'clew/0123456789abcdef', 0, '', 0, '', '')")
 
     def be_alone(self) -> None:
         """Wait until all others are gone: what their connections were at is over."""
-        while self._rows(_OTHERS):
+        while self.rows(_OTHERS):
             pass  # the server notices, by itself, that nobody is there
 
     def let_leases_end(self) -> None:
         """As time would: those who were killed are gone. What their connections were at is over."""
-        while self._rows(f"{_OTHERS} AND state <> 'idle'"):
+        while self.rows(f"{_OTHERS} AND state <> 'idle'"):
             pass  # the server brings to its end what it had begun
-        for row in self._rows("SELECT orchestrator_id, pid FROM orchestrators WHERE lease_until > now()"):
+        for row in self.rows("SELECT orchestrator_id, pid FROM orchestrators WHERE lease_until > now()"):
             if not _is_there(row["pid"]):
                 self._connection.execute(
                     "UPDATE orchestrators SET lease_until = clock_timestamp() - interval '1 second' "
@@ -87,29 +89,29 @@ class Database:
             return self._read()
 
     def _read(self) -> Kept:
-        runs = {row["run_id"]: row for row in self._rows("SELECT * FROM runs")}
+        runs = {row["run_id"]: row for row in self.rows("SELECT * FROM runs")}
 
-        def rows(query: str) -> dict[str, list[Any]]:
-            return {run_id: self._rows(query, run_id) for run_id in runs}
+        def by_run(query: str) -> dict[str, list[Any]]:
+            return {run_id: self.rows(query, run_id) for run_id in runs}
 
-        journals = rows("SELECT * FROM journal WHERE run_id = %s ORDER BY seq")
+        journals = by_run("SELECT * FROM journal WHERE run_id = %s ORDER BY seq")
         return Kept(
             runs,
-            rows(
+            by_run(
                 "SELECT *, CASE WHEN item < 0 THEN name ELSE name || '[' || item || ']' END AS unit "
                 "FROM stages WHERE run_id = %s ORDER BY position, item"
             ),
             {run_id: [(row["content"], row["hash"]) for row in found] for run_id, found in journals.items()},
             {
                 run_id: {row["seq"]: row for row in found}
-                for run_id, found in rows("SELECT * FROM payloads WHERE run_id = %s").items()
+                for run_id, found in by_run("SELECT * FROM payloads WHERE run_id = %s").items()
             },
-            {row["version"]: row["content"] for row in self._rows("SELECT * FROM programs")},
-            self._rows("SELECT * FROM instructions ORDER BY said_at, position"),
+            {row["version"]: row["content"] for row in self.rows("SELECT * FROM programs")},
+            self.rows("SELECT * FROM instructions ORDER BY said_at, position"),
             "ok",
         )
 
-    def _rows(self, query: str, *given: Any) -> list[Any]:
+    def rows(self, query: str, *given: Any) -> list[Any]:
         return self._connection.execute(query, given).fetchall()
 
 
@@ -140,6 +142,12 @@ class OnPostgres(Play):
 
     def end(self) -> Kept:
         return self._database.read()
+
+    def due(self) -> list[str]:
+        return [row["run_id"] for row in self._database.rows("SELECT run_id FROM objects_due")]
+
+    def _opened(self) -> DatabaseStore:
+        return PostgresStore(self._database.url, read_only=True)
 
     def _begin(self) -> None:
         fault, verb = self._story.begin, self._story.verb

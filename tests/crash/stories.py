@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,11 @@ from tests.crash.fork_server import Answer, Request
 from tests.crash.judging import Act, Evidence, Kept, read_store, violations
 from tests.crash.programs.outside import FETCHED
 from tests.crash.victim import PASSED
+
+from clew.operations.tree import judge_tree
+from clew.stores.sqlite import SqliteStore
+from clew.stores.store import DatabaseStore
+from clew.trust.signing import verify_signature
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).with_name("programs")
@@ -109,6 +116,7 @@ STORIES = (
     Story(
         "asked-twice", "steps", "rolled_back", verb=("rollback", "--yes"), begin=_kill("instruct", 1, "after")
     ),
+    Story("erased", "steps", "completed", verb=("erase", "--payloads", "--yes", "--reason", "because")),
 )
 
 
@@ -395,7 +403,9 @@ class Play:
 
     def judge(self) -> list[str]:
         """All that went wrong; empty where all is well."""
-        broken = [*self.broken, *self._violations(), *self._not_restored()]
+        broken = [*self.broken, *self._violations(), *self._not_restored(), *self._not_in_the_tree()]
+        if self._story.verb[:1] == ("erase",):
+            broken += self._not_deleted()
         if (self.folder / "other was run").exists():
             broken.append("other code was run than its first attempt ran")
         wanted = {KILLED, NOTHING_DONE, UNFINISHED, *NOTHING_LEFT, PERSON_NEEDED}
@@ -406,6 +416,42 @@ class Play:
         if broken:
             broken += [f"  stderr: {line}" for line in self.stderr().splitlines()[-20:]]
         return broken
+
+    def _not_deleted(self) -> Iterator[str]:
+        """Logs of what was erased, of which the store does not know that they are to be deleted yet."""
+        due = self.due()
+        for run_id in self.end().runs:
+            if run_id not in due and list((self.folder / STORE).parent.glob(f"logs/{run_id}/*")):
+                yield f"logs of run {run_id} are there, and nobody is going to delete them"
+
+    def _not_in_the_tree(self) -> Iterator[str]:
+        """Every run has its leaves, with a place or due for one, and the tree is whole."""
+        store = self._opened()
+        try:
+            tree = store.tree
+            judged = judge_tree(tree, keys=(), verify=verify_signature)
+            yield from filter(None, (judged.flaw, judged.missing))
+            for run_id in store.run_ids():
+                row = store.run(run_id)
+                leaves = [*(leaf for _, leaf in tree.leaves_of(run_id)), *tree.leaves_due(run_id)]
+                assert row is not None
+                if [leaf.kind for leaf in leaves[:1]] != ["open"] or len(leaves) != len(set(leaves)):
+                    yield f"run {run_id} has the leaves {leaves}"
+                elif row["status"] in SETTLED and (leaves[-1].entries, leaves[-1].head) != (
+                    row["entry_count"],
+                    row["head"],
+                ):
+                    yield f"run {run_id} has settled, and its last leaf is {leaves[-1]}"
+        finally:
+            store.close()
+
+    def _opened(self) -> DatabaseStore:
+        return SqliteStore(str(self.folder / STORE), read_only=True)
+
+    def due(self) -> list[str]:
+        """The runs whose objects and logs are to be deleted."""
+        with closing(sqlite3.connect(self.folder / STORE)) as store:
+            return [run_id for (run_id,) in store.execute("SELECT run_id FROM objects_due")]
 
     def _not_restored(self) -> list[str]:
         if not self._story.is_restored:

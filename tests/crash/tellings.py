@@ -59,6 +59,7 @@ TELLINGS = (
     Telling(
         Story("rewound-beside", "steps", "completed", pass_count=2), ("rewind --to two-left --yes",), rests=True
     ),
+    Telling(Story("erased-beside", "steps", "completed"), ("erase --payloads --yes",), rests=True),
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ POINTS = {
     "rewound": 16,
     "expiring": 8,
     "asked-twice": 8,
+    "erased": 8,
 }
 """How many points of each story the ordinary run sweeps; the soak lane sweeps all, of all stories."""
 
