@@ -8,6 +8,7 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -93,6 +94,34 @@ def test_migrations_run_once(open_file: Callable[..., SqliteStore], path: str) -
     assert found == [(number, name) for number, name, _ in load_migrations("sqlite")]
 
 
+def test_a_new_file_is_what_the_migrations_would_have_made_of_it(
+    open_file: Callable[..., SqliteStore], tmp_path: Path
+) -> None:
+    """By one script, which is to be written anew with each migration: `python3 tools/write_schema.py`."""
+    older = SqliteStore(str(tmp_path / "older.db"))
+    for name, kind in list(
+        older._connection.execute("SELECT name, type FROM sqlite_schema WHERE sql IS NOT NULL")
+    ):
+        if kind in ("table", "view"):
+            older._connection.execute(f"DROP {kind} {name}")
+    for _, _, text in load_migrations("sqlite"):
+        older._connection.execute(text)
+    new = open_file()
+
+    def made(store: SqliteStore) -> list[Any]:
+        query = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name <> 'migrations' ORDER BY type, name"
+        found = [row for row in store._connection.execute(query) if "migrations" not in row[1]]
+        tables = [row[1] for row in found if row[0] in ("table", "view")]
+        return [
+            found,
+            [(name, list(store._connection.execute(f"PRAGMA table_xinfo({name})"))) for name in tables],
+        ]
+
+    assert made(new) == made(older)
+    assert new.tree.row().origin != older.tree.row().origin
+    assert new.tree.row().size == older.tree.row().size == 0
+
+
 def test_a_newer_or_a_changed_schema_is_refused(open_file: Callable[..., SqliteStore], path: str) -> None:
     """A store of a version to come is left alone, by writers and by readers; so is one whose migrations differ."""
     open_file().close()
@@ -112,6 +141,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
     open_file: Callable[..., SqliteStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is a transaction of its own, and the next opening goes on after the last that was done."""
+    open_file().close()
     whole = load_migrations("sqlite")
     broken = [*whole, (len(whole) + 1, "broken.sql", "CREATE TABLE more (x) STRICT; CREATE TABLE runs (x);")]
     monkeypatch.setattr(sqlite, "load_migrations", lambda database: broken)

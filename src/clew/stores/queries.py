@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 _SQL = os.path.join(os.path.dirname(__file__), "sql")  # importlib.resources costs 20 ms of every start
 
@@ -19,12 +20,19 @@ def load_queries(database: str, part: str = "queries") -> dict[str, str]:
     return queries
 
 
-def load_migrations(database: str) -> list[tuple[int, str, str]]:
+def load_schema(database: str) -> str:
+    """What all migrations of a database together make of an empty one, by a fraction of their work."""
+    with open(os.path.join(_SQL, database, "schema.sql"), encoding="utf-8") as file:
+        return file.read()
+
+
+@cache
+def load_migrations(database: str) -> tuple[tuple[int, str, str], ...]:
     """The migrations of a database in order: number, file name, text."""
     folder = os.path.join(_SQL, database, "migrations")
-    migrations = []
+    migrations: list[tuple[int, str, str]] = []
     for name in sorted(os.listdir(folder)):
         if name.endswith(".sql"):
             with open(os.path.join(folder, name), encoding="utf-8") as file:
                 migrations.append((int(name.split("_")[0]), name, file.read()))
-    return migrations
+    return tuple(migrations)

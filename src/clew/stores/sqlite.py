@@ -25,7 +25,7 @@ from clew.ports import (
     StoreBusy,
     StoreError,
 )
-from clew.stores.queries import load_migrations, load_queries
+from clew.stores.queries import load_migrations, load_queries, load_schema
 from clew.stores.sqlite_check import diagnose_clock, diagnose_settings
 from clew.stores.sqlite_orchestrators import SqliteOrchestrators
 from clew.stores.store import DatabaseStore
@@ -272,9 +272,12 @@ class SqliteStore(DatabaseStore):
             return
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            for number, name, digest, text in self._migrations_left():  # another process may have been first
+            is_empty = not list(self._connection.execute("SELECT 1 FROM sqlite_schema"))
+            left = self._migrations_left()  # another process may have been first
+            self._connection.execute(load_schema("sqlite") if is_empty else "")
+            for number, name, digest, text in left:
                 self._connection.execute(_MIGRATIONS)
-                self._connection.execute(text)
+                self._connection.execute("" if is_empty else text)
                 self._connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (number, name, digest))
             self._connection.execute("COMMIT")
         except BaseException:
