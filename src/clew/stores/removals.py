@@ -10,6 +10,9 @@ from clew.ports import KeptRun, ObjectsDue, RemovedRun
 from clew.stores.parts import StorePart
 
 
+_LEAVES_WITH_IT = ("remove_entries", "remove_payloads", "remove_stages", "remove_instructions", "remove_objects")
+
+
 class StoredRemovals(StorePart):
     """The `Removals` of a store."""
 
@@ -34,8 +37,7 @@ class StoredRemovals(StorePart):
                 bound = {**run._asdict(), "at": at}
                 if not self._rows("remove_run", bound):
                     continue
-                for table in ("entries", "payloads", "stages", "instructions"):
-                    self._rows(f"remove_{table}", (run.run_id,))
-                self._rows("remove_objects", (run.run_id,))
+                for query in _LEAVES_WITH_IT:
+                    self._rows(query, (run.run_id,))
                 removed.append(run.run_id)
         return removed
