@@ -14,7 +14,7 @@ from clew.core.sealing.leaves import OPEN
 from clew.core.sealing.notes import Checkpoint
 from clew.orchestrator.real_world import LoopTasks
 from clew.orchestrator.tree_keeper import LOOKS_BETWEEN, Publish, TreeKeeper
-from clew.ports import BucketError, SigningKeyError
+from clew.ports import BucketError, SigningKeyError, Tree
 from clew.stores.sqlite import SqliteStore
 
 
@@ -31,7 +31,7 @@ def keeper_of(store: SqliteStore, *publish: Publish) -> TreeKeeper:
         tree=store.tree,
         tasks=LoopTasks(asyncio.get_running_loop()),
         flush_count=lambda: store.flush_count,
-        sign=lambda checkpoint: f"{checkpoint.text()}\nsigned\n",
+        sign=lambda checkpoint, tree: f"{checkpoint.text()}\nsigned\n",
         publish=publish,
     )
 
@@ -119,7 +119,7 @@ def test_a_key_that_cannot_be_used_lets_the_tree_grow(store: SqliteStore) -> Non
     """It is told, and nothing is signed."""
     told: list[str] = []
 
-    def refuse(checkpoint: Checkpoint) -> str:
+    def refuse(checkpoint: Checkpoint, tree: Tree) -> str:
         raise SigningKeyError("it is gone")
 
     async def story() -> None:

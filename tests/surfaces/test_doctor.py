@@ -152,6 +152,7 @@ def test_an_older_store_is_looked_at_and_not_changed(person: Person, monkeypatch
     person.write("quick.yaml", QUICK)
     whole = load_migrations("sqlite")
     monkeypatch.setattr(sqlite, "load_migrations", lambda database: whole[:5])
+    monkeypatch.setattr(sqlite, "load_schema", lambda database: "\n".join(text for *_, text in whole[:5]))
     SqliteStore(str(person.folder / ".clew" / "clew.db")).close()
     assert f"schema 5 of {len(whole)}" in person.clew("doctor").out
     assert person.clew("doctor", "--format", "json").document["store"]["schema"] == 5

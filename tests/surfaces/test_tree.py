@@ -179,7 +179,7 @@ def peaks_changed(owner: Owner) -> None:
 ATTACKS: list[tuple[Callable[[Owner], None], str]] = [
     (dropped, "is in the tree, and is gone from the store"),
     (dropped_with_its_leaves, r"the tree has 8 leaves, and only \d of them are there"),
-    (dropped_and_built_anew, "the first 8 leaves are not what was signed"),
+    (dropped_and_built_anew, "the tree once had 8 leaves, and has 6: it was put back, or cut"),
     (swapped, "one of them was changed"),
     (reordered, "one of them was changed"),
     (inserted, "the tree has 9 leaves|does not have|peaks"),
@@ -223,21 +223,34 @@ def test_a_journal_that_was_cut_or_goes_on_is_found_by_its_leaf(owner: Owner) ->
 def test_a_store_that_was_put_back_is_found_by_a_checkpoint_that_was_kept(
     owner: Owner, tmp_path: Path
 ) -> None:
-    """And by nothing else: it is what it was, signature and all."""
+    """And, as long as that was not put back with it, by what stands beside the key; by nothing else: it is what it was,
+    signature and all."""
     shutil.copy(owner.path, tmp_path / "old.db")
+    signed = Path(owner.path + ".signing-key.signed")
+    before = signed.read_text()
     owner.run("errand.yaml")
     kept = owner.keep("newer")
     for more in ("-wal", "-shm"):
         Path(owner.path + more).unlink(missing_ok=True)
     shutil.copy(tmp_path / "old.db", owner.path)
+    tree, _ = owner.verify(code=1)
+    assert tree["flaw"] == "the tree once had 10 leaves, and has 8: it was put back, or cut"
+    owner.run("errand.yaml")
+    told = owner.clew("checkpoint", code=2).err
+    assert "a tree of 10 leaves was signed by this key, and the store's does not go on from it" in told
+    for more in ("-wal", "-shm"):
+        Path(owner.path + more).unlink(missing_ok=True)
+    shutil.copy(tmp_path / "old.db", owner.path)
+    signed.write_text(before)
     assert owner.verify(code=0)[0]["verdict"] == "sound", "what can't be found, can't"
     tree, _ = owner.verify("--since", kept, code=1)
     assert tree["flaw"] == "the tree once had 10 leaves, and has 8: it was put back, or cut"
 
 
 def test_whoever_has_the_key_can_write_all_anew_but_for_what_was_kept(owner: Owner) -> None:
-    """With the database alone, nothing tells; a checkpoint that was kept does."""
+    """With what stands beside the key, nothing tells; a checkpoint that was kept does."""
     key = owner.clew("checkpoint", "--public-key").out.strip()
+    Path(owner.path + ".signing-key.signed").unlink()
     owner.drop(owner.run_ids[0])
     owner.rebuild(signed=True)
     assert owner.verify("--key", key, code=3)[0]["missing"] == "nothing of the tree is signed yet"
@@ -253,7 +266,8 @@ def test_whoever_has_not_the_key_is_found_by_it(owner: Owner, tmp_path: Path) ->
     key = owner.clew("checkpoint", "--public-key").out.strip()
     owner.drop(owner.run_ids[0])
     owner.rebuild(signed=True)
-    Path(owner.path + ".signing-key").unlink()
+    for more in ("", ".signed"):
+        Path(owner.path + ".signing-key" + more).unlink()
     owner.clew("checkpoint")
     tree, _ = owner.verify("--key", key, code=1)
     assert "not signed by a key that was given" in tree["flaw"]

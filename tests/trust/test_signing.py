@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from tests.core.sealing.test_notes import LINE, NEUMANN, TEXT
 
-from clew.core.sealing.notes import PublicKey, read_key, read_note, signed_note
+from clew.core.sealing.notes import Checkpoint, PublicKey, read_key, read_note, signed_note
 from clew.ports import SigningKeyError
-from clew.trust.signing import open_signing_key, verify_signature
+from clew.trust import signing
+from clew.trust.signing import keep_signed, open_signing_key, signed_before, verify_signature
 
 # The first three vectors of RFC 8032, 7.1: seed, public key, text, signature.
 VECTORS = [
@@ -121,7 +122,43 @@ def test_what_is_no_key_is_not_used(tmp_path: Path, text: str) -> None:
 def test_where_no_key_can_be_is_told(tmp_path: Path) -> None:
     """With the place."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(SigningKeyError, match=r"file/key: the signing key can't be made: File exists"):
+    with pytest.raises(SigningKeyError, match=r"file/key: the signing key can't be written: File exists"):
         open_signing_key(str(tmp_path / "file" / "key"), "x")
     with pytest.raises(SigningKeyError, match=r"can't be read: Is a directory"):
         open_signing_key(str(tmp_path), "x")
+
+
+def test_what_was_signed_last_is_known_beside_the_key(tmp_path: Path) -> None:
+    """Of each tree the largest, for its owner alone; the last of many."""
+    path = str(tmp_path / "key")
+    assert signed_before(path, "clew/a") is None
+    small, large, other = (
+        Checkpoint(*one, b"r" * 32) for one in (("clew/a", 5), ("clew/a", 7), ("clew/b", 6))
+    )
+    for one in (large, small, other):
+        keep_signed(path, one)
+    assert [signed_before(path, origin) for origin in ("clew/a", "clew/b", "clew/c")] == [large, other, None]
+    assert (tmp_path / "key.signed").stat().st_mode & 0o777 == 0o600
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["key.signed"]
+
+
+def test_of_many_trees_the_last_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signing, "ORIGINS_KEPT_MAX", 2)
+    path = str(tmp_path / "key")
+    for name in ("a", "b", "a", "c"):
+        size = 1 + len(signed_of(path))
+        keep_signed(path, Checkpoint(f"clew/{name}", size, b"r" * 32))
+    assert signed_of(path) == ["clew/a", "clew/c"]
+
+
+def signed_of(path: str) -> list[str]:
+    file = Path(f"{path}.signed")
+    return [line.split()[0] for line in file.read_text().splitlines()] if file.exists() else []
+
+
+@pytest.mark.parametrize("content", [b"clew/a 5", b"clew/a five cm9vdA==", b"  1 cm9vdA==", b"\xff"])
+def test_what_was_signed_and_changed_is_told(tmp_path: Path, content: bytes) -> None:
+    """Nothing is signed then."""
+    (tmp_path / "key.signed").write_bytes(content)
+    with pytest.raises(SigningKeyError, match=r"key\.signed"):
+        keep_signed(str(tmp_path / "key"), Checkpoint("clew/a", 5, b"r" * 32))

@@ -153,7 +153,7 @@ def verify(
             found = records.find(run)["run_id"]
             judgements = _told([prover.verify_in_tree(found)], format_, output, whole={"tree": None})
             return _said(judgements, output, beside=_UNPROVED.format(more=_ONE_ONLY))
-        tree = judge_whole(records, known, kept, has_to_be_signed=bool(keys))
+        tree = judge_whole(settings, records, known, kept, has_to_be_signed=bool(keys))
         runs = (prover.verify(run_id) for run_id in records.store.run_ids())
         judgements = _told(runs, format_, output, whole={"tree": _tree_document(tree)}, every=True)
         if format_ == "text" and (judgements or tree.size):

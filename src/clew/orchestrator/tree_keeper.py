@@ -28,8 +28,9 @@ LEAVES_A_TURN = 500
 LOOKS_BETWEEN = 5
 """Of the looks that come several times a second only every fifth makes the tree grow."""
 
-SignCheckpoint = Callable[[Checkpoint], str]
-"""The checkpoint as a signed note. Raises SigningKeyError."""
+SignCheckpoint = Callable[[Checkpoint, Tree], str]
+"""The checkpoint of that tree as a signed note. Raises SigningKeyError, also where the tree does not go on from what
+was signed by the same key before; StoreError."""
 
 Publish = Callable[[str, Checkpoint], None]
 """Puts a signed checkpoint where nobody who has the store can change it. Blocking; raises BucketError."""
@@ -154,7 +155,7 @@ def sign_tree(tree: Tree, sign: SignCheckpoint) -> tuple[str, Checkpoint]:
     checkpoint = Checkpoint(row.origin, row.size, row.root)
     note = row.note
     if not note:
-        note = sign(checkpoint)
+        note = sign(checkpoint, tree)
         tree.keep_note(note, checkpoint.size)
     return note, checkpoint
 

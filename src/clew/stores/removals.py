@@ -9,8 +9,13 @@ import msgspec
 from clew.ports import KeptRun, ObjectsDue, RemovedRun
 from clew.stores.parts import StorePart
 
-
-_LEAVES_WITH_IT = ("remove_entries", "remove_payloads", "remove_stages", "remove_instructions", "remove_objects")
+_LEAVES_WITH_IT = (
+    "remove_entries",
+    "remove_payloads",
+    "remove_stages",
+    "remove_instructions",
+    "remove_objects",
+)
 
 
 class StoredRemovals(StorePart):

@@ -274,10 +274,12 @@ class SqliteStore(DatabaseStore):
         try:
             is_empty = not list(self._connection.execute("SELECT 1 FROM sqlite_schema"))
             left = self._migrations_left()  # another process may have been first
-            self._connection.execute(load_schema("sqlite") if is_empty else "")
+            self._connection.execute(_MIGRATIONS)
+            if is_empty:
+                self._connection.execute(load_schema("sqlite"))
             for number, name, digest, text in left:
-                self._connection.execute(_MIGRATIONS)
-                self._connection.execute("" if is_empty else text)
+                if not is_empty:
+                    self._connection.execute(text)
                 self._connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (number, name, digest))
             self._connection.execute("COMMIT")
         except BaseException:

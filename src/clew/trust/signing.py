@@ -2,7 +2,8 @@
 
 The file holds one line in the form of the notes that are signed by it: `PRIVATE+KEY+NAME+ID+BASE64`. It is made when a
 key is first needed, and never written again. Whoever has it can sign another history; it belongs elsewhere than the
-store.
+store. Beside it stands what was signed by it last, of each tree: `ORIGIN SIZE ROOT` lines, so that a store that was put
+back to what it was can be told from one that went on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_bytes, token_hex
 
-from clew.core.sealing.notes import ED25519, KEY_SIZE, PublicKey, exact_base64, is_name
+from clew.core.sealing.merkle import HASH_SIZE
+from clew.core.sealing.notes import (
+    ED25519,
+    KEY_SIZE,
+    NOTE_SIZE_MAX,
+    Checkpoint,
+    PublicKey,
+    exact_base64,
+    is_name,
+)
 from clew.ports import SigningKeyError
 
 KEY_FILE_SIZE_MAX = 1_000
@@ -80,6 +90,48 @@ def read_signing_key(path: str) -> SigningKey:
     return key
 
 
+def signed_before(path: str, origin: str) -> Checkpoint | None:
+    """The largest checkpoint of that tree that was signed by the key of that file, as far as it is known there. Raises
+    SigningKeyError."""
+    return _signed(path).get(origin)
+
+
+def keep_signed(path: str, checkpoint: Checkpoint) -> None:
+    """Keep, durably, that this is about to be signed by the key of that file. Raises SigningKeyError."""
+    known = _signed(path)
+    before = known.pop(checkpoint.origin, None)
+    if before is not None and before.size >= checkpoint.size:
+        return
+    kept = [*known.values(), checkpoint][-ORIGINS_KEPT_MAX:]
+    text = "".join(f"{one.origin} {one.size} {b64encode(one.root).decode()}\n" for one in kept)
+    _write(f"{path}{_SIGNED}", text, "what was signed", is_new=False)
+
+
+ORIGINS_KEPT_MAX = 1_000
+"""Trees of which it is known what was signed last: one key signs for few stores."""
+
+_SIGNED = ".signed"
+
+
+def _signed(path: str) -> dict[str, Checkpoint]:
+    try:
+        with open(f"{path}{_SIGNED}", encoding="utf-8") as file:
+            lines = file.read(ORIGINS_KEPT_MAX * NOTE_SIZE_MAX).splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SigningKeyError(f"{path}{_SIGNED}: what was signed can't be read: {error}") from error
+    found = {}
+    for line in lines:
+        origin, _, rest = line.partition(" ")
+        size, _, encoded = rest.partition(" ")
+        root = exact_base64(encoded)
+        if not is_name(origin) or not size.isdecimal() or root is None or len(root) != HASH_SIZE:
+            raise SigningKeyError(f"{path}{_SIGNED}: was changed: it has lines of ORIGIN SIZE ROOT")
+        found[origin] = Checkpoint(origin, int(size), root)
+    return found
+
+
 def _key_of(content: bytes) -> SigningKey | None:
     text = content.decode(errors="replace").strip()
     name, _, rest = text.removeprefix(_PREFIX).partition("+")
@@ -106,6 +158,12 @@ def _make(path: str, name: str) -> None:
         raise SigningKeyError(f"{path}: no key is made for a tree of the name {name!r}; verify the store")
     key = _of_seed(name, token_bytes(KEY_SIZE))
     text = f"{_PREFIX}{name}+{key.public.key_id.hex()}+{b64encode(ED25519 + key.seed).decode()}\n"
+    _write(path, text, "the signing key", is_new=True)
+
+
+def _write(path: str, text: str, what: str, *, is_new: bool) -> None:
+    """Write a file that only its owner can read, whole and durably, or not at all; where it `is_new` and another
+    process was first, that one's stands. Raises SigningKeyError."""
     folder = os.path.dirname(path)
     making = f"{path}.{token_hex(8)}"
     try:
@@ -115,15 +173,19 @@ def _make(path: str, name: str) -> None:
         try:
             os.write(file, text.encode())
             os.fsync(file)
-            with suppress(FileExistsError):
-                os.link(making, path)
+            if is_new:
+                with suppress(FileExistsError):
+                    os.link(making, path)
+            else:
+                os.rename(making, path)
         finally:
             os.close(file)
-            os.unlink(making)
+            with suppress(FileNotFoundError):
+                os.unlink(making)
         place = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(place)  # a key that has signed is not to be lost with the power
+            os.fsync(place)  # what has signed is not to be lost with the power
         finally:
             os.close(place)
     except OSError as error:
-        raise SigningKeyError(f"{path}: the signing key can't be made: {error.strerror}") from error
+        raise SigningKeyError(f"{path}: {what} can't be written: {error.strerror}") from error

@@ -24,7 +24,7 @@ from clew.operations.requests import RequestError
 from clew.operations.tree import TreeJudgement, judge_tree
 from clew.orchestrator.tree_keeper import LEAVES_A_TURN, sign_tree
 from clew.settings import Settings
-from clew.trust.signing import open_signing_key, read_signing_key, verify_signature
+from clew.trust.signing import open_signing_key, read_signing_key, signed_before, verify_signature
 from clew.wiring.programs import read_document, seal
 from clew.wiring.records import open_records, open_store, see_store
 from clew.wiring.signing import new_signer
@@ -79,15 +79,20 @@ def export_run(settings: Settings, run: str, since: Sequence[Checkpoint]) -> Ite
 
 
 def judge_whole(
+    settings: Settings,
     records: Records,
     keys: Sequence[PublicKey],
     since: Sequence[Checkpoint],
     *,
     has_to_be_signed: bool,
 ) -> TreeJudgement:
-    """What the tree of a store proves, see `judge_tree`. Raises StoreError."""
+    """What the tree of a store proves, see `judge_tree`; also since what this installation has signed last. Raises
+    StoreError, SigningKeyError."""
+    tree = records.store.tree
+    before = signed_before(settings.signing_key, tree.row().origin) if settings.signing_key else None
+    since = [*since, *([] if before is None else [before])]
     return judge_tree(
-        records.store.tree, keys=keys, verify=verify_signature, since=since, has_to_be_signed=has_to_be_signed
+        tree, keys=keys, verify=verify_signature, since=since, has_to_be_signed=has_to_be_signed
     )
 
 
