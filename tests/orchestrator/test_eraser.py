@@ -18,7 +18,7 @@ from clew.orchestrator import eraser as module
 from clew.orchestrator.eraser import Eraser
 from clew.orchestrator.real_world import LoopTasks
 from clew.ports import BucketError, Erased
-from clew.settings import read_settings
+from clew.settings import Settings, read_settings
 from clew.stores.sqlite import SqliteStore
 from clew.wiring.removing import FilesBeside
 
@@ -50,14 +50,14 @@ class Files:
             raise BucketError("it is away")
         self._note(run_id, before_seq)
 
-    def erase_logs(self, run_id: str, until: int) -> None:
+    def erase_files(self, run_id: str, until: int) -> None:
         self._note(run_id, until)
 
     def _note(self, run_id: str, what: int) -> None:
         self.erased.append((run_id, what))
         self.moved.set()
 
-    def logged_runs(self) -> Iterator[Sequence[str]]:
+    def runs_with_files(self) -> Iterator[Sequence[str]]:
         yield ["r1", "other"]
         yield ["r2"]
 
@@ -157,15 +157,30 @@ def test_only_what_entries_before_have_put_there_is_deleted() -> None:
 def test_only_logs_that_were_written_until_then_are_deleted(tmp_path: Path) -> None:
     """Others stand there still, and the folder with them."""
     files = FilesBeside(read_settings(folder=str(tmp_path), environment={}))
-    assert list(files.logged_runs()) == []
+    assert list(files.runs_with_files()) == []
     folder = tmp_path / ".clew" / "logs" / "r1"
     folder.mkdir(parents=True)
     for name, at in (("a.1.log", 5), ("a.1.rollback.1.log", 7)):
         (folder / name).write_text("said")
         os.utime(folder / name, (at, at))
-    assert list(files.logged_runs()) == [["r1"]]
-    files.erase_logs("r1", 5_000)
+    assert list(files.runs_with_files()) == [["r1"]]
+    files.erase_files("r1", 5_000)
     assert [path.name for path in folder.iterdir()] == ["a.1.rollback.1.log"]
-    files.erase_logs("r1", 7_000)
-    files.erase_logs("r1", 7_000)
+    files.erase_files("r1", 7_000)
+    files.erase_files("r1", 7_000)
     assert not folder.exists()
+
+
+def test_a_folder_of_payloads_is_gone_through_too(tmp_path: Path) -> None:
+    """It may be of this machine alone, and another one was told to delete what stands there."""
+    files = FilesBeside(read_settings(folder=str(tmp_path), environment={}))
+    kept = tmp_path / ".clew" / "payloads" / "r1" / "kept" / "a.1"
+    kept.mkdir(parents=True)
+    for path, at in ((kept / "0", 5), (kept.parent.parent / "9-ab.json", 7)):
+        path.write_text("said")
+        os.utime(path, (at, at))
+    assert list(files.runs_with_files()) == [["r1"]]
+    files.erase_files("r1", 5_000)
+    assert [path.name for path in kept.parent.parent.iterdir()] == ["9-ab.json"]
+    there = FilesBeside(Settings("", str(tmp_path / "logs"), "s3://far/away"))
+    assert list(there.runs_with_files()) == []

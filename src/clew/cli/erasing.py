@@ -18,6 +18,9 @@ WHAT_GOES = (
     "what people have told the run, but that they did; its logs on this machine",
     "its large payloads, and the objects that were kept for its rollbacks",
 )
+DUE_SHOWN_MAX = 1_000
+"""Of what is to be deleted: more is not looked through for one run."""
+
 WHAT_STAYS = "the journal, which says that it was erased, by whom, when, and why; and all proofs of it"
 
 
@@ -49,7 +52,20 @@ def erase(
     if not yes:
         _ask(_run_of(run, store, settings_file), output)
     told: dict[str, Any] = {"store": store, "settings_file": settings_file, "format_": format_}
-    return tell("erase", run, output=output, reason=reason, **told)
+    code = tell("erase", run, output=output, reason=reason, **told)
+    if _has_objects_left(run, store, settings_file):
+        output.talk(
+            "its objects and logs are not deleted yet: whoever drives the runs of this store next does it"
+        )
+    return code
+
+
+def _has_objects_left(run: str, store: str | None, settings_file: str | None) -> bool:
+    from clew.wiring import open_records
+
+    with open_records(settings_of(store, settings_file)) as records:
+        run_id = records.find(run)["run_id"]
+        return any(due.run_id == run_id for due in records.store.removals.objects_due(DUE_SHOWN_MAX))
 
 
 def _run_of(run: str, store: str | None, settings_file: str | None) -> str:

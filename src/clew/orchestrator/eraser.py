@@ -18,7 +18,7 @@ AGAIN_MILLISECONDS = 60_000
 DUE_TOGETHER = 100
 
 SWEEP_MILLISECONDS = 3_600_000
-"""How often the logs of this machine are gone through, for what was erased by orchestrators of others."""
+"""How often the files of this machine are gone through, for what was erased by orchestrators of others."""
 
 
 class RunFiles(Protocol):
@@ -27,11 +27,12 @@ class RunFiles(Protocol):
     def erase_objects(self, run_id: str, before_seq: int) -> None:
         """Delete what entries before that `seq` have put into the bucket, or all where it is 0."""
 
-    def erase_logs(self, run_id: str, until: int) -> None:
-        """Delete its logs on this machine that were written until then, in milliseconds since 1970."""
+    def erase_files(self, run_id: str, until: int) -> None:
+        """Delete its files on this machine, logs and others, that were written until then, in milliseconds since
+        1970."""
 
-    def logged_runs(self) -> Iterator[Sequence[str]]:
-        """The runs that have logs on this machine, some at a time."""
+    def runs_with_files(self) -> Iterator[Sequence[str]]:
+        """The runs that have files on this machine, some at a time."""
 
 
 class Eraser:
@@ -56,11 +57,11 @@ class Eraser:
                 self._tasks.start(self._delete_beside(due), name="delete what was erased")
 
     def sweep_regularly(self) -> None:
-        """Go through the logs of this machine, now and every hour."""
+        """Go through the files of this machine, now and every hour."""
 
         def sweep() -> None:
             if not self._is_stopped:
-                self._tasks.start(self._sweep(), name="delete logs of what was erased")
+                self._tasks.start(self._sweep(), name="delete files of what was erased")
                 self._tasks.later(SWEEP_MILLISECONDS, sweep)
 
         self._tasks.soon(sweep)
@@ -102,20 +103,20 @@ class Eraser:
 
         def delete() -> None:
             self._files.erase_objects(run_id, due.before_seq)
-            self._files.erase_logs(run_id, until)
+            self._files.erase_files(run_id, until)
 
         await self._tasks.outside(delete)
 
     async def _sweep(self) -> None:
-        runs = self._files.logged_runs()
+        runs = self._files.runs_with_files()
         try:
             while some := await self._tasks.outside(lambda: next(runs, ())):
                 if self._is_stopped:
                     return
                 for run_id, until in self._removals.gone(some).items():
-                    await self._tasks.outside(lambda: self._files.erase_logs(run_id, until))  # noqa: B023
+                    await self._tasks.outside(lambda: self._files.erase_files(run_id, until))  # noqa: B023
         except (StoreError, OSError) as error:
-            self._tell("the logs", error)
+            self._tell("the files of this machine", error)
 
     def _tell(self, of: str, error: Exception) -> None:
         if str(error) not in self._told:

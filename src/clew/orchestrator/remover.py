@@ -52,9 +52,10 @@ class Shelf(Protocol):
     def over(self, after: tuple[int, str], now: int) -> Page:
         """The next page of runs."""
 
-    def archive(self, run_id: str) -> str:
+    def archive(self, run_id: str) -> str | None:
         """Put the run's export into the archive, and see that it stands there and is sound; where. Empty where there is
-        no archive. Raises NotArchived, BucketError, SigningKeyError."""
+        no archive; None where somebody else has had the run leave meanwhile. Raises NotArchived, BucketError,
+        SigningKeyError."""
 
 
 class Remover:
@@ -112,9 +113,9 @@ class Remover:
             troubles.update(dict.fromkeys(page.troubles))
             for first in range(0, len(page.over), RUNS_TOGETHER):
                 some = page.over[first : first + RUNS_TOGETHER]
-                left = await self._leave([run for run, _ in some], troubles)
-                count += len(left)
-                late += [until for run, until in some if run.run_id not in left]
+                left, stay = await self._leave([run for run, _ in some], troubles)
+                count += left
+                late += [until for run, until in some if run.run_id in stay]
             if page.after is None:
                 break
             after = page.after
@@ -122,27 +123,30 @@ class Remover:
             self.has_removed(count)
         self._tell(late, troubles, now)
 
-    async def _leave(self, runs: Sequence[RemovedRun], troubles: dict[str, None]) -> list[str]:
-        """Which of these runs have left."""
-        ready = []
+    async def _leave(self, runs: Sequence[RemovedRun], troubles: dict[str, None]) -> tuple[int, set[str]]:
+        """How many of these runs have left, and which stay."""
+        ready, stay = [], {run.run_id for run in runs}
         for run in runs:
             if self._is_stopped:
-                return []
+                return 0, stay
             try:
                 archive = await self._tasks.outside(lambda: self._shelf.archive(run.run_id))  # noqa: B023
             except (NotArchived, BucketError, StoreError, SigningKeyError) as error:
                 troubles[str(error)] = None
             else:
-                ready.append(run._replace(archive=archive))
+                if archive is None:
+                    stay.discard(run.run_id)
+                else:
+                    ready.append(run._replace(archive=archive))
         if self._is_stopped or not ready:
-            return []
+            return 0, stay
         try:
             left = self._removals.remove(ready, self._clock.now())
         except (StoreBusy, CommitUnknown) as error:
             troubles[str(error)] = None
-            return []
+            return 0, stay
         self._removed()
-        return left
+        return len(left), stay.difference(left)
 
     def _tell(self, late: Sequence[int], troubles: dict[str, None], now: int) -> None:
         behind = [until for until in late if now - until > BEHIND_MILLISECONDS]

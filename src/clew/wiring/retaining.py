@@ -55,7 +55,7 @@ class ArchiveShelf:
         assert run.ended_at is not None
         return kept_until(run.status, run.ended_at, of_program, self._settings.retention)
 
-    def archive(self, run_id: str) -> str:
+    def archive(self, run_id: str) -> str | None:
         if self._archive is None:
             return ""
         # Most stores have no archive.
@@ -69,10 +69,17 @@ class ArchiveShelf:
         _, key = signed_now(self._settings)
         name = f"{key.name}/{run_id}.clew"
         with open_records(self._settings) as records:
-            row = records.find(run_id)
+            row = records.store.run(run_id)
+            if row is None or row["removed_at"] is not None:
+                return None
             lines = export_lines(records, row, sign=lambda: signed_now(self._settings)[0])
             written = Digested(lines)
-            self._archive.write_pieces(name, written)
+            try:
+                self._archive.write_pieces(name, written)
+            except ValueError as error:
+                raise NotArchived(
+                    f"run {run_id}: what is on record of it can't be exported: {error}"
+                ) from error
         read = Digested(self._archive.read_pieces(name))
         judge = ExportJudge(
             _lines_of(read), keys=[key], verify=verify_signature, read_program=sealed_of_content
