@@ -123,6 +123,32 @@ def test_what_can_not_be_deleted_in_the_end_is_left_to_the_next(store: SqliteSto
     asyncio.run(work())
 
 
+def test_what_is_under_way_when_it_is_stopped_asks_the_store_nothing_more(store: SqliteStore) -> None:
+    """Which may be closed by then."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    class Slow(Files):
+        def erase_objects(self, run_id: str, before_seq: int) -> None:
+            begun.set()
+            goes_on.wait(20)
+
+    async def work() -> None:
+        tasks = LoopTasks(asyncio.get_running_loop())
+        eraser = Eraser(removals=store.removals, tasks=tasks, files=(files := Slow()))
+        erase(store, "r1", 1)
+        eraser.look()
+        await asyncio.to_thread(begun.wait, 20)
+        eraser.stop()
+        store.close()
+        goes_on.set()
+        await until_erased(files, 1)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not tasks.failed.done()
+
+    asyncio.run(work())
+
+
 def test_logs_are_gone_through_for_what_others_have_erased(store: SqliteStore) -> None:
     files = Files()
 

@@ -71,14 +71,14 @@ class Eraser:
         if self._is_stopped:
             return
         self._is_stopped = True
-        await self._delete(self._removals.objects_due(DUE_TOGETHER))
+        await self._delete(self._removals.objects_due(DUE_TOGETHER), is_last=True)
 
     def stop(self) -> None:
         """Nothing more is done: the store can't be written any more."""
         self._is_stopped = True
 
     async def _delete_beside(self, due: Sequence[ObjectsDue]) -> None:
-        is_done = await self._delete(due)
+        is_done = await self._delete(due, is_last=False)
         self._is_busy = False
         self._tasks.later(0 if is_done else AGAIN_MILLISECONDS, self._look_again)
 
@@ -86,11 +86,14 @@ class Eraser:
         with suppress(StoreBusy, CommitUnknown):
             self.look()
 
-    async def _delete(self, due: Sequence[ObjectsDue]) -> bool:
-        """Whether all of it is deleted now, and on record as such."""
+    async def _delete(self, due: Sequence[ObjectsDue], *, is_last: bool) -> bool:
+        """Whether all of it is deleted now, and on record as such. Unless it `is_last`, nothing is recorded any more
+        once this is stopped: the store may be closed."""
         for one in due:
             try:
                 await self._delete_of(one)
+                if self._is_stopped and not is_last:
+                    return True
                 self._removals.objects_are_gone(one.position)
             except (BucketError, OSError, StoreBusy, CommitUnknown) as error:
                 self._tell(one.run_id, error)
