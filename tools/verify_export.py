@@ -325,6 +325,7 @@ class Export:
         # Of the entries since payloads were erased last: the first without its payload, and the first with it.
         self.absent = self.present = None
         self.erased = ""
+        self.is_settled = False
         self.begun = set()
 
     def take(self, kind, line):
@@ -419,7 +420,11 @@ class Export:
             raise Tampered(f"entry {seq}: it was written under an epoch that had been taken over")
         self.epoch = entry.get("epoch", 0)
         self._see_cause(seq, kind, body)
+        if kind in ("run_settled", "rollback_requested", "rewind_requested"):
+            self.is_settled = kind == "run_settled"
         if kind == "payloads_erased":
+            if not self.is_settled:
+                raise Tampered(f"entry {seq}: payloads were erased before the run had settled")
             if self.present is not None:
                 raise Tampered(
                     f"entry {self.present}: its payload was erased by entry {seq}, and stands there again"

@@ -130,6 +130,8 @@ class Prover:
             )
         else:
             row, erasure = evidence.row, _erasure_of(evidence.journal)
+            if row["removed_at"] is not None:  # it has left while it was read
+                return self._judged_by_row(row, good, bad)
         verdict = good if flaw is None else bad if flaw.is_proof else unknown
         return Judgement(run_id, verdict, row["entry_count"], row["head"], row["status"], flaw, erasure)
 
@@ -390,6 +392,8 @@ def follow(program: SealedProgram, entries: Iterable[Entry]) -> Followed:
             (name, known.get(name, statuses.PENDING), state.units[name].status) for name in state.touched
         ]
         what = _illegal_move(before, state.status, moves)
+        if isinstance(entry.body, PayloadsErased) and before not in statuses.SETTLED:
+            what = f"its payloads were erased while it was {before}: only what has settled can be"
         if what is not None:
             followed.flaw = Flaw("state", what, entry.seq)
             return followed

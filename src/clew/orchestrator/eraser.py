@@ -79,10 +79,10 @@ class Eraser:
 
     async def _delete_beside(self, due: Sequence[ObjectsDue]) -> None:
         is_done = await self._delete(due, is_last=False)
-        self._is_busy = False
         self._tasks.later(0 if is_done else AGAIN_MILLISECONDS, self._look_again)
 
     def _look_again(self) -> None:
+        self._is_busy = False
         with suppress(StoreBusy, CommitUnknown):
             self.look()
 

@@ -7,17 +7,20 @@ that nothing else waits; and what can't leave now is looked at again an hour lat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from clew.ports import (
     BucketError,
     Clock,
     CommitUnknown,
+    FlushFailed,
     Removals,
     RemovedRun,
     SigningKeyError,
     StoreBusy,
     StoreError,
+    StoreTaken,
     Tasks,
 )
 
@@ -131,7 +134,7 @@ class Remover:
                 return 0, stay
             try:
                 archive = await self._tasks.outside(lambda: self._shelf.archive(run.run_id))  # noqa: B023
-            except (NotArchived, BucketError, StoreError, SigningKeyError) as error:
+            except (NotArchived, BucketError, StoreError, SigningKeyError, OSError, ValueError) as error:
                 troubles[str(error)] = None
             else:
                 if archive is None:
@@ -142,10 +145,13 @@ class Remover:
             return 0, stay
         try:
             left = self._removals.remove(ready, self._clock.now())
-        except (StoreBusy, CommitUnknown) as error:
+        except (FlushFailed, StoreTaken):
+            raise
+        except StoreError as error:
             troubles[str(error)] = None
             return 0, stay
-        self._removed()
+        with suppress(StoreBusy, CommitUnknown):  # what it leaves behind is deleted later
+            self._removed()
         return len(left), stay.difference(left)
 
     def _tell(self, late: Sequence[int], troubles: dict[str, None], now: int) -> None:

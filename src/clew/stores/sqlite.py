@@ -145,8 +145,12 @@ class SqliteStore(DatabaseStore):
 
     def _empty_log(self) -> None:
         """What was erased stands in no log either. Where somebody reads it just now, it is emptied later, as always."""
-        with suppress(apsw.Error):
-            list(self._execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+        self._connection.set_busy_timeout(0)
+        try:
+            with suppress(apsw.Error):
+                list(self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+        finally:
+            self._connection.set_busy_timeout(BUSY_MILLISECONDS)
 
     def _erase(self, run_id: str, erased: Erased) -> None:
         """What is deleted is overwritten in the file, too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from clew.core.program.problems import ProgramError
@@ -67,7 +68,8 @@ class ArchiveShelf:
         from clew.wiring.exporting import sealed_of_content, signed_now
 
         _, key = signed_now(self._settings)
-        name = f"{key.name}/{run_id}.clew"
+        # Under a name of its own: nothing is ever written over what another orchestrator has put there.
+        name = f"{key.name}/{run_id}-{token_hex(8)}.clew"
         with open_records(self._settings) as records:
             row = records.store.run(run_id)
             if row is None or row["removed_at"] is not None:

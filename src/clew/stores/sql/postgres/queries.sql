@@ -576,7 +576,7 @@ DELETE FROM stages WHERE run_id = $1;
 
 -- name: remove_instructions
 -- So does what people have told it.
-DELETE FROM instructions WHERE run_id = $1;
+DELETE FROM instructions WHERE run_id = $1 AND answer IS NOT NULL;
 
 -- name: remove_objects
 -- So is to leave all that it has in a bucket.

@@ -531,7 +531,7 @@ DELETE FROM stages WHERE run_id = ?;
 
 -- name: remove_instructions
 -- So does what people have told it.
-DELETE FROM instructions WHERE run_id = ?;
+DELETE FROM instructions WHERE run_id = ? AND answer IS NOT NULL;
 
 -- name: remove_objects
 -- So is to leave all that it has in a bucket.
