@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.contracts.test_store import created, entry, following
@@ -123,3 +124,20 @@ def test_runs_are_looked_at_page_by_page(store: DatabaseStore) -> None:
         seen += [(run.run_id, run.launched_at, run.ended_at, run.removed_at) for run in page]
         after = (page[-1].launched_at, page[-1].run_id)
     assert seen == [(f"r{at}", 10 + at // 3, None, None) for at in range(1, 6)]
+
+
+def test_what_nobody_has_taken_up_is_not_deleted_with_a_run(
+    store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was said between two statements, and is to be refused."""
+    settle(store, "r1", 1)
+    rows = store.removals._rows
+
+    def between(name: str, bound: Any) -> list[Any]:
+        if name == "remove_instructions":
+            rows("insert_instruction", ("i1", "r1", "{}", 5))
+        return rows(name, bound)
+
+    monkeypatch.setattr(store.removals, "_rows", between)
+    assert store.removals.remove([RemovedRun("r1", 3, "")], 99) == ["r1"]
+    assert store.instruction("i1") == InstructionRow(None, "", None)

@@ -8,6 +8,7 @@ from tests.core.running.story import Story, stage
 from clew.core.program.model import Command, Output, Rollback, Stage
 from clew.core.running import statuses
 from clew.core.running.entries import ObjectsKept, PayloadsErased
+from clew.operations.proving import follow
 
 
 def wipe(what: str = "", restore: tuple[str, ...] = ()) -> Rollback:
@@ -102,3 +103,11 @@ def test_what_was_never_written_is_not_missed() -> None:
     story = Story(stage("a", writes=["x"], rollback=wipe("{x}"), for_each=[1, 2])).make("a", 2)
     story.complete("a[0]").fail("a[1]").tell("stop").follow().tell("erase")
     assert story.refusal("rollback").startswith("its rollbacks need what is gone: that of 'a[0]' needs x (")
+
+
+def test_an_erasure_of_what_had_not_settled_is_believed_by_nobody() -> None:
+    """Whoever gets at the database could say so, where no leaf covers the journal yet."""
+    story = Story(stage("a"), stage("b", after=("a",))).complete("a").say(PayloadsErased("somebody"))
+    flaw = follow(story.program, story.entries).flaw
+    assert flaw is not None and flaw.seq == story.state.seq
+    assert flaw.what == "its payloads were erased while it was running: only what has settled can be"
