@@ -420,6 +420,19 @@ class Export:
             raise Tampered(f"entry {seq}: it was written under an epoch that had been taken over")
         self.epoch = entry.get("epoch", 0)
         self._see_cause(seq, kind, body)
+        self.see_erasure(seq, entry)
+        self.hash = tagged(b"clew/entry/v1\n", raw)
+        self.count += 1
+        for leaf in self.leaves:
+            if leaf["entries"] == self.count and leaf["head"] != self.hash:
+                raise Tampered(f"entry {seq}: by the tree, the journal up to here was another")
+        self.wants_payload = entry.get("payload", "")
+        self.status = body["status"] if kind == "run_settled" else self.status
+
+    def see_erasure(self, seq, entry):
+        """What was erased is not there; and only of a run that had settled could anything be."""
+        body = entry["body"]
+        kind = body["kind"]
         if kind in ("run_settled", "rollback_requested", "rewind_requested"):
             self.is_settled = kind == "run_settled"
         if kind == "payloads_erased":
@@ -433,13 +446,6 @@ class Export:
             self.erased = (
                 f"; the payloads before entry {seq} were erased by {body['by']!r} at {moment(entry['at'])}"
             )
-        self.hash = tagged(b"clew/entry/v1\n", raw)
-        self.count += 1
-        for leaf in self.leaves:
-            if leaf["entries"] == self.count and leaf["head"] != self.hash:
-                raise Tampered(f"entry {seq}: by the tree, the journal up to here was another")
-        self.wants_payload = entry.get("payload", "")
-        self.status = body["status"] if kind == "run_settled" else self.status
 
     def _see_cause(self, seq, kind, body):
         """Nothing ends that was not begun."""

@@ -31,6 +31,7 @@ class Shelf:
         self.ago, self.refused = ago, refused
         self.asked: list[tuple[int, str]] = []
         self.archived: list[str] = []
+        self.withdrawn: list[str] = []
         self.troubles: Sequence[str] = ()
 
     def over(self, after: tuple[int, str], now: int) -> Page:
@@ -45,6 +46,9 @@ class Shelf:
             raise NotArchived(f"{run_id} can't")
         self.archived.append(run_id)
         return f"far/{run_id}"
+
+    def withdraw(self, run_id: str) -> None:
+        self.withdrawn.append(run_id)
 
 
 @pytest.fixture
@@ -106,7 +110,8 @@ def test_what_can_not_be_archived_stays_and_is_told_of(store: SqliteStore) -> No
 
 def test_what_was_told_something_waits_and_may_be_late(store: SqliteStore) -> None:
     store.instruct("i1", "r1", "{}", 5)
-    swept = Swept(store, Shelf(["r1"], ago=2 * BEHIND_MILLISECONDS))
+    swept = Swept(store, shelf := Shelf(["r1", "r2"], ago=2 * BEHIND_MILLISECONDS))
+    assert shelf.withdrawn == ["r1"], "what has left stays in the archive"
     assert swept.behind == ["1 run should have left, the first 2 days ago: they were told something"]
     assert Swept(store, Shelf(["r1"])).behind == []
 
@@ -138,7 +143,9 @@ def test_a_trouble_ends_nothing(
             raise error
 
         monkeypatch.setattr(store.removals, "remove", refuse)
-        assert Swept(store, Shelf(["r1"])).behind == ["not now"]
+        shelf = Shelf(["r1"])
+        assert Swept(store, shelf).behind == ["not now"]
+        assert shelf.withdrawn == [], "it may have left all the same, and this may be all that there is of it"
 
 
 def test_what_nobody_can_tell_of_a_program_is_said(store: SqliteStore) -> None:

@@ -557,3 +557,15 @@ def test_a_person_exports_and_verifies(tmp_path: Path) -> None:
     for words in (["checkpoint"], ["export", "x", "--output", "x"]):
         assert "there is no store here" in elsewhere.clew(*words, code=2).err
     assert not list(elsewhere.folder.iterdir())
+
+
+def test_the_other_one_believes_no_erasure_of_what_had_not_settled() -> None:
+    """Nor of what was settled once, and goes back again."""
+    erased = {"at": 5, "body": {"kind": "payloads_erased", "by": "somebody"}}
+    export = tool.Export([], {})
+    for kind in ("run_created", "rollback_requested"):
+        export.see_erasure(0, {"at": 5, "body": {"kind": "run_settled"}})
+        export.see_erasure(1, erased)
+        export.see_erasure(2, {"at": 5, "body": {"kind": kind}})
+    with pytest.raises(tool.Tampered, match="before the run had settled"):
+        export.see_erasure(3, erased)

@@ -161,6 +161,7 @@ def test_no_run_leaves_whose_export_is_not_sound(tmp_path: Path) -> None:
     missing = "its export in the archive is not sound: the payload that it names is missing"
     keeper.sweep("1 run removed", f"run {lost}: {missing}")
     assert [row[0] for row in keeper.sql("SELECT run_id FROM runs WHERE removed_at IS NOT NULL")] == [good]
+    assert [path.stem.partition("-")[0] for path in keeper.archived] == [good], "nothing else stands there"
     assert len(keeper.sql("SELECT DISTINCT run_id FROM journal")) == 3
 
 

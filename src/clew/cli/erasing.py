@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -11,7 +10,6 @@ from clew.cli.next_steps import short
 from clew.cli.options import format_option, output_options, settings_of, store_options
 from clew.cli.output import Output, escaped
 from clew.cli.telling import tell
-from clew.operations.requests import RequestError
 
 WHAT_GOES = (
     "what was asked for, every result, output, error and finding, with their salts",
@@ -81,20 +79,11 @@ def _run_of(run: str, store: str | None, settings_file: str | None) -> str:
 
 
 def _ask(run_id: str, output: Output) -> None:
-    from clew.cli.foretelling import confirmed
+    from clew.cli.foretelling import confirm
 
     output.talk(f"of run {run_id} this goes for good:")
     for each in WHAT_GOES:
         output.talk(f"  {each}")
     output.talk(f"this stays: {WHAT_STAYS}")
-    if not sys.stdin.isatty():
-        raise RequestError(
-            "`clew erase` asks first, and nobody can be asked here: nothing was done; --yes does it"
-        )
-    try:
-        is_meant = confirmed(f"erase this of run {escaped(short(run_id))}? [y/N]: ")
-    except (click.Abort, KeyboardInterrupt):
-        output.talk("\nnothing was done")
-        raise
-    if not is_meant:
-        raise RequestError("nothing was done")
+    nobody = "`clew erase` asks first, and nobody can be asked here: nothing was done; --yes does it"
+    confirm(f"erase this of run {escaped(short(run_id))}? [y/N]: ", output, nobody=nobody)

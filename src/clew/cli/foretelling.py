@@ -109,13 +109,19 @@ def ask(foreseen: Mapping[str, Json], output: Output) -> None:
     verb, run = foreseen["verb"], short(foreseen["run_id"])
     for line in lines_of(foreseen, output):
         output.talk(line)
+    nobody = (
+        f"`clew {verb}` undoes what was done, and nobody can be asked here: nothing was done; "
+        "--yes does it, --dry-run shows it only"
+    )
+    confirm(f"{verb} run {run}? [y/N]: ", output, nobody=nobody)
+
+
+def confirm(question: str, output: Output, *, nobody: str) -> None:
+    """Have it confirmed that something is meant. Raises RequestError where it is not, or `nobody` can be asked."""
     if not sys.stdin.isatty():
-        raise RequestError(
-            f"`clew {verb}` undoes what was done, and nobody can be asked here: nothing was done; "
-            "--yes does it, --dry-run shows it only"
-        )
+        raise RequestError(nobody)
     try:
-        is_meant = confirmed(f"{verb} run {run}? [y/N]: ")
+        is_meant = _confirmed(question)
     except (click.Abort, KeyboardInterrupt):
         output.talk("\nnothing was done")
         raise
@@ -123,7 +129,7 @@ def ask(foreseen: Mapping[str, Json], output: Output) -> None:
         raise RequestError("nothing was done")
 
 
-def confirmed(question: str) -> bool:
+def _confirmed(question: str) -> bool:
     """Whether a person at the terminal says yes; the end of what they type is no. Not by click, whose question goes
     through `input`: that clears a Ctrl-C which comes while it flushes, and takes the next line for an answer."""
     while True:

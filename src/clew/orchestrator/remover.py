@@ -6,7 +6,7 @@ that nothing else waits; and what can't leave now is looked at again an hour lat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
@@ -59,6 +59,10 @@ class Shelf(Protocol):
         """Put the run's export into the archive, and see that it stands there and is sound; where. Empty where there is
         no archive; None where somebody else has had the run leave meanwhile. Raises NotArchived, BucketError,
         SigningKeyError."""
+
+    def withdraw(self, run_id: str) -> None:
+        """Take out of the archive what was put there for that run, if anything was: it has not left. Raises
+        BucketError."""
 
 
 class Remover:
@@ -142,17 +146,26 @@ class Remover:
                 else:
                     ready.append(run._replace(archive=archive))
         if self._is_stopped or not ready:
+            await self._withdraw(stay)
             return 0, stay
         try:
             left = self._removals.remove(ready, self._clock.now())
         except (FlushFailed, StoreTaken):
             raise
-        except StoreError as error:
+        except StoreError as error:  # they may have left: what is in the archive stays there
             troubles[str(error)] = None
             return 0, stay
+        stay.difference_update(left)
+        await self._withdraw(stay)
         with suppress(StoreBusy, CommitUnknown):  # what it leaves behind is deleted later
             self._removed()
-        return len(left), stay.difference(left)
+        return len(left), stay
+
+    async def _withdraw(self, runs: Collection[str]) -> None:
+        """What has not left is to be archived as it is when it does, and nowhere else."""
+        for run_id in runs:
+            with suppress(BucketError, OSError):
+                await self._tasks.outside(lambda: self._shelf.withdraw(run_id))  # noqa: B023
 
     def _tell(self, late: Sequence[int], troubles: dict[str, None], now: int) -> None:
         behind = [until for until in late if now - until > BEHIND_MILLISECONDS]

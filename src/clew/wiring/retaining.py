@@ -33,8 +33,11 @@ class ArchiveShelf:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._archive = LazyBucket(settings.archive) if settings.archive else None
+        self._put: dict[str, str] = {}
+        """By run, under which name its export was put into the archive, of the page that is under way."""
 
     def over(self, after: tuple[int, str], now: int) -> Page:
+        self._put.clear()
         with open_records(self._settings) as records:
             runs = records.store.removals.runs_after(*after, RUNS_A_PAGE)
             last = (runs[-1].launched_at, runs[-1].run_id) if len(runs) == RUNS_A_PAGE else None
@@ -74,6 +77,7 @@ class ArchiveShelf:
             row = records.store.run(run_id)
             if row is None or row["removed_at"] is not None:
                 return None
+            self._put[run_id] = name
             lines = export_lines(records, row, sign=lambda: signed_now(self._settings)[0])
             written = Digested(lines)
             try:
@@ -94,6 +98,11 @@ class ArchiveShelf:
             why = "it is not what was written" if judged.flaw is None else judged.flaw.what
             raise NotArchived(f"run {run_id}: its export in the archive is not sound: {why}")
         return _url_in(self._archive.url, name)
+
+    def withdraw(self, run_id: str) -> None:
+        name = self._put.pop(run_id, None)
+        if name is not None and self._archive is not None:
+            self._archive.delete(name)
 
 
 def _lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
