@@ -941,37 +941,51 @@ class KeptRun(NamedTuple):
     ended_at: int | None
     entry_count: int
     removed_at: int | None
+    archive: str
 
 
 class RemovedRun(NamedTuple):
     """A run that is to leave, with the length that its journal had when it was looked at. `archive`: where its export
-    stands; empty for nowhere."""
+    stands, as its row says; empty for nowhere."""
 
     run_id: str
     entry_count: int
     archive: str
 
 
+class ArchiveNamed(NamedTuple):
+    """Where the row of a run that has not left says that its export is about to be put, and what it is to say."""
+
+    run_id: str
+    before: str
+    archive: str
+
+
 class Removals(Protocol):
     """What leaves a store again. Blocking; one transaction a call; any call may raise StoreError."""
 
-    def objects_due(self, limit: int) -> list[ObjectsDue]:
-        """Whose objects are to be deleted, in the order in which that was said."""
+    def objects_due(self, after: int, limit: int) -> list[ObjectsDue]:
+        """Whose objects are to be deleted, in the order in which that was said, after that position."""
 
     def objects_are_gone(self, position: int) -> None:
         """That has been done."""
 
     def gone(self, run_ids: Sequence[str]) -> dict[str, int]:
         """Of these runs those of which something is gone, with the moment until which it is, in milliseconds since
-        1970."""
+        1970: of one that was removed the end of time."""
 
     def runs_after(self, launched_at: int, run_id: str, limit: int) -> list[KeptRun]:
         """So many runs in the order of their launch, then their id, after that one; those among them that have not
         settled, and those that were removed."""
 
+    def name_archives(self, runs: Sequence[ArchiveNamed]) -> list[str]:
+        """Have the rows of runs that have not left say where their exports are about to be put, of those that say yet
+        what they said before; which ones."""
+
     def remove(self, runs: Sequence[RemovedRun], at: int) -> list[str]:
-        """Have all of these runs leave but their rows, by one transaction; of whatever has moved on since, or was told
-        something that nobody has taken up, nothing. Returns which have left."""
+        """Have all of these runs leave but their rows, by one transaction; of whatever has moved on since, was told
+        something that nobody has taken up, or is the last completed run of its program, nothing. Returns which have
+        left."""
 
 
 class Renewals(Protocol):

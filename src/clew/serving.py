@@ -373,6 +373,8 @@ async def _drain(
     orchestrator.backfiller.stop()
     orchestrator.places.stop()
     orchestrator.driver.drain()
+    if orchestrator.eraser is not None:
+        orchestrator.eraser.stop()  # a bucket that does not answer would be waited for
     loop = asyncio.get_running_loop()
     end = loop.time() + grace_seconds
     watcher.drains(orchestrator.in_flight_count)

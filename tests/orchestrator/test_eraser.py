@@ -36,6 +36,9 @@ def erase(store: SqliteStore, run_id: str, number: int, *, at: int = 99) -> None
     store.record([following(run_id, 2, erased=Erased(2, at))])
 
 
+EVERY = frozenset(f"r{at}" for at in range(30))
+
+
 class Files:
     """A bucket that answers after so many times that it does not."""
 
@@ -83,12 +86,13 @@ def test_what_is_due_is_deleted_and_not_due_any_more(
         eraser.look()
         eraser.look()
         await until_erased(files, 10)
-        await eraser.finish()
-        await eraser.finish()
+        await eraser.finish(EVERY)
+        await eraser.finish(EVERY)
 
     asyncio.run(work())
-    assert files.erased == [each for at in range(1, 6) for each in ((f"r{at}", 2), (f"r{at}", 99))]
-    assert store.removals.objects_due(9) == []
+    erased = list(dict.fromkeys(files.erased))  # the last may be, once more, by `finish`
+    assert erased == [each for at in range(1, 6) for each in ((f"r{at}", 99), (f"r{at}", 2))]
+    assert store.removals.objects_due(0, 9) == []
 
 
 def test_a_bucket_that_does_not_answer_is_told_of_once_and_asked_again(
@@ -102,10 +106,59 @@ def test_a_bucket_that_does_not_answer_is_told_of_once_and_asked_again(
         eraser.is_troubled = told.append
         erase(store, "r1", 1)
         eraser.look()
-        await until_erased(files, 2)
+        await until_erased(files, 5)
 
     asyncio.run(work())
     assert told == ["r1: what was erased can't be deleted yet: it is away"]
+    assert files.erased == [*[("r1", 99)] * 4, ("r1", 2)], "its files need not wait for a bucket"
+
+
+def test_what_can_not_be_deleted_keeps_nothing_else(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some troubles all wait for a while; then those behind have their turn."""
+    monkeypatch.setattr(module, "AGAIN_MILLISECONDS", 1)
+    monkeypatch.setattr(module, "TROUBLES_TOGETHER", 2)
+
+    class Locked(Files):
+        def erase_objects(self, run_id: str, before_seq: int) -> None:
+            if run_id in ("r1", "r2", "r3"):
+                raise BucketError(f"{run_id} is locked")
+            super().erase_objects(run_id, before_seq)
+
+    files, told = Locked(), list[str]()
+
+    async def work() -> None:
+        eraser = Eraser(removals=store.removals, tasks=LoopTasks(asyncio.get_running_loop()), files=files)
+        eraser.is_troubled = told.append
+        for at in range(1, 6):
+            erase(store, f"r{at}", at)
+        eraser.look()
+        await until_erased(files, 10)
+        eraser.stop()
+
+    asyncio.run(work())
+    assert [due.run_id for due in store.removals.objects_due(0, 9)] == ["r1", "r2", "r3"]
+    assert {("r4", 2), ("r5", 2)} <= set(files.erased)
+    assert len(told) == 3
+
+
+def test_only_what_was_asked_for_here_is_waited_for_in_the_end(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For what others have had erased, a moment."""
+    monkeypatch.setattr(module, "CLOSING_SECONDS", 0)
+    files = Files()
+
+    async def work() -> None:
+        for at in (1, 2):
+            erase(store, f"r{at}", at)
+        eraser = Eraser(removals=store.removals, tasks=LoopTasks(asyncio.get_running_loop()), files=files)
+        await eraser.finish({"r2"})
+
+    asyncio.run(work())
+    assert [due.run_id for due in store.removals.objects_due(0, 9)] == ["r1"]
+    assert files.erased[:2] == [("r2", 99), ("r2", 2)]
 
 
 def test_what_can_not_be_deleted_in_the_end_is_left_to_the_next(store: SqliteStore) -> None:
@@ -114,10 +167,10 @@ def test_what_can_not_be_deleted_in_the_end_is_left_to_the_next(store: SqliteSto
     async def work() -> None:
         erase(store, "r1", 1)
         eraser = Eraser(removals=store.removals, tasks=LoopTasks(asyncio.get_running_loop()), files=files)
-        await eraser.finish()
-        assert [due.run_id for due in store.removals.objects_due(9)] == ["r1"]
+        await eraser.finish(EVERY)
+        assert [due.run_id for due in store.removals.objects_due(0, 9)] == ["r1"]
         eraser.look()
-        assert files.erased == [], "it is over"
+        assert files.erased == [("r1", 99)], "it is over"
         eraser.stop()
 
     asyncio.run(work())
@@ -162,6 +215,28 @@ def test_logs_are_gone_through_for_what_others_have_erased(store: SqliteStore) -
 
     asyncio.run(work())
     assert files.erased == [("r1", 1), ("r2", 2)]
+
+
+def test_a_file_that_can_not_be_deleted_keeps_no_other(store: SqliteStore) -> None:
+    files, told = Files(), list[str]()
+
+    class Held(Files):
+        def erase_files(self, run_id: str, until: int) -> None:
+            if run_id == "r1":
+                raise PermissionError("not yours")
+            files.erase_files(run_id, until)
+
+    async def work() -> None:
+        eraser = Eraser(removals=store.removals, tasks=LoopTasks(asyncio.get_running_loop()), files=Held())
+        eraser.is_troubled = told.append
+        for at, run_id in enumerate(("r1", "r2"), start=1):
+            erase(store, run_id, at, at=at)
+        eraser.sweep_regularly()
+        await until_erased(files, 1)
+        eraser.stop()
+
+    asyncio.run(work())
+    assert (files.erased, told) == ([("r2", 2)], ["r1: what was erased can't be deleted yet: not yours"])
 
 
 def test_only_what_entries_before_have_put_there_is_deleted() -> None:

@@ -11,8 +11,8 @@ from tests.contracts.test_store_removals import settle
 
 from clew.orchestrator import remover as module
 from clew.orchestrator.real_world import LoopTasks
-from clew.orchestrator.remover import BEHIND_MILLISECONDS, NotArchived, Page, Remover
-from clew.ports import BucketError, RemovedRun, StoreBusy, StoreError
+from clew.orchestrator.remover import BEHIND_MILLISECONDS, WITHDRAWN, NotArchived, Page, Remover
+from clew.ports import ArchiveNamed, BucketError, RemovedRun, StoreBusy, StoreError
 from clew.stores.sqlite import SqliteStore
 
 NOW = 10 * BEHIND_MILLISECONDS
@@ -31,24 +31,27 @@ class Shelf:
         self.ago, self.refused = ago, refused
         self.asked: list[tuple[int, str]] = []
         self.archived: list[str] = []
-        self.withdrawn: list[str] = []
+        self.deleted: list[str] = []
         self.troubles: Sequence[str] = ()
+        self.left_behind: Sequence[tuple[str, str]] = ()
 
     def over(self, after: tuple[int, str], now: int) -> Page:
         assert now == NOW
         self.asked.append(after)
         at = len(self.asked) - 1
-        runs = [(RemovedRun(run_id, 3, ""), NOW - self.ago) for run_id in self.pages[at]]
-        return Page(runs, (at, "page") if at + 1 < len(self.pages) else None, self.troubles)
+        runs = [(RemovedRun(run_id, 3, f"far/{run_id}"), NOW - self.ago) for run_id in self.pages[at]]
+        after = (at, "page") if at + 1 < len(self.pages) else None
+        return Page(runs, after, self.troubles, self.left_behind)
 
-    def archive(self, run_id: str) -> str:
+    def archive(self, run_id: str, archive: str) -> bool:
+        assert archive == f"far/{run_id}"
         if run_id in self.refused:
             raise NotArchived(f"{run_id} can't")
         self.archived.append(run_id)
-        return f"far/{run_id}"
+        return True
 
-    def withdraw(self, run_id: str) -> None:
-        self.withdrawn.append(run_id)
+    def delete(self, archive: str) -> None:
+        self.deleted.append(archive)
 
 
 @pytest.fixture
@@ -111,7 +114,8 @@ def test_what_can_not_be_archived_stays_and_is_told_of(store: SqliteStore) -> No
 def test_what_was_told_something_waits_and_may_be_late(store: SqliteStore) -> None:
     store.instruct("i1", "r1", "{}", 5)
     swept = Swept(store, shelf := Shelf(["r1", "r2"], ago=2 * BEHIND_MILLISECONDS))
-    assert shelf.withdrawn == ["r1"], "what has left stays in the archive"
+    assert shelf.deleted == ["far/r1"], "what has left stays in the archive"
+    assert archives(store)[:2] == ["", "far/r2"]
     assert swept.behind == ["1 run should have left, the first 2 days ago: they were told something"]
     assert Swept(store, Shelf(["r1"])).behind == []
 
@@ -125,7 +129,7 @@ def test_a_trouble_ends_nothing(
     """Of the bucket, or of the store when it is asked or told: the next sweep goes on."""
 
     class Troubled(Shelf):
-        def archive(self, run_id: str) -> str:
+        def archive(self, run_id: str, archive: str) -> bool:
             raise error
 
     assert Swept(store, Troubled(["r1"])).behind == [str(error)]
@@ -145,7 +149,7 @@ def test_a_trouble_ends_nothing(
         monkeypatch.setattr(store.removals, "remove", refuse)
         shelf = Shelf(["r1"])
         assert Swept(store, shelf).behind == ["not now"]
-        assert shelf.withdrawn == [], "it may have left all the same, and this may be all that there is of it"
+        assert shelf.deleted == [], "it may have left all the same, and this may be all that there is of it"
 
 
 def test_what_nobody_can_tell_of_a_program_is_said(store: SqliteStore) -> None:
@@ -175,10 +179,10 @@ def test_it_sweeps_again_and_again_until_it_is_stopped(
                     return Page([], None)
                 return Page([*super().over(after, now).over], None)
 
-            def archive(self, run_id: str) -> str:
+            def archive(self, run_id: str, archive: str) -> bool:
                 if run_id == "r3":
                     remover.stop()
-                return super().archive(run_id)
+                return super().archive(run_id, archive)
 
         loop = asyncio.get_running_loop()
         remover._shelf = endless = Endless(["r1"], ["r2"], ["r3"])
@@ -189,4 +193,63 @@ def test_it_sweeps_again_and_again_until_it_is_stopped(
         await asyncio.sleep(0)
 
     asyncio.run(work())
-    assert archives(store)[:3] == ["far/r1", "far/r2", ""]
+    kept = store.run("r3")
+    assert archives(store)[:2] == ["far/r1", "far/r2"] and kept is not None and kept["removed_at"] is None
+
+
+def test_what_a_killed_process_has_put_there_is_taken_out_again(store: SqliteStore) -> None:
+    """Its row says where that is, and until it is deleted that it is to be. Then the run may leave."""
+    store.removals.name_archives(
+        [ArchiveNamed("r1", "", "old/r1"), ArchiveNamed("r2", "", f"{WITHDRAWN}old/r2")]
+    )
+    shelf = Shelf(["r1"])
+    shelf.left_behind = [("r1", "old/r1"), ("r2", f"{WITHDRAWN}old/r2")]
+    Swept(store, shelf)
+    assert shelf.deleted == ["old/r1", "old/r2"]
+    assert archives(store)[:2] == ["far/r1", ""]
+
+    class Locked(Shelf):
+        def delete(self, archive: str) -> None:
+            raise BucketError("locked")
+
+    store.removals.name_archives([ArchiveNamed("r3", "", "old/r3")])
+    locked = Locked([])
+    locked.left_behind = [("r3", "old/r3")]
+    Swept(store, locked)
+    assert archives(store)[2] == f"{WITHDRAWN}old/r3"
+    shelf = Shelf(["r3"])
+    shelf.left_behind = [("r3", "old/r3")]
+    Swept(store, shelf)
+    assert shelf.deleted == [], "somebody else has said so, and sees to it"
+
+
+def test_what_another_one_puts_there_meanwhile_leaves_by_its_word_alone(store: SqliteStore) -> None:
+    class Overtaken(Shelf):
+        def archive(self, run_id: str, archive: str) -> bool:
+            if run_id == "r1":
+                store.removals.name_archives([ArchiveNamed("r1", "far/r1", "other/r1")])
+                assert store.removals.remove([RemovedRun("r1", 3, "other/r1")], NOW) == ["r1"]
+            return super().archive(run_id, archive)
+
+    shelf = Overtaken(["r1", "r2"], ago=2 * BEHIND_MILLISECONDS)
+    swept = Swept(store, shelf)
+    assert archives(store)[:2] == ["other/r1", "far/r2"]
+    assert swept.removed == [1] and shelf.deleted == []
+
+
+def test_they_leave_by_short_transactions(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not many entries at a time, but what one run has by itself."""
+    monkeypatch.setattr(module, "ENTRIES_TOGETHER", 7)
+    counts: list[int] = []
+    remove = store.removals.remove
+
+    def counted(runs: Sequence[RemovedRun], at: int) -> list[str]:
+        counts.append(len(runs))
+        return remove(runs, at)
+
+    monkeypatch.setattr(store.removals, "remove", counted)
+    Swept(store, Shelf(["r1", "r2", "r3", "r4", "r5"]))
+    assert counts == [2, 2, 1]
+    monkeypatch.setattr(module, "ENTRIES_TOGETHER", 1)
+    Swept(store, Shelf(["r6"]))
+    assert counts == [2, 2, 1, 1]

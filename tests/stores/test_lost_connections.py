@@ -156,6 +156,20 @@ def test_what_is_cut_is_told_apart(
     assert store.record([following("r1", 3)]) == []
 
 
+def test_a_transaction_that_stood_still_for_too_long_can_be_made_again(
+    store: PostgresStore, postgres: PostgresServer
+) -> None:
+    """The server has ended it: nothing was done."""
+    other = PostgresStore(store._connection._url)
+    with pytest.raises(StoreBusy), store._transaction():
+        store._connection.execute("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
+        while other._connection.execute(OTHERS):
+            pass
+        store._rows("select_tree")
+    other.close()
+    assert store.journal("r1") == []
+
+
 @pytest.mark.parametrize("what", ["queue", "instruct"])
 def test_who_is_told_that_nothing_was_done_may_ask_again(
     proxy: CuttingProxy, postgres: PostgresServer, tmp_path: Path, what: str

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.surfaces.calling import Person
+from tests.surfaces.calling import ENVIRONMENT, Person
 from tests.surfaces.test_exports import INCOMPLETE, SOUND, TAMPERED, Exported
 
 import clew
@@ -34,6 +36,13 @@ stages:
     outputs: {number: {from: stdout}}
     execute: {command: shell, params: [sh, -c, "printf {who} > FOLDER/data/table; echo 7"]}
     rollback: {command: shell, params: [sh, -c, "echo {number} back"]}
+"""
+
+
+SHORT = """
+name: short
+stages:
+  - {name: Do, execute: {command: shell, params: ["true"]}, rollback: none}
 """
 
 
@@ -211,6 +220,27 @@ def test_what_a_process_left_undeleted_that_ended_is_deleted_by_the_next(tmp_pat
     writer.run("letter.yaml", "--var", "who=somebody")
     assert writer.rows("SELECT run_id FROM objects_due") == []
     assert writer.places_of_the_word() == ["0"], "what the later run keeps of the first one's work"
+
+
+def test_a_bucket_that_does_not_answer_keeps_no_process_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither `clew up`, nor a run that comes by while somebody else's objects are due."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setitem(ENVIRONMENT, name, "any")
+    writer = Writer(tmp_path)
+    run_id = writer.letter()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"s3://payloads/clew/?endpoint=http://127.0.0.1:{silent.getsockname()[1]}&region=us-east-1"
+        writer.write("clew.toml", f'payloads = "{url}"\nprograms = ["short.yaml"]\n')
+        writer.write("short.yaml", SHORT)
+        writer.change("INSERT INTO objects_due (run_id, before_seq) VALUES (?, 8)", run_id)
+        process = writer.begin("up")
+        with silent.accept()[0]:  # it waits for an answer by now
+            process.send_signal(signal.SIGTERM)
+            assert writer.end(process).code == 0
+            writer.run("short.yaml")
+    assert len(writer.rows("SELECT run_id FROM objects_due")) == 1
 
 
 def test_what_can_not_be_read_any_more_can_be_erased(tmp_path: Path) -> None:

@@ -13,7 +13,13 @@ import pytest
 from tests.databases.postgres import PostgresServer
 from tests.surfaces.calling import Person, until_said
 
+from clew.operations.exports import export_lines
+from clew.operations.requests import RequestError
+from clew.ports import RemovedRun
 from clew.settings import SettingsError, read_settings
+from clew.stores.sqlite import SqliteStore
+from clew.wiring import open_records
+from clew.wiring.exporting import signed_now
 
 PROGRAM = """
 name: NAME
@@ -184,8 +190,80 @@ def test_a_row_that_was_changed_is_found_though_its_run_has_left(tmp_path: Path)
     problem = keeper.verified(run_id, code=1)["runs"][0]["problem"]
     assert "is not what the tree's last leaf of it says" in problem["what"]
     keeper.sql("UPDATE runs SET removed_at = 5 WHERE run_id = ?", other)
-    problem = keeper.verified(other, code=1)["runs"][0]["problem"]
-    assert problem["what"] == "entries stand there of a run that was removed"
+    for what in ("entries", "payloads", "stages"):
+        problem = keeper.verified(other, code=1)["runs"][0]["problem"]
+        assert problem["what"] == f"{what} stand there of a run that was removed"
+        table = {"entries": "journal"}.get(what, what)
+        keeper.sql(f"DELETE FROM {table} WHERE run_id = ?", other)
+    keeper.verified(other)
+
+
+def test_what_a_killed_process_has_put_into_the_archive_is_taken_out_again(tmp_path: Path) -> None:
+    """Once the run does not leave after all, nothing of what it said stands there."""
+    keeper = Keeper(tmp_path)
+    run_id, _ = keeper.runs(2)
+    (tmp_path / "archive" / "tree").mkdir(parents=True)
+    keeper.write("archive/kept.clew", "no export of a run")
+    place = keeper.write("archive/tree/half.clew", "what was written until it was killed")
+    keeper.sql("UPDATE runs SET archive = ? WHERE run_id = ?", f"file:{tmp_path}/{place}", run_id)
+    keeper.clew("rollback", run_id, "--yes")
+    keeper.clew("erase", run_id, "--payloads", "--yes")
+    until_gone(tmp_path / place, keeper)
+    assert [path.name for path in keeper.archived] == ["kept.clew"]
+    keeper.verified("--all")
+
+
+def until_gone(path: Path, keeper: Keeper) -> None:
+    """`clew up` until that file does not stand there any more."""
+    process = keeper.begin("up")
+    try:
+        while path.exists():
+            assert process.poll() is None
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("erases", [False, True], ids=["removed", "erased"])
+def test_an_export_is_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, erases: bool) -> None:
+    """Of a run that leaves while it is read there is none; of one that is erased it is as after that."""
+    keeper = Keeper(tmp_path, archive="")
+    run_id, _ = keeper.runs(2)
+    settings = read_settings(folder=str(tmp_path), environment={})
+    with open_records(settings) as records:
+        store, read, row = records.store, records.store.journal, records.find(run_id)
+
+        def journal(of: str, after: int = -1) -> list[tuple[str, str]]:
+            monkeypatch.setattr(store, "journal", read)
+            found = read(of, after)
+            if erases:
+                keeper.clew("erase", of, "--payloads", "--yes")
+            else:
+                with closing(SqliteStore(settings.store)) as other:
+                    assert other.removals.remove([RemovedRun(of, row["entry_count"], "")], 5) == [of]
+            return found
+
+        monkeypatch.setattr(store, "journal", journal)
+        lines = export_lines(records, row, sign=lambda: signed_now(settings)[0])
+        if erases:
+            keeper.write("export", b"".join(lines).decode())
+            key = keeper.clew("checkpoint", "--public-key").out.strip()
+            assert "erased" in keeper.clew("verify", "export", "--key", key).out
+        else:
+            with pytest.raises(RequestError, match="was removed from the store"):
+                next(lines)
+
+
+def test_installations_that_sign_with_keys_of_their_own_can_both_archive(tmp_path: Path) -> None:
+    """Also while the tree is as the other one has signed it."""
+    keeper = Keeper(tmp_path)
+    keeper.runs(2)
+    keeper.clew("checkpoint")
+    for name in ("signing-key", "signing-key.signed"):
+        (tmp_path / ".clew" / f"clew.db.{name}").rename(tmp_path / name)
+    keeper.sweep("1 run removed")
+    key = keeper.clew("checkpoint", "--public-key").out.strip()
+    keeper.clew("verify", str(keeper.archived[0]), "--key", key)
 
 
 def test_on_postgresql_too(tmp_path: Path, postgres: PostgresServer) -> None:

@@ -43,6 +43,39 @@ def test_functions_of_a_file_are_given_the_stages_own_outputs(person: Person) ->
     assert (person.folder / "told").read_text() == "5 completed ck1_ cr1_"
 
 
+SURROUNDED = """
+name: surrounded
+variables: {account: A7}
+stages:
+  - {name: Ask, outputs: {rate: {from: stdout}}, execute: {command: shell, params: [echo, "3"]}, rollback: none}
+  - name: Pay
+    environment: {ACCOUNT: "{account} {rate} {attempt}"}
+    execute: {command: shell, params: ["true"]}
+    validate: [{condition: python, params: ["surrounded:is_known"]}]
+    rollback: {command: python, params: ["surrounded:undo"]}
+  - {name: Break, after: [Pay], execute: {command: shell, params: ["false"]}, rollback: none}
+"""
+
+SURROUNDED_CODE = """
+import os
+from pathlib import Path
+
+def is_known():
+    return os.environ["ACCOUNT"] == "A7 3 1"
+
+def undo():
+    Path(__file__).with_name("told").write_text(os.environ["ACCOUNT"])
+"""
+
+
+def test_conditions_and_rollbacks_have_the_environment_of_their_stage(person: Person) -> None:
+    """With the values to which it refers."""
+    person.write("surrounded.py", SURROUNDED_CODE)
+    run = person.run(person.write("surrounded.yaml", SURROUNDED), code=3)
+    assert run["status"] == "rolled_back"
+    assert (person.folder / "told").read_text() == "A7 3 1"
+
+
 BLOCK = """
 name: block
 custom_times: {later: [now, 1 hour], before: [run, -1 day]}

@@ -63,7 +63,7 @@ def _has_objects_left(run: str, store: str | None, settings_file: str | None) ->
 
     with open_records(settings_of(store, settings_file)) as records:
         run_id = records.find(run)["run_id"]
-        return any(due.run_id == run_id for due in records.store.removals.objects_due(DUE_SHOWN_MAX))
+        return any(due.run_id == run_id for due in records.store.removals.objects_due(0, DUE_SHOWN_MAX))
 
 
 def _run_of(run: str, store: str | None, settings_file: str | None) -> str:

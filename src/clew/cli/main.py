@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -108,7 +110,14 @@ def clew() -> None:
 
 def main() -> None:
     """The command line of this process."""
-    sys.exit(call(sys.argv[1:]))
+    code = call(sys.argv[1:])
+    if threading.active_count() > 1:
+        # What blocks yet, since a bucket does not answer, is wanted by nobody any more, and Python would wait for it.
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def call(words: Sequence[str]) -> int:

@@ -48,7 +48,7 @@ from clew.operations.proving import (
     Judgement,
     follow,
 )
-from clew.operations.records import Erasure, Records, Row, erasure_by, see_it_is_here
+from clew.operations.records import Erasure, Records, Row, erasure_by
 from clew.operations.requests import RequestError
 from clew.operations.tree import nodes_of
 from clew.ports import StoreError
@@ -68,12 +68,11 @@ def export_lines(
     records: Records, row: Row, *, sign: Callable[[], str], since: Sequence[Checkpoint] = ()
 ) -> Iterator[bytes]:
     """The lines of a run's export, each with its newline. `sign` gives the tree as it is then, with all leaves that are
-    due, as a signed note. Raises StoreError, RequestError when the tree does not go on from one of the earlier
-    checkpoints."""
-    see_it_is_here(row)
+    due, as a signed note. Raises StoreError, RequestError when the run was removed, or the tree does not go on from one
+    of the earlier checkpoints."""
     store, run_id, hash_of = records.store, row["run_id"], nodes_of(records.store.tree)
     # The journal first: what the run comes to meanwhile is not in the file, and all leaves of what is are in the tree.
-    journal = store.journal(run_id)
+    journal, stored = records.said(row)
     note = sign()
     checkpoint = read_checkpoint(read_note(note).text)
 
@@ -101,7 +100,7 @@ def export_lines(
     yield line("program", content=program)
     for _, content, _ in store.chain(row["version"]):
         yield line("block", content=content)
-    payloads = {payload.seq: payload for payload in store.payloads(run_id)}
+    payloads = {payload.seq: payload for payload in stored}
     for seq, (content, _) in enumerate(journal):
         yield line("entry", content=content)
         if seq in payloads:

@@ -146,12 +146,24 @@ class Prover:
             flaw = Flaw(
                 "tree", "the row of this run, which was removed, is not what the tree's last leaf of it says"
             )
-        elif self._records.store.journal(run_id):
-            flaw = Flaw("journal", "entries stand there of a run that was removed", 0)
+        else:
+            flaw = self._left_flaw(run_id)
         return Judgement(
             run_id, bad if flaw else good, row["entry_count"], row["head"], row["status"], flaw,
             removed_at=row["removed_at"], archive=row["archive"],
         )  # fmt: skip
+
+    def _left_flaw(self, run_id: str) -> Flaw | None:
+        """What stands there that was to leave with the run."""
+        store = self._records.store
+        for where, what, left in (
+            ("journal", "entries", store.journal),
+            ("payload", "payloads", store.payloads),
+            ("stage", "stages", store.stages),
+        ):
+            if left(run_id):
+                return Flaw(where, f"{what} stand there of a run that was removed", 0)
+        return None
 
     # ---- verifying ----
 

@@ -125,9 +125,20 @@ class Records(msgspec.Struct, frozen=True):
 
     def history(self, row: Row) -> History:
         """All that is on record of a run. Raises StoreError when it can't be read, RequestError when it was removed."""
-        see_it_is_here(row)
-        run_id = row["run_id"]
-        return History(row, self.sealed_of(row["version"]), self.store.journal(run_id), self._values(run_id))
+        journal, payloads = self.said(row)
+        values = {payload.seq: msgspec.json.decode(self.content(payload)) for payload in payloads}
+        return History(row, self.sealed_of(row["version"]), journal, values)
+
+    def said(self, row: Row) -> tuple[list[tuple[str, str]], list[PayloadRow]]:
+        """A run's journal and its payloads, of one moment as far as nothing of them leaves: where something was erased
+        in between, they are read anew. Raises StoreError, RequestError when the run was removed."""
+        while True:
+            see_it_is_here(row)
+            run_id, erased_at = row["run_id"], row["erased_at"]
+            journal, payloads = self.store.journal(run_id), self.store.payloads(run_id)
+            row = self.store.run(run_id) or row
+            if (row["erased_at"], row["removed_at"]) == (erased_at, None):
+                return journal, payloads
 
     def course(self, row: Row) -> History:
         """The same without the payloads, for whoever asks what was done and not what was said."""
@@ -141,9 +152,6 @@ class Records(msgspec.Struct, frozen=True):
         journal = self.store.journal(run_id)
         payloads = _PayloadsOf(self, run_id)
         return History(row, self.sealed_of(row["version"]), journal, payloads).written(name)
-
-    def _values(self, run_id: str) -> dict[int, dict[str, Json]]:
-        return {row.seq: msgspec.json.decode(self.content(row)) for row in self.store.payloads(run_id)}
 
     def content(self, row: PayloadRow) -> bytes:
         """A payload's stored bytes. Raises StoreError when they can't be had."""

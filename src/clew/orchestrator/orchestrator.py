@@ -129,6 +129,8 @@ class Orchestrator:
         )
         self._make_eraser = make_eraser
         self._eraser: Eraser | None = None
+        self._erased: set[str] = set()
+        """The runs of which something was to be erased by this orchestrator."""
         self._remover: Remover | None = None
         driver.tell(came=self.places.came, changed=self._changed, make_up_for=self.maker.make_up_for)
         self._failed = failed
@@ -284,6 +286,8 @@ class Orchestrator:
                 self._refuse(instruction_id, str(error), None if row is None else row["epoch"])
                 continue
             if run is not None:
+                if instruction.verb == "erase":
+                    self._erased.add(run_id)
                 self._in_hand.add(instruction_id)
                 self.driver.notice(run, Instructed(instruction_id, instruction))
 
@@ -339,12 +343,12 @@ class Orchestrator:
 
     def _erase(self) -> None:
         """Delete what was erased, if anything was."""
-        if self.store.removals.objects_due(1) and self.eraser is not None:
+        if self.store.removals.objects_due(0, 1) and self.eraser is not None:
             self.eraser.look()
 
     async def _finish_erasing(self) -> None:
-        if not self._failed.done() and self.store.removals.objects_due(1) and self.eraser is not None:
-            await self.eraser.finish()
+        if not self._failed.done() and self.store.removals.objects_due(0, 1) and self.eraser is not None:
+            await self.eraser.finish(self._erased)
 
     def _adopt_news(self) -> None:
         """Take up what others have asked for, and see to the programs that somebody has paused, or let go on."""

@@ -1,16 +1,18 @@
 """Has runs leave the store that have been kept for as long as they are to be, to an archive where there is one.
 
-An archive has a run before the store forgets it: written, read back, and verified. All of it goes in small steps, so
-that nothing else waits; and what can't leave now is looked at again an hour later.
+An archive has a run before the store forgets it: written, read back, and verified. Where, its row says before it is
+written, so that nothing stands there that nobody knows of. All of it goes in small steps, so that nothing else waits;
+and what can't leave now is looked at again an hour later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from clew.ports import (
+    ArchiveNamed,
     BucketError,
     Clock,
     CommitUnknown,
@@ -28,20 +30,28 @@ SWEEP_MILLISECONDS = 3_600_000
 """How often all runs are looked through."""
 
 RUNS_TOGETHER = 20
-"""That leave by one transaction: a few milliseconds, in which nothing else is done."""
+ENTRIES_TOGETHER = 2_000
+"""Of runs that leave by one transaction; one that has more leaves by itself. It takes a few milliseconds, in which
+nothing else is done."""
 
 BEHIND_MILLISECONDS = 86_400_000
 """Whoever should have left a day ago is late."""
 
 
+WITHDRAWN = "withdrawn "
+"""Before the place of an export, in the row of a run that has not left: it is to be deleted."""
+
+
 class Page(NamedTuple):
-    """Some runs that were looked at. `over`: those whose time is over, and since when; `after`: where the next page
-    begins, None where this was the last."""
+    """Some runs that were looked at. `over`: those whose time is over, each with where its export is to be put, and
+    since when; `after`: where the next page begins, None where this was the last."""
 
     over: Sequence[tuple[RemovedRun, int]]
     after: tuple[int, str] | None
     troubles: Sequence[str] = ()
     """Why nobody can tell of some of them."""
+    left_behind: Sequence[tuple[str, str]] = ()
+    """Runs that have not left, and of which an export may stand in the archive all the same: where."""
 
 
 class NotArchived(Exception):
@@ -55,14 +65,12 @@ class Shelf(Protocol):
     def over(self, after: tuple[int, str], now: int) -> Page:
         """The next page of runs."""
 
-    def archive(self, run_id: str) -> str | None:
-        """Put the run's export into the archive, and see that it stands there and is sound; where. Empty where there is
-        no archive; None where somebody else has had the run leave meanwhile. Raises NotArchived, BucketError,
-        SigningKeyError."""
+    def archive(self, run_id: str, archive: str) -> bool:
+        """Put the run's export there, and see that it stands there and is sound; False where somebody else has had the
+        run leave meanwhile. Raises NotArchived, BucketError, SigningKeyError."""
 
-    def withdraw(self, run_id: str) -> None:
-        """Take out of the archive what was put there for that run, if anything was: it has not left. Raises
-        BucketError."""
+    def delete(self, archive: str) -> None:
+        """Delete what was put there, if anything was. Raises BucketError."""
 
 
 class Remover:
@@ -118,8 +126,9 @@ class Remover:
                 troubles[str(error)] = None
                 break
             troubles.update(dict.fromkeys(page.troubles))
-            for first in range(0, len(page.over), RUNS_TOGETHER):
-                some = page.over[first : first + RUNS_TOGETHER]
+            for run_id, archive in page.left_behind:
+                await self._withdraw(run_id, archive)
+            for some in _together(page.over):
                 left, stay = await self._leave([run for run, _ in some], troubles)
                 count += left
                 late += [until for run, until in some if run.run_id in stay]
@@ -133,39 +142,61 @@ class Remover:
     async def _leave(self, runs: Sequence[RemovedRun], troubles: dict[str, None]) -> tuple[int, set[str]]:
         """How many of these runs have left, and which stay."""
         ready, stay = [], {run.run_id for run in runs}
-        for run in runs:
-            if self._is_stopped:
-                return 0, stay
-            try:
-                archive = await self._tasks.outside(lambda: self._shelf.archive(run.run_id))  # noqa: B023
-            except (NotArchived, BucketError, StoreError, SigningKeyError, OSError, ValueError) as error:
-                troubles[str(error)] = None
-            else:
-                if archive is None:
-                    stay.discard(run.run_id)
-                else:
-                    ready.append(run._replace(archive=archive))
-        if self._is_stopped or not ready:
-            await self._withdraw(stay)
-            return 0, stay
         try:
-            left = self._removals.remove(ready, self._clock.now())
+            named = self._named(runs)
+            for run in runs:
+                if run.run_id in named and not self._is_stopped and await self._archive(run, stay, troubles):
+                    ready.append(run)
+            if not self._is_stopped and ready:
+                stay.difference_update(self._removals.remove(ready, self._clock.now()))
         except (FlushFailed, StoreTaken):
             raise
-        except StoreError as error:  # they may have left: what is in the archive stays there
+        except (
+            StoreError
+        ) as error:  # they may have left, or be named: what is in the archive stays there for now
             troubles[str(error)] = None
             return 0, stay
-        stay.difference_update(left)
-        await self._withdraw(stay)
-        with suppress(StoreBusy, CommitUnknown):  # what it leaves behind is deleted later
-            self._removed()
-        return len(left), stay
+        if self._is_stopped:
+            return 0, stay
+        for run in runs:
+            if run.run_id in stay and run.run_id in named and run.archive:
+                await self._withdraw(run.run_id, run.archive)
+        left = sum(run.run_id not in stay for run in ready)
+        if left:
+            with suppress(StoreBusy, CommitUnknown):  # what it leaves behind is deleted later
+                self._removed()
+        return left, stay
 
-    async def _withdraw(self, runs: Collection[str]) -> None:
-        """What has not left is to be archived as it is when it does, and nowhere else."""
-        for run_id in runs:
-            with suppress(BucketError, OSError):
-                await self._tasks.outside(lambda: self._shelf.withdraw(run_id))  # noqa: B023
+    def _named(self, runs: Sequence[RemovedRun]) -> set[str]:
+        """Those of these runs whose rows say where their exports are about to be put. Raises StoreError."""
+        names = [ArchiveNamed(run.run_id, "", run.archive) for run in runs if run.archive]
+        named = set(self._removals.name_archives(names)) if names else set()
+        return named | {run.run_id for run in runs if not run.archive}
+
+    async def _archive(self, run: RemovedRun, stay: set[str], troubles: dict[str, None]) -> bool:
+        """Whether the run's export stands where it is to. One that somebody else has had leave does not stay."""
+        if not run.archive:
+            return True
+        try:
+            if await self._tasks.outside(lambda: self._shelf.archive(run.run_id, run.archive)):
+                return True
+            stay.discard(run.run_id)
+        except (NotArchived, BucketError, StoreError, SigningKeyError, OSError, ValueError) as error:
+            troubles[str(error)] = None
+        return False
+
+    async def _withdraw(self, run_id: str, archive: str) -> None:
+        """Delete the export of a run that has not left: it is to be archived as it is when it does. What of that can't
+        be done now the next sweep does."""
+        place = archive.removeprefix(WITHDRAWN)
+        marked = f"{WITHDRAWN}{place}"
+        with suppress(BucketError, OSError, StoreBusy, CommitUnknown):
+            # From here on nobody has the run leave who has put it there.
+            marks = [ArchiveNamed(run_id, archive, marked)]
+            if archive == marked or self._removals.name_archives(marks):
+                await self._tasks.outside(lambda: self._shelf.delete(place))
+                if not self._is_stopped:
+                    self._removals.name_archives([ArchiveNamed(run_id, marked, "")])
 
     def _tell(self, late: Sequence[int], troubles: dict[str, None], now: int) -> None:
         behind = [until for until in late if now - until > BEHIND_MILLISECONDS]
@@ -178,6 +209,20 @@ class Remover:
             )
         elif why:
             self.is_behind(why)
+
+
+def _together(runs: Iterable[tuple[RemovedRun, int]]) -> Iterator[list[tuple[RemovedRun, int]]]:
+    """Some at a time, in order: so many that they leave by a short transaction."""
+    some: list[tuple[RemovedRun, int]] = []
+    entries = 0
+    for run, until in runs:
+        entries += run.entry_count
+        if some and (entries > ENTRIES_TOGETHER or len(some) == RUNS_TOGETHER):
+            yield some
+            some, entries = [], run.entry_count
+        some.append((run, until))
+    if some:
+        yield some
 
 
 def _tell_nobody(what: object) -> None: ...

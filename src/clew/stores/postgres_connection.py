@@ -319,9 +319,9 @@ class PostgresConnection:
         return StoreError(f"{self._name}: {said}")
 
 
-_AGAIN = frozenset({"08", "40", "53", "55P03", "57", "25006"})
+_AGAIN = frozenset({"08", "40", "53", "55P03", "57", "25006", "25P03"})
 """Classes, and states, after which the same transaction may be made again: connections, conflicts, want of resources,
-locks, an operator's intervention, a server that is read only for a while."""
+locks, an operator's intervention, a server that is read only for a while, a transaction that stood still."""
 
 UNIQUE_VIOLATION = "23505"
 

@@ -93,11 +93,10 @@ class SqliteStore(DatabaseStore):
 
     def record(self, records: Sequence[RunRecord]) -> list[str]:
         """See `ports.Store`. All that passes the fence is flushed by one commit."""
-        with self._transaction():
+        erases = any(record.erased for record in records)
+        with self._forgetting() if erases else self._transaction():
             fenced = self._insert(records, self.leases.me)
         self.flush_count += 1
-        if any(record.erased for record in records):
-            self._empty_log()
         return fenced
 
     def _insert(self, records: Sequence[RunRecord], owner: str = "") -> list[str]:
@@ -143,24 +142,10 @@ class SqliteStore(DatabaseStore):
         if record.launched_at:
             self._execute(sql["launch_run"], (record.launched_at, run_id))
 
-    def _empty_log(self) -> None:
-        """What was erased stands in no log either. Where somebody reads it just now, it is emptied later, as always."""
-        self._connection.set_busy_timeout(0)
-        try:
-            with suppress(apsw.Error):
-                list(self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
-        finally:
-            self._connection.set_busy_timeout(BUSY_MILLISECONDS)
-
     def _erase(self, run_id: str, erased: Erased) -> None:
-        """What is deleted is overwritten in the file, too."""
         sql = self._sql
-        self._execute("PRAGMA secure_delete = ON")
-        try:
-            self._execute(sql["erase_payloads"], (run_id, erased.seq))
-            self._execute(sql["erase_instructions"], (run_id,))
-        finally:
-            self._execute("PRAGMA secure_delete = OFF")
+        self._execute(sql["erase_payloads"], (run_id, erased.seq))
+        self._execute(sql["erase_instructions"], (run_id,))
         self._execute(sql["note_erased"], (erased.at, run_id))
         self._execute(sql["insert_object_due"], (run_id, erased.seq))
 
@@ -243,6 +228,26 @@ class SqliteStore(DatabaseStore):
             if isinstance(error, apsw.Error):
                 raise _sorted_error(error, self.path) from error
             raise
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """What it deletes is overwritten in the file, and stands in no log either."""
+        self._execute("PRAGMA secure_delete = ON")
+        try:
+            with self._transaction():
+                yield
+        finally:
+            self._execute("PRAGMA secure_delete = OFF")
+        self._empty_log()
+
+    def _empty_log(self) -> None:
+        """Where somebody reads it just now, it is emptied later, as always."""
+        self._connection.set_busy_timeout(0)
+        try:
+            with suppress(apsw.Error):
+                list(self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+        finally:
+            self._connection.set_busy_timeout(BUSY_MILLISECONDS)
 
     def _commit(self) -> None:
         try:

@@ -44,7 +44,7 @@ class DatabaseStore(ABC):
         self.backfills = StoredBackfills(*own)
         self.leases = StoredLeases(*own)
         self.tree = StoredTree(*own)
-        self.removals = StoredRemovals(*own)
+        self.removals = StoredRemovals(self._rows, self._transaction, self._forgetting)
 
     # ---- what each database does in its own way ----
 
@@ -55,6 +55,11 @@ class DatabaseStore(ABC):
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[None]:
         """A transaction; abandoned when anything goes wrong. Raises StoreError."""
+
+    def _forgetting(self) -> AbstractContextManager[None]:
+        """A transaction by which something leaves for good: nothing of it is left where it stood, as far as this
+        database can see to that. Raises StoreError."""
+        return self._transaction()
 
     @abstractmethod
     def _insert(self, records: Sequence[RunRecord], owner: str = "") -> list[str]:

@@ -16,6 +16,7 @@ from clew.core.sealing.notes import (
     read_checkpoint,
     read_key,
     read_note,
+    verified_checkpoint,
 )
 from clew.operations.exports import LINE_SIZE_MAX, ExportJudge, export_lines
 from clew.operations.proving import Judgement
@@ -41,9 +42,14 @@ def signed_now(settings: Settings) -> tuple[str, PublicKey]:
         sign = new_signer(settings)
         assert sign is not None, "settings that are read name a key"
         note, checkpoint = sign_tree(store.tree, sign)
+        key = open_signing_key(settings.signing_key, checkpoint.origin).public
+        try:
+            verified_checkpoint(note, [key], verify_signature)
+        except NoteError:  # signed by another installation, which has a key of its own
+            note = sign(checkpoint, store.tree)
     finally:
         store.close()
-    return note, open_signing_key(settings.signing_key, checkpoint.origin).public
+    return note, key
 
 
 def keys_of(settings: Settings, given: Sequence[str], *, own: bool = True) -> list[PublicKey]:

@@ -32,26 +32,35 @@ class ArchiveShelf:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._archive = LazyBucket(settings.archive) if settings.archive else None
-        self._put: dict[str, str] = {}
-        """By run, under which name its export was put into the archive, of the page that is under way."""
 
     def over(self, after: tuple[int, str], now: int) -> Page:
-        self._put.clear()
         with open_records(self._settings) as records:
             runs = records.store.removals.runs_after(*after, RUNS_A_PAGE)
             last = (runs[-1].launched_at, runs[-1].run_id) if len(runs) == RUNS_A_PAGE else None
             troubles: dict[str, None] = {}
             retention_of = cache(lambda program: _retention_of(records, program, troubles))
             last_completed = cache(lambda program: _last_completed(records, program))
-            over = []
+            folder = records.store.tree.row().origin
+            over, left_behind = [], []
             for run in runs:
-                if run.removed_at is not None or run.ended_at is None or run.status not in statuses.SETTLED:
+                if run.removed_at is not None:
+                    continue
+                if run.archive:
+                    left_behind.append((run.run_id, run.archive))
+                if run.ended_at is None or run.status not in statuses.SETTLED:
                     continue
                 until = self._until(run, retention_of(run.program))
                 if until is not None and until <= now and last_completed(run.program) != run.run_id:
-                    over.append((RemovedRun(run.run_id, run.entry_count, ""), until))
-            return Page(over, last, tuple(troubles))
+                    archive = self._place(f"{folder}/{run.run_id}-{token_hex(8)}.clew")
+                    over.append((RemovedRun(run.run_id, run.entry_count, archive), until))
+            return Page(over, last, tuple(troubles), left_behind)
+
+    def _place(self, name: str) -> str:
+        """Where an object of that name stands in the archive; empty where there is none."""
+        if not self._settings.archive:
+            return ""
+        folder, mark, options = self._settings.archive.partition("?")
+        return f"{folder.rstrip('/')}/{name}{mark}{options}"
 
     def _until(self, run: KeptRun, of_program: Mapping[str, int] | None) -> int | None:
         if of_program is None:
@@ -59,9 +68,7 @@ class ArchiveShelf:
         assert run.ended_at is not None
         return kept_until(run.status, run.ended_at, of_program, self._settings.retention)
 
-    def archive(self, run_id: str) -> str | None:
-        if self._archive is None:
-            return ""
+    def archive(self, run_id: str, archive: str) -> bool:
         # Most stores have no archive.
         from clew.core.sealing.pieces import Digested
         from clew.operations.exports import ExportJudge, export_lines
@@ -70,25 +77,30 @@ class ArchiveShelf:
         from clew.trust.signing import verify_signature
         from clew.wiring.exporting import sealed_of_content, signed_now
 
-        _, key = signed_now(self._settings)
-        # Under a name of its own: nothing is ever written over what another orchestrator has put there.
-        name = f"{key.name}/{run_id}-{token_hex(8)}.clew"
+        bucket, name = _bucket_of(archive)
+        keys = []
+
+        def sign() -> str:
+            note, key = signed_now(self._settings)
+            keys.append(key)
+            return note
+
         with open_records(self._settings) as records:
             row = records.store.run(run_id)
             if row is None or row["removed_at"] is not None:
-                return None
-            self._put[run_id] = name
-            lines = export_lines(records, row, sign=lambda: signed_now(self._settings)[0])
-            written = Digested(lines)
+                return False
+            written = Digested(export_lines(records, row, sign=sign))
             try:
-                self._archive.write_pieces(name, written)
+                bucket.write_pieces(name, written)
+            except RequestError:
+                return False  # it has left since its row was read
             except ValueError as error:
                 raise NotArchived(
                     f"run {run_id}: what is on record of it can't be exported: {error}"
                 ) from error
-        read = Digested(self._archive.read_pieces(name))
+        read = Digested(bucket.read_pieces(name))
         judge = ExportJudge(
-            _lines_of(read), keys=[key], verify=verify_signature, read_program=sealed_of_content
+            _lines_of(read), keys=keys, verify=verify_signature, read_program=sealed_of_content
         )
         try:
             judged = judge.judge()
@@ -97,12 +109,18 @@ class ArchiveShelf:
         if judged.verdict != SOUND or judged.run_id != run_id or read.digest != written.digest:
             why = "it is not what was written" if judged.flaw is None else judged.flaw.what
             raise NotArchived(f"run {run_id}: its export in the archive is not sound: {why}")
-        return _url_in(self._archive.url, name)
+        return True
 
-    def withdraw(self, run_id: str) -> None:
-        name = self._put.pop(run_id, None)
-        if name is not None and self._archive is not None:
-            self._archive.delete(name)
+    def delete(self, archive: str) -> None:
+        bucket, name = _bucket_of(archive)
+        bucket.delete(name)
+
+
+def _bucket_of(archive: str) -> tuple[LazyBucket, str]:
+    """Of an export's place: its folder as a bucket, and its name there."""
+    place, mark, options = archive.partition("?")
+    folder, _, name = place.rpartition("/")
+    return LazyBucket(f"{folder}{mark}{options}"), name
 
 
 def _lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -118,12 +136,6 @@ def _lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
             return
     if begun:
         yield begun
-
-
-def _url_in(bucket: str, name: str) -> str:
-    """Where an object of that bucket stands."""
-    place, mark, options = bucket.partition("?")
-    return f"{place.rstrip('/')}/{name}{mark}{options}"
 
 
 def _retention_of(records: Records, program: str, troubles: dict[str, None]) -> Mapping[str, int] | None:

@@ -90,9 +90,13 @@ def test_references_are_checked_when_they_are_filled_in() -> None:
     assert read(document).stages[0].source == GitSource("https://host/{where}", COMMIT, "{where}/../x")
 
 
-def test_all_that_a_stage_does_reads_its_source() -> None:
-    """Its attempts, conditions and rollback see the names: all run the same code."""
-    document = staged(source="code/{lane}/{file.name}")
+@pytest.mark.parametrize(
+    "parts", [{"source": "code/{lane}/{file.name}"}, {"environment": {"OF": "{lane} {file.name}"}}],
+    ids=["source", "environment"],
+)  # fmt: skip
+def test_all_that_a_stage_does_reads_its_source_and_environment(parts: Any) -> None:
+    """Its attempts, conditions and rollback see the names: all run the same code, in the same surroundings."""
+    document = staged(**parts)
     document["variables"] = {"lane": "fast"}
     document["stages"][0]["dependencies"] = {"file": {"bucket": "b", "prefix": [{"match": "x"}]}}
     program = read(document)
@@ -101,6 +105,7 @@ def test_all_that_a_stage_does_reads_its_source() -> None:
     [sealed] = seal_program(program, COMMANDS, CONDITIONS).stages.values()
     for names in (sealed.reads, sealed.validate_reads, sealed.rollback_reads):
         assert {"lane", "file"} <= set(names)
+    assert {"lane", "file"} <= set(sealed.rollback_needs)
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,9 @@ class StageReads(Struct, frozen=True):
     """The names that a stage reads and does not make itself, by when it reads them.
 
     `forward`: its inputs, `when`, dependencies, `for_each`, source, environment, `execute`, and the places that
-    its rollback restores; the source is read by all three. A rollback's `outcome` and `attempts` and an item's
-    `item` and `index` are left out, names that clew gives every stage (`run_name`, ...) are not. `rollback_own`: of
-    what the stage makes itself, or its item is for, what its rollback reads.
+    its rollback restores; source and environment are read by all three. A rollback's `outcome` and `attempts` and an
+    item's `item` and `index` are left out, names that clew gives every stage (`run_name`, ...) are not.
+    `rollback_own`: of what the stage makes itself, or its item is for, what its rollback reads.
     """
 
     forward: frozenset[str]
@@ -116,9 +116,9 @@ def stage_reads(
     around = program or Program("", (stage,))
     for part, _, text, kind in stage_templates(stage, around, signatures, conditions, ()):
         names.setdefault(part, set()).update(one.name for one in references(text, kind))
-    source = names.get("source", set())
-    rollback = names.pop("rollback", set()) - ROLLBACK_NAMES | source
-    validate = names.pop("validate", set()) | source
+    by_all = names.get("source", set()) | names.get("environment", set())
+    rollback = names.pop("rollback", set()) - ROLLBACK_NAMES | by_all
+    validate = names.pop("validate", set()) | by_all
     forward = set(stage.inputs).union(*names.values())
     return StageReads(
         frozenset(forward - given),

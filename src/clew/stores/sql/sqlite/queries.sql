@@ -109,8 +109,10 @@ ON CONFLICT (instruction_id) DO NOTHING;
 UPDATE instructions SET answer = 'obeyed', seq = ? WHERE instruction_id = ? AND answer IS NULL;
 
 -- name: refuse_instruction
--- Or it is refused, and changes nothing; by nobody whom another orchestrator has fenced.
-UPDATE instructions SET answer = 'refused', why = ?
+-- Or it is refused, and changes nothing; by nobody whom another orchestrator has fenced. Nothing is kept of what was
+-- said to a run that was removed.
+UPDATE instructions SET answer = 'refused', why = ?, content = CASE
+  WHEN EXISTS (SELECT 1 FROM runs WHERE runs.run_id = instructions.run_id AND removed_at IS NOT NULL) THEN '' ELSE content END
 WHERE instruction_id = ? AND answer IS NULL AND ? IS (SELECT epoch FROM runs WHERE runs.run_id = instructions.run_id);
 
 -- name: select_instructions
@@ -493,46 +495,56 @@ ORDER BY leaf_index LIMIT 1;
 
 -- name: select_objects_due
 -- Whose objects are to be deleted, in the order in which that was said.
-SELECT position, run_id, before_seq FROM objects_due ORDER BY position LIMIT ?;
+SELECT position, run_id, before_seq FROM objects_due WHERE position > ? ORDER BY position LIMIT ?;
 
 -- name: delete_object_due
 -- That has been done.
 DELETE FROM objects_due WHERE position = ?;
 
 -- name: select_gone
--- Of some runs, until when what they said is gone.
-SELECT run_id, coalesce(removed_at, erased_at) FROM runs
+-- Of some runs, until when what they said is gone; for good where all of them is.
+SELECT run_id, CASE WHEN removed_at IS NULL THEN erased_at ELSE 9223372036854775807 END FROM runs
 WHERE run_id IN (SELECT value FROM json_each(?)) AND coalesce(removed_at, erased_at) IS NOT NULL;
 
 -- name: select_settled_after
 -- Runs in the order of their launch, from one on, that have not been removed; and those that have, so that no look is long.
-SELECT run_id, program, version, status, launched_at, ended_at, entry_count, removed_at FROM runs
+SELECT run_id, program, version, status, launched_at, ended_at, entry_count, removed_at, archive FROM runs
 WHERE (launched_at, run_id) > (:launched_at, :run_id) ORDER BY launched_at, run_id LIMIT :limit;
 
--- name: remove_run
--- All of a run is to leave but its row, as long as it is what it was when it was looked at, and nobody has told it anything.
-UPDATE runs SET removed_at = :at, archive = :archive, epoch = epoch + 1, owner = '', residue = '[]', origin = '{}'
-WHERE run_id = :run_id AND entry_count = :entry_count AND removed_at IS NULL
-  AND status IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped')
+-- name: name_archives
+-- Where the exports of some runs are about to be put, of those that say yet what they said before.
+UPDATE runs SET archive = given.value ->> 2 FROM json_each(?) AS given
+WHERE runs.run_id = given.value ->> 0 AND archive = given.value ->> 1 AND removed_at IS NULL RETURNING run_id;
+
+-- name: remove_runs
+-- All of these is to leave but their rows, as long as each is what it was when it was looked at, nobody has told it
+-- anything, and it is not the last completed run of its program, from which others may go on.
+UPDATE runs SET removed_at = :at, epoch = epoch + 1, owner = '', residue = '[]', origin = '{}' FROM json_each(:runs) AS given
+WHERE runs.run_id = given.value ->> 0 AND entry_count = given.value ->> 1 AND archive = given.value ->> 2
+  AND removed_at IS NULL AND status IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped')
   AND NOT EXISTS (SELECT 1 FROM instructions WHERE instructions.run_id = runs.run_id AND answer IS NULL)
-RETURNING 1;
+  AND (status <> 'completed' OR EXISTS (SELECT 1 FROM runs AS later
+    WHERE later.program = runs.program AND later.status = 'completed' AND later.removed_at IS NULL
+      AND later.run_time >= runs.run_time
+      AND (later.run_time, later.launched_at, later.generation) > (runs.run_time, runs.launched_at, runs.generation)))
+RETURNING runs.run_id;
 
 -- name: remove_entries
--- Its journal leaves with it.
-DELETE FROM journal WHERE run_id = ?;
+-- Their journals leave with them.
+DELETE FROM journal WHERE run_id IN (SELECT value FROM json_each(?));
 
 -- name: remove_payloads
--- So do its payloads.
-DELETE FROM payloads WHERE run_id = ?;
+-- So do their payloads.
+DELETE FROM payloads WHERE run_id IN (SELECT value FROM json_each(?));
 
 -- name: remove_stages
--- So do its stages' rows.
-DELETE FROM stages WHERE run_id = ?;
+-- So do their stages' rows.
+DELETE FROM stages WHERE run_id IN (SELECT value FROM json_each(?));
 
 -- name: remove_instructions
--- So does what people have told it.
-DELETE FROM instructions WHERE run_id = ? AND answer IS NOT NULL;
+-- So does what people have told them.
+DELETE FROM instructions WHERE run_id IN (SELECT value FROM json_each(?)) AND answer IS NOT NULL;
 
 -- name: remove_objects
--- So is to leave all that it has in a bucket.
-INSERT INTO objects_due (run_id, before_seq) VALUES (?, 0);
+-- So is to leave all that they have in a bucket.
+INSERT INTO objects_due (run_id, before_seq) SELECT value, 0 FROM json_each(?);
