@@ -53,6 +53,7 @@ VERBS = {
     "replay": Verb("proving", "Derive runs from their journals again, and compare."),
     "verify": Verb("proving", "Recompute every hash, link and signature of runs."),
     "export": Verb("exporting", "Write a run as one file that anybody can verify."),
+    "token": Verb("tokens", "Say who may ask a server of this store, and for what."),
     "checkpoint": Verb("checkpoints", "Print what the tree of all runs is now, signed."),
 }
 """In the order of the list of verbs."""
@@ -111,7 +112,7 @@ def clew() -> None:
 def main() -> None:
     """The command line of this process."""
     code = call(sys.argv[1:])
-    if threading.active_count() > 1:
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         # What blocks yet, since a bucket does not answer, is wanted by nobody any more, and Python would wait for it.
         with suppress(OSError):
             sys.stdout.flush()

@@ -6,9 +6,11 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from functools import partial
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 OUTSIDE_MAX = 8
 """Threads at once, for what blocks: they wait for buckets, most of the time."""
@@ -33,7 +35,6 @@ class LoopTasks:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._running: set[asyncio.Task[None]] = set()
-        self._outside = asyncio.Semaphore(OUTSIDE_MAX)
         self.failed: asyncio.Future[None] = loop.create_future()
 
     def start(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
@@ -52,22 +53,15 @@ class LoopTasks:
         return LoopWatch(self._loop, socket, milliseconds, lambda: self.guarded(callback))
 
     async def outside(self, function: Callable[[], Any]) -> Any:
-        """In a thread that nobody waits for when this process ends: a bucket may not answer for a minute."""
-        import threading  # whoever runs one small program has nothing that blocks
+        return await self._loop.run_in_executor(self._threads, function)
 
-        done: asyncio.Future[Any] = self._loop.create_future()
+    @cached_property
+    def _threads(self) -> Executor:
+        from clew.orchestrator.daemon_threads import (
+            DaemonThreads,  # few small programs have anything that blocks
+        )
 
-        def work() -> None:
-            try:
-                settle = partial(_settle, done, function(), None)
-            except BaseException as error:
-                settle = partial(_settle, done, None, error)
-            with suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
-                self._loop.call_soon_threadsafe(settle)
-
-        async with self._outside:
-            threading.Thread(target=work, name="outside", daemon=True).start()
-            return await done
+        return DaemonThreads(OUTSIDE_MAX)
 
     def guarded(self, callback: Callable[[], None]) -> None:
         """Call back; an error that escapes is kept, and ends the orchestrator."""
@@ -84,15 +78,6 @@ class LoopTasks:
     def _fail(self, error: BaseException) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
-
-
-def _settle(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if done.done():
-        return  # whoever waited was cancelled
-    if error is None:
-        done.set_result(result)
-    else:
-        done.set_exception(error)
 
 
 class LoopWatch:
