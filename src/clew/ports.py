@@ -599,6 +599,15 @@ class NewRun(NamedTuple):
     follows: str = ""
     is_due: bool = False
     needs_place: bool = False
+    request_key: NewRequestKey | None = None
+
+
+class NewRequestKey(NamedTuple):
+    """Under which key a run is asked for, which then makes no other; see `RequestKeyRow`."""
+
+    key: str
+    salt: bytes
+    digest: str
 
 
 class RunRecord(NamedTuple):
@@ -988,6 +997,57 @@ class Removals(Protocol):
         left."""
 
 
+class TokenRow(NamedTuple):
+    """By what somebody may ask. `digest`: of its secret; moments in milliseconds since 1970, None for never."""
+
+    token_id: str
+    name: str
+    role: str
+    digest: str
+    made_at: int
+    made_by: str
+    expires_at: int | None
+    used_at: int | None = None
+    revoked_at: int | None = None
+    revoked_by: str = ""
+
+
+class RequestKeyRow(NamedTuple):
+    """The run that was asked for under a key, and the digest of the salt and the variables that came with it."""
+
+    run_id: str
+    salt: bytes
+    digest: str
+
+
+class Access(Protocol):
+    """Who may ask for what, and what was asked for under a key. Blocking; one transaction a call; any call may raise
+    StoreError."""
+
+    def make_token(self, token: TokenRow) -> None:
+        """Somebody may ask by it from now on."""
+
+    def token(self, token_id: str) -> TokenRow | None: ...
+
+    def tokens(self) -> list[TokenRow]:
+        """All of them, the newest first."""
+
+    def has_tokens(self) -> bool:
+        """Whether anybody was ever given one."""
+
+    def token_is_used(self, token_id: str, at: int) -> None:
+        """Keep when it was used last."""
+
+    def revoke_token(self, token_id: str, *, at: int, by: str) -> bool:
+        """It is worth nothing any more; False where it was not worth anything before."""
+
+    def request(self, program: str, key: str) -> RequestKeyRow | None:
+        """What was asked for under that key of that program."""
+
+    def forget_requests(self, before: int, limit: int) -> int:
+        """Forget some of the keys that were used before that moment; how many."""
+
+
 class Renewals(Protocol):
     """The renewing of an orchestrator's lease, apart from all else that it asks of its store: from one thread, which
     may be another one."""
@@ -1025,6 +1085,10 @@ class Store(Protocol):
     @property
     def tree(self) -> Tree:
         """What can be proved of all runs together."""
+
+    @property
+    def access(self) -> Access:
+        """Who may ask for what."""
 
     @property
     def removals(self) -> Removals:
@@ -1067,6 +1131,9 @@ class Store(Protocol):
     def instructions(self) -> list[tuple[str, str, str]]:
         """What waits to be taken up, in order: instruction's id, run's id, content. For an orchestrator without what is
         said to runs that another one drives who is there."""
+
+    def instruction_content(self, instruction_id: str) -> str | None:
+        """What somebody has told a run by it, as it was given; None where there is no such instruction."""
 
     def instruction(self, instruction_id: str) -> InstructionRow | None:
         """What became of an instruction; None when there is none of that id."""

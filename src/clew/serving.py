@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Protocol
 
 import msgspec
@@ -20,6 +21,7 @@ from clew.core.running.entries import Entry
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState
 from clew.core.timing.schedule import DueTime
+from clew.desk import Desk
 from clew.following import Said, observer_of
 from clew.operations.requests import RequestError, check_request, unknown_buckets
 from clew.orchestrator.driven_run import Origin
@@ -76,8 +78,19 @@ class ServiceWatcher(Protocol):
     def is_ready(self, count: int) -> None:
         """All places have been read; so many programs are live."""
 
+    def is_reached_at(self, address: str) -> None:
+        """Others reach this process at that address."""
+
     def drains(self, count: int) -> None:
         """This process is to end: no further stage begins, and so many attempts are waited for."""
+
+
+class OpenFace(Protocol):
+    """Opens what others reach this process by, within a block; gives the address."""
+
+    def __call__(
+        self, settings: Settings, desk: Desk, *, is_ready: Callable[[], bool], ends: Callable[[], bool]
+    ) -> AbstractAsyncContextManager[str]: ...
 
 
 class Ends:
@@ -277,14 +290,28 @@ def _have_old_things_leave(orchestrator: Orchestrator, settings: Settings, watch
 
 
 async def serve(
-    settings: Settings, places: Sequence[str], *, grace_seconds: float, watcher: ServiceWatcher, ends: Ends
+    settings: Settings,
+    places: Sequence[str],
+    *,
+    grace_seconds: float,
+    watcher: ServiceWatcher,
+    ends: Ends,
+    open_face: OpenFace | None = None,
 ) -> None:
-    """Have the programs of these places live, and drive all runs of the store, until told to end.
+    """Have the programs of these places live, and drive all runs of the store, until told to end. `open_face`: what
+    others reach this process by meanwhile.
 
     Raises StoreBusy when another process drives the store's runs, StoreError when the store can't be used any more.
     """
     async with open_orchestrator(settings, forks=True) as orchestrator:
-        orchestrator.observer = observer_of(orchestrator, watcher)
+        desk = Desk(settings, orchestrator)
+        tell_watcher = observer_of(orchestrator, watcher)
+
+        def recorded(entry: Entry, state: RunState) -> None:
+            desk.recorded(entry, state)
+            tell_watcher(entry, state)
+
+        orchestrator.observer = recorded
         orchestrator.tree.is_troubled = lambda why: watcher.is_doubtful(f"checkpoints: {why}")
         _have_old_things_leave(orchestrator, settings, watcher)
         for each in orchestrator.diagnoses:
@@ -301,9 +328,13 @@ async def serve(
         news = asyncio.Event()
         loop = asyncio.get_running_loop()
         events = _open_events(places, news)
+        face = AsyncExitStack()
+        is_first = True
         try:
+            if open_face is not None:
+                opened = open_face(settings, desk, is_ready=lambda: not is_first, ends=ends.drain.is_set)
+                watcher.is_reached_at(await face.enter_async_context(opened))
             news.set()
-            is_first = True
             while not ends.drain.is_set():
                 if news.is_set():
                     news.clear()
@@ -328,6 +359,8 @@ async def serve(
                 loop.remove_reader(events.fileno())
                 events.close()
         scheduler.stop()
+        async with face:
+            pass  # who is being answered is answered, and streams end
         await _drain(orchestrator, grace_seconds, watcher, ends)
 
 

@@ -28,6 +28,32 @@ class Secret(msgspec.Struct, frozen=True):
     name: str
 
 
+USUAL_PORT = 8787
+
+OFF = "off"
+
+
+class ApiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`listen`: the address at which `clew up` answers calls, or `off`; `hosts`: by which names it is called, besides
+    that address; `certificate`, `certificate_key`: files in PEM for TLS; `proxies`: addresses of those who have TLS in
+    its stead, and say who calls; `limits`: see `api.limits.Limits`."""
+
+    listen: str = f"127.0.0.1:{USUAL_PORT}"
+    hosts: tuple[str, ...] = ()
+    certificate: str = ""
+    certificate_key: str = ""
+    proxies: tuple[str, ...] = ()
+    limits: Mapping[str, int | float] = {}
+    is_usual: bool = True
+    """Nobody has said where to listen: where that port is taken, another one will do."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
 class Settings(msgspec.Struct, frozen=True):
     """`store`: path of the SQLite file, or the URL of a PostgreSQL database. `payloads`: URL of the bucket that takes
     large payloads. `sources`: folder in which the code that stages have fetched is kept, so that it need not be fetched
@@ -61,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True):
     say otherwise."""
     archive: str = ""
     """URL of the bucket to which runs go before they are removed; empty: they leave for good."""
+    api: ApiSettings = ApiSettings()
 
 
 _KEYS = (
@@ -75,6 +102,7 @@ _KEYS = (
     "signing_key",
     "checkpoints",
     "retention",
+    "api",
     "buckets",
     "secrets",
 )
@@ -142,6 +170,7 @@ def read_settings(
         checkpoints=tuple(_bucket_url(url, base_of_file) for url in said.get("checkpoints", ())),
         retention=_retention(kept, path),
         archive=_bucket_url(archive, base_of_file),
+        api=_api(said.get("api", {}), environment, base_of_file, path),
         unsafe_store=unsafe_store
         or _is_said(environment, "CLEW_UNSAFE_STORE", said.get("unsafe_store", False)),
     )
@@ -182,7 +211,7 @@ def _read_file(path: str, *, is_named: bool) -> dict[str, Any]:
 def _check_types(said: Mapping[str, Any], path: str) -> None:
     wanted = {
         "store": str, "payloads": str, "logs": str, "workers": int, "programs": list, "jitter": str, "lease": str,
-        "unsafe_store": bool, "signing_key": str, "checkpoints": list, "retention": dict, "buckets": dict,
+        "unsafe_store": bool, "signing_key": str, "checkpoints": list, "retention": dict, "api": dict, "buckets": dict,
         "secrets": dict,
     }  # fmt: skip
     for key, kind in wanted.items():
@@ -268,6 +297,32 @@ def _retention(said: Mapping[str, str], path: str) -> dict[str, int]:
         for status, kept in said.items()
         if status != "archive" and kept != "forever"
     }
+
+
+def _api(said: Mapping[str, Any], environment: Mapping[str, str], folder: str, path: str) -> ApiSettings:
+    listen = environment.get("CLEW_API_LISTEN") or said.get("listen")
+    if not said and listen is None:
+        return ApiSettings()
+    if "is_usual" in said:
+        raise SettingsError(f"{path}: api.is_usual: there is no such setting")
+    given = {**said, "is_usual": listen is None}
+    if listen is not None:
+        given["listen"] = listen
+    for name in ("certificate", "certificate_key"):
+        if isinstance(said.get(name), str):
+            given[name] = os.path.join(folder, said[name])
+    try:
+        api = msgspec.convert(given, ApiSettings)
+    except msgspec.ValidationError as error:
+        known = ", ".join(each for each in ApiSettings.__struct_fields__ if each != "is_usual")
+        raise SettingsError(f"{path}: api: {error}; it has {known}") from error
+    host, colon, port = api.listen.rpartition(":")
+    if api.listen != OFF and not (colon and host and port.isdecimal() and int(port) < 65_536):
+        raise SettingsError(
+            f"{path}: api.listen: {api.listen}: must be an address and a port, such as "
+            f'"127.0.0.1:{USUAL_PORT}", or "off"'
+        )
+    return api
 
 
 def _store_path(url: str, folder: str) -> str:

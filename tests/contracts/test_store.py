@@ -304,7 +304,7 @@ def test_runs_are_found_by_what_people_type(store: DatabaseStore) -> None:
     assert store.run_ids_like("a-3") == ["s3"]
     assert [row["run_id"] for row in store.runs(limit=2)] == ["s3", "rx2"]
     assert [row["run_id"] for row in store.runs(limit=9, status="completed")] == ["rx2"]
-    assert [row["run_id"] for row in store.runs(limit=9, before=3)] == ["rx2", "r%1"]
+    assert [row["run_id"] for row in store.runs(limit=9, before=(3, ""))] == ["rx2", "r%1"]
     assert store.runs(limit=9, program="other") == []
     assert store.last_version("trip") == VERSION and store.last_version("other") is None
 

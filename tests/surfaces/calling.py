@@ -103,8 +103,11 @@ def line_into(fifo: Path, text: str = "go on") -> None:
     fifo.write_text(f"{text}\n")
 
 
-def until_said(process: subprocess.Popen[str], words: str) -> None:
-    """Read what the process says until it says that."""
+def until_said(process: subprocess.Popen[str], words: str) -> str:
+    """Read what the process says until it says that; all of it."""
     assert process.stderr is not None
+    said = ""
     while words not in (line := process.stderr.readline()):
-        assert line, f"it ended without saying '{words}'"
+        assert line, f"it ended without saying '{words}', but {said}"
+        said += line
+    return said + line

@@ -24,6 +24,8 @@ from clew.core.running.state import RunState
 
 if TYPE_CHECKING:
     from clew.core.timing.schedule import DueTime
+    from clew.serving import OpenFace
+    from clew.settings import Settings
 
 GRACE = "30 seconds"
 """How long what runs may take to end once this process is told to: as long as supervisors wait before they kill."""
@@ -109,6 +111,9 @@ class Talk:
         self._is_ready = True
         self._say(f"{counted(count, 'program')} live; Ctrl-C ends this")
 
+    def is_reached_at(self, address: str) -> None:
+        self._say(f"API at {address}/api/v1")
+
     def drains(self, count: int) -> None:
         waits = f"waiting for {counted(count, 'attempt')}" if count else "nothing is under way"
         self._say(f"ending: nothing further begins, {waits}; once more ends at once")
@@ -161,12 +166,29 @@ def up(
         ends = Ends()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, ends.tell)
-        await serve(settings, found, grace_seconds=grace_seconds, watcher=talk, ends=ends)
+        await serve(
+            settings,
+            found,
+            grace_seconds=grace_seconds,
+            watcher=talk,
+            ends=ends,
+            open_face=_open_face(settings),
+        )
 
     # A supervisor that reads what is said reads it when it is said.
     sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     asyncio.run(served())
     return exits.DONE
+
+
+def _open_face(settings: Settings) -> OpenFace | None:
+    from clew.settings import OFF
+
+    if settings.api.listen == OFF:
+        return None
+    from clew.api.opening import open_api
+
+    return open_api
 
 
 def _absolute(place: str) -> str:

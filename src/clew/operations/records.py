@@ -18,6 +18,7 @@ from clew.core.running.state import RunState
 from clew.core.sealing.journal import read_entry
 from clew.operations.requests import RequestError
 from clew.ports import (
+    Access,
     Bucket,
     BucketError,
     InstructionRow,
@@ -68,7 +69,12 @@ class Tracker(Protocol):
     def run_ids(self) -> list[str]: ...
 
     def runs(
-        self, *, program: str | None = None, status: str | None = None, before: int | None = None, limit: int
+        self,
+        *,
+        program: str | None = None,
+        status: str | None = None,
+        before: tuple[int, str] | None = None,
+        limit: int,
     ) -> list[Row]: ...
 
     def stages(self, run_id: str) -> list[Row]: ...
@@ -94,6 +100,9 @@ class Tracker(Protocol):
 
     @property
     def removals(self) -> Removals: ...
+
+    @property
+    def access(self) -> Access: ...
 
 
 class Records(msgspec.Struct, frozen=True):

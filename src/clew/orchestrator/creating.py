@@ -15,7 +15,7 @@ from clew.core.running.sealed_program import SealedProgram
 from clew.orchestrator.driven_run import DrivenRun, Origin
 from clew.orchestrator.payloads import PayloadKeeper
 from clew.orchestrator.programs import ProgramBook
-from clew.ports import Chance, Clock, CommitUnknown, NewRun, RunExists, Store, StoreBusy
+from clew.ports import Chance, Clock, CommitUnknown, NewRequestKey, NewRun, RunExists, Store, StoreBusy
 
 Json = Any
 
@@ -67,9 +67,11 @@ class RunMaker:
         requested_by: str,
         origin: Origin,
         due: Due | None = None,
+        request_key: NewRequestKey | None = None,
     ) -> DrivenRun:
         """A fresh run with its first entry written, durable with the next record of it: for a due time, or for this
-        moment. Where the program's runs need places, it is queued until one is given to it.
+        moment. Where the program's runs need places, it is queued until one is given to it. `request_key`: under which
+        it is asked for, if under any.
 
         `variables` are the program's with the request's, checked already.
         """
@@ -83,7 +85,7 @@ class RunMaker:
         run.created = NewRun(
             name, program.version, run_name, run_time, at, requested_by, generation,
             msgspec.json.encode(origin).decode(), program.places, wanted.backfill, wanted.follows,
-            due is not None, program.has_places,
+            due is not None, program.has_places, request_key,
         )  # fmt: skip
         run.values = dict(variables)
         body = RunCreated(
@@ -114,12 +116,20 @@ class RunMaker:
         )
 
     def queue(
-        self, sealed: SealedProgram, variables: Mapping[str, Json], *, requested_by: str, origin: Origin
+        self,
+        sealed: SealedProgram,
+        variables: Mapping[str, Json],
+        *,
+        requested_by: str,
+        origin: Origin,
+        request_key: NewRequestKey | None = None,
     ) -> str:
         """A fresh run that is durable and that nobody drives yet. Returns its id; raises StoreError, CommitUnknown
         where nobody can tell whether it is."""
         for attempt in range(CREATE_TRIES_MAX):
-            run = self.make(sealed, variables, requested_by=requested_by, origin=origin)
+            run = self.make(
+                sealed, variables, requested_by=requested_by, origin=origin, request_key=request_key
+            )
             try:
                 self._record(run)
                 break

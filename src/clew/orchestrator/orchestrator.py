@@ -35,6 +35,7 @@ from clew.ports import (
     DrivenElsewhere,
     Executor,
     FlushFailed,
+    NewRequestKey,
     PayloadUnreadable,
     Store,
     StoreBusy,
@@ -151,6 +152,7 @@ class Orchestrator:
         requested_by: str,
         origin: Origin,
         observer: Observer | None = None,
+        request_key: NewRequestKey | None = None,
     ) -> DrivenRun:
         """A fresh run, driven from here on. It is durable with its first stages' start, by one flush.
 
@@ -158,7 +160,9 @@ class Orchestrator:
         when it needs a place and another orchestrator gives the program's: then it is to be queued.
         """
         self.claims.see_whose_it_is(sealed)
-        run = self.maker.make(sealed, variables, requested_by=requested_by, origin=origin)
+        run = self.maker.make(
+            sealed, variables, requested_by=requested_by, origin=origin, request_key=request_key
+        )
         run.observer = observer
         if sealed.has_places:
             self._find_place(run)
@@ -449,6 +453,14 @@ class Orchestrator:
         """How many attempts, and tries at rollbacks, are under way."""
         units = [unit for run in self.driver.runs.values() for unit in run.state.units.values()]
         return sum(unit.in_flight + unit.rollback_in_flight for unit in units)
+
+    async def outside(self, function: Callable[[], Any]) -> Any:
+        """What blocks, in a thread of its own. Raises what it raises."""
+        return await self._tasks.outside(function)
+
+    def now(self) -> int:
+        """What the clock shows, in milliseconds since 1970."""
+        return self._clock.now()
 
     def check(self) -> None:
         """Raises what has ended this orchestrator, if anything has."""

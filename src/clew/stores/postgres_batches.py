@@ -29,8 +29,14 @@ def statements_of(records: Sequence[RunRecord], owner: str) -> list[Statement]:
 
     fresh = [(record, record.created) for record in records if record.created is not None]
     if fresh:
-        made = [(record.run_id, *new[:8], *new[9:], record.epoch, owner) for record, new in fresh]
+        made = [(record.run_id, *new[:8], *new[9:13], record.epoch, owner) for record, new in fresh]
         write("insert_run", _RUN, made)
+        keys = [
+            (new.program, new.request_key.key, record.run_id, *new.request_key[1:], new.launched_at)
+            for record, new in fresh
+            if new.request_key is not None
+        ]
+        write("insert_request_key", "tttbti", keys)
         write(
             "insert_stage", "titi", [(record.run_id, *stage) for record, new in fresh for stage in new.stages]
         )
@@ -45,6 +51,7 @@ def statements_of(records: Sequence[RunRecord], owner: str) -> list[Statement]:
         erased = [(each.run_id, each.erased) for each in records if each.erased is not None]
         write("erase_payloads", "ti", [(run_id, one.seq) for run_id, one in erased])
         write("erase_instructions", "t", [(run_id,) for run_id, _ in erased])
+        write("erase_request_keys", "t", [(run_id,) for run_id, _ in erased])
         write("note_erased", "it", [(one.at, run_id) for run_id, one in erased])
         write("insert_object_due", "ti", [(run_id, one.seq) for run_id, one in erased])
         write(

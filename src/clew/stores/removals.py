@@ -16,6 +16,7 @@ _LEAVES_WITH_THEM = (
     "remove_payloads",
     "remove_stages",
     "remove_instructions",
+    "remove_request_keys",
     "remove_objects",
 )
 

@@ -146,19 +146,26 @@ class SqliteStore(DatabaseStore):
         sql = self._sql
         self._execute(sql["erase_payloads"], (run_id, erased.seq))
         self._execute(sql["erase_instructions"], (run_id,))
+        self._execute(sql["erase_request_keys"], (run_id,))
         self._execute(sql["note_erased"], (erased.at, run_id))
         self._execute(sql["insert_object_due"], (run_id, erased.seq))
 
     def _create(self, records: Sequence[RunRecord], owner: str) -> None:
         runs: list[Any] = []
         stages: list[Any] = []
+        keys: list[Any] = []
         for record in records:
             created = record.created
             assert created is not None
-            runs.append((record.run_id, *created[:8], *created[9:], record.epoch, owner))
+            runs.append((record.run_id, *created[:8], *created[9:13], record.epoch, owner))
+            if created.request_key is not None:
+                key, salt, digest = created.request_key
+                keys.append((created.program, key, record.run_id, salt, digest, created.launched_at))
             stages.extend((record.run_id, *stage) for stage in created.stages)
         try:
             self._executemany(self._sql["insert_run"], runs)
+            if keys:
+                self._executemany(self._sql["insert_request_key"], keys)
         except apsw.ConstraintError as error:
             existing = self._existing(records)
             if not existing:

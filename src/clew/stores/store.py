@@ -22,6 +22,7 @@ from clew.ports import (
     StandingRow,
     WatchSocket,
 )
+from clew.stores.access import StoredAccess
 from clew.stores.backfills import StoredBackfills
 from clew.stores.leases import StoredLeases
 from clew.stores.removals import StoredRemovals
@@ -44,6 +45,7 @@ class DatabaseStore(ABC):
         self.backfills = StoredBackfills(*own)
         self.leases = StoredLeases(*own)
         self.tree = StoredTree(*own)
+        self.access = StoredAccess(*own)
         self.removals = StoredRemovals(self._rows, self._transaction, self._forgetting)
 
     # ---- what each database does in its own way ----
@@ -154,11 +156,15 @@ class DatabaseStore(ABC):
             assert created is not None
             wanted = {"run_id": record.run_id, "program": created.program, "run_name": created.run_name,
                       "run_time": created.run_time, "generation": created.generation}  # fmt: skip
-            keys = {
+            keys: set[tuple[Any, ...]] = {
                 (created.program, created.run_name),
                 (created.program, created.run_time, created.generation),
             }
-            if keys & made or self._rows("select_existing", wanted):
+            request = created.request_key
+            is_taken = request is not None and self.access.request(created.program, request.key) is not None
+            if request is not None:
+                keys.add((created.program, "under the key", request.key))
+            if keys & made or is_taken or self._rows("select_existing", wanted):
                 existing.append(record.run_id)
             made |= keys
         return existing
@@ -171,6 +177,10 @@ class DatabaseStore(ABC):
     def instruction(self, instruction_id: str) -> InstructionRow | None:
         rows = self._rows("select_instruction", (instruction_id,))
         return InstructionRow(*rows[0]) if rows else None
+
+    def instruction_content(self, instruction_id: str) -> str | None:
+        rows = self._rows("select_instruction_content", (instruction_id,))
+        return rows[0][0] if rows else None
 
     def program(self, version: str) -> str | None:
         rows = self._rows("select_program", (version,))
@@ -229,10 +239,22 @@ class DatabaseStore(ABC):
         return [row[0] for row in self._rows("select_run_ids", (escaped + "%", text))]
 
     def runs(
-        self, *, program: str | None = None, status: str | None = None, before: int | None = None, limit: int
+        self,
+        *,
+        program: str | None = None,
+        status: str | None = None,
+        before: tuple[int, str] | None = None,
+        limit: int,
     ) -> list[dict[str, Any]]:
-        """Rows of the tracker, newest first, those launched before `before`."""
-        bound = {"program": program, "status": status, "before": before, "limit": limit}
+        """Rows of the tracker, by launch and id, newest first; those before that launch and id."""
+        launched_at, run_id = before or (None, "")
+        bound = {
+            "program": program,
+            "status": status,
+            "before": launched_at,
+            "before_run": run_id,
+            "limit": limit,
+        }
         return self._named("select_runs", bound)
 
     def run_ids(self) -> list[str]:

@@ -30,6 +30,7 @@ from clew.ports import (
     CommitUnknown,
     Executor,
     Finding,
+    NewRequestKey,
     Searcher,
     SecretSource,
     StoreBusy,
@@ -107,6 +108,7 @@ def queue_run(
     *,
     requested_by: str,
     origin: Origin,
+    request_key: NewRequestKey | None = None,
 ) -> str:
     """A fresh run, durable, that nobody drives yet: for a store whose runs another process drives. Returns its
     id. Raises StoreError."""
@@ -116,7 +118,9 @@ def queue_run(
         payloads = PayloadKeeper(chance=chance, bucket=LazyBucket(settings.payloads))
         programs = new_book(store, clock)
         maker = RunMaker(store=store, programs=programs, payloads=payloads, clock=clock, chance=chance)
-        return maker.queue(sealed, variables, requested_by=requested_by, origin=origin)
+        return maker.queue(
+            sealed, variables, requested_by=requested_by, origin=origin, request_key=request_key
+        )
     finally:
         store.close()
 

@@ -119,6 +119,10 @@ WHERE payloads.run_id = given.run_id AND payloads.seq < given.seq;
 -- And so is what people have told the run, but that they did.
 UPDATE instructions SET content = '', why = '' WHERE run_id = ANY($1::text[]) AND answer IS NOT NULL;
 
+-- name: erase_request_keys
+-- By what it was asked for under a key could be guessed what with.
+UPDATE request_keys SET salt = '', digest = '' WHERE run_id IN (SELECT unnest($1::text[]));
+
 -- name: note_erased
 -- The run's row says when.
 UPDATE runs SET erased_at = given.erased_at FROM unnest($1::bigint[], $2::text[]) AS given (erased_at, run_id)
@@ -162,6 +166,10 @@ SELECT instruction_id, run_id, content FROM instructions
 WHERE answer IS NULL AND (:me = '' OR NOT EXISTS (SELECT 1 FROM runs JOIN orchestrators ON orchestrator_id = owner
   WHERE runs.run_id = instructions.run_id AND owner <> :me AND lease_until >= clock_timestamp()))
 ORDER BY said_at, position;
+
+-- name: select_instruction_content
+-- What somebody has told a run, under an id that is known.
+SELECT content FROM instructions WHERE instruction_id = $1;
 
 -- name: select_instruction
 -- What became of one.
@@ -339,7 +347,7 @@ SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, stat
   residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner, erased_at, removed_at, archive
 FROM runs
 WHERE (:program::text IS NULL OR program = :program) AND (:status::text IS NULL OR status = :status)
-  AND (:before::bigint IS NULL OR launched_at < :before)
+  AND (:before::bigint IS NULL OR (launched_at, run_id) < (:before, :before_run))
 ORDER BY launched_at DESC, run_id DESC LIMIT :limit;
 
 -- name: select_all_run_ids
@@ -590,6 +598,53 @@ DELETE FROM stages WHERE run_id IN (SELECT json_array_elements_text($1::json));
 -- So does what people have told them.
 DELETE FROM instructions WHERE run_id IN (SELECT json_array_elements_text($1::json)) AND answer IS NOT NULL;
 
+-- name: remove_request_keys
+-- So does by what could be guessed with what they were asked for.
+UPDATE request_keys SET salt = '', digest = '' WHERE run_id IN (SELECT json_array_elements_text($1::json));
+
 -- name: remove_objects
 -- So is to leave all that they have in a bucket.
 INSERT INTO objects_due (run_id, before_seq) SELECT value, 0 FROM json_array_elements_text($1::json) AS given (value);
+
+-- name: insert_request_key
+-- The run that was asked for under a key comes to be together with it, so that the same request makes no other.
+INSERT INTO request_keys (program, request_key, run_id, salt, digest, asked_at)
+SELECT program, request_key, run_id, salt, digest, asked_at
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::bigint[])
+  AS given (program, request_key, run_id, salt, digest, asked_at);
+
+-- name: select_request_key
+-- What was asked for under a key.
+SELECT run_id, salt, digest FROM request_keys WHERE program = $1 AND request_key = $2;
+
+-- name: delete_request_keys
+-- Some of those that are older than they need be kept.
+DELETE FROM request_keys WHERE (program, request_key) IN (
+  SELECT program, request_key FROM request_keys WHERE asked_at < $1 ORDER BY asked_at LIMIT $2)
+RETURNING 1;
+
+-- name: insert_token
+-- Somebody may ask from now on. Of the secret only the digest is kept.
+INSERT INTO tokens (token_id, name, role, digest, made_at, made_by, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: select_token
+-- One of them.
+SELECT token_id, name, role, digest, made_at, made_by, expires_at, used_at, revoked_at, revoked_by FROM tokens
+WHERE token_id = $1;
+
+-- name: select_tokens
+-- All of them, the newest first.
+SELECT token_id, name, role, digest, made_at, made_by, expires_at, used_at, revoked_at, revoked_by FROM tokens
+ORDER BY made_at DESC, token_id;
+
+-- name: select_has_tokens
+-- Whether anybody was ever given one.
+SELECT 1 FROM tokens LIMIT 1;
+
+-- name: note_token_used
+-- When it was used last.
+UPDATE tokens SET used_at = $1 WHERE token_id = $2;
+
+-- name: revoke_token
+-- It is worth nothing any more.
+UPDATE tokens SET revoked_at = $1, revoked_by = $2 WHERE token_id = $3 AND revoked_at IS NULL RETURNING 1;

@@ -87,6 +87,10 @@ DELETE FROM payloads WHERE run_id = ? AND seq < ?;
 -- And so is what people have told the run, but that they did.
 UPDATE instructions SET content = '', why = '' WHERE run_id = ? AND answer IS NOT NULL;
 
+-- name: erase_request_keys
+-- By what it was asked for under a key could be guessed what with.
+UPDATE request_keys SET salt = x'', digest = '' WHERE run_id = ?;
+
 -- name: note_erased
 -- The run's row says when.
 UPDATE runs SET erased_at = ? WHERE run_id = ?;
@@ -118,6 +122,10 @@ WHERE instruction_id = ? AND answer IS NULL AND ? IS (SELECT epoch FROM runs WHE
 -- name: select_instructions
 -- What waits to be taken up, in the order in which it was said.
 SELECT instruction_id, run_id, content FROM instructions WHERE answer IS NULL ORDER BY said_at, rowid;
+
+-- name: select_instruction_content
+-- What somebody has told a run, under an id that is known.
+SELECT content FROM instructions WHERE instruction_id = ?;
 
 -- name: select_instruction
 -- What became of one.
@@ -295,7 +303,7 @@ SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, stat
   residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner, erased_at, removed_at, archive
 FROM runs
 WHERE (:program IS NULL OR program = :program) AND (:status IS NULL OR status = :status)
-  AND (:before IS NULL OR launched_at < :before)
+  AND (:before IS NULL OR (launched_at, run_id) < (:before, :before_run))
 ORDER BY launched_at DESC, run_id DESC LIMIT :limit;
 
 -- name: select_all_run_ids
@@ -545,6 +553,50 @@ DELETE FROM stages WHERE run_id IN (SELECT value FROM json_each(?));
 -- So does what people have told them.
 DELETE FROM instructions WHERE run_id IN (SELECT value FROM json_each(?)) AND answer IS NOT NULL;
 
+-- name: remove_request_keys
+-- So does by what could be guessed with what they were asked for.
+UPDATE request_keys SET salt = x'', digest = '' WHERE run_id IN (SELECT value FROM json_each(?));
+
 -- name: remove_objects
 -- So is to leave all that they have in a bucket.
 INSERT INTO objects_due (run_id, before_seq) SELECT value, 0 FROM json_each(?);
+
+-- name: insert_request_key
+-- The run that was asked for under a key comes to be together with it, so that the same request makes no other.
+INSERT INTO request_keys (program, request_key, run_id, salt, digest, asked_at) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: select_request_key
+-- What was asked for under a key.
+SELECT run_id, salt, digest FROM request_keys WHERE program = ? AND request_key = ?;
+
+-- name: delete_request_keys
+-- Some of those that are older than they need be kept.
+DELETE FROM request_keys WHERE (program, request_key) IN (
+  SELECT program, request_key FROM request_keys WHERE asked_at < ? ORDER BY asked_at LIMIT ?)
+RETURNING 1;
+
+-- name: insert_token
+-- Somebody may ask from now on. Of the secret only the digest is kept.
+INSERT INTO tokens (token_id, name, role, digest, made_at, made_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: select_token
+-- One of them.
+SELECT token_id, name, role, digest, made_at, made_by, expires_at, used_at, revoked_at, revoked_by FROM tokens
+WHERE token_id = ?;
+
+-- name: select_tokens
+-- All of them, the newest first.
+SELECT token_id, name, role, digest, made_at, made_by, expires_at, used_at, revoked_at, revoked_by FROM tokens
+ORDER BY made_at DESC, token_id;
+
+-- name: select_has_tokens
+-- Whether anybody was ever given one.
+SELECT 1 FROM tokens LIMIT 1;
+
+-- name: note_token_used
+-- When it was used last.
+UPDATE tokens SET used_at = ? WHERE token_id = ?;
+
+-- name: revoke_token
+-- It is worth nothing any more.
+UPDATE tokens SET revoked_at = ?, revoked_by = ? WHERE token_id = ? AND revoked_at IS NULL RETURNING 1;
