@@ -701,6 +701,10 @@ class Schedules(Protocol):
     def of(self, program: str) -> ScheduleRow | None:
         """Of one program."""
 
+    def origins(self) -> list[str]:
+        """The origins, each once, of all that may run yet: of runs that have not settled, of programs that are live, of
+        backfills that go on."""
+
     def go_live(
         self, program: str, version: str, *, at: int, source: str, origin: str, zones: str
     ) -> ScheduleRow:

@@ -6,33 +6,34 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Protocol
 
 import msgspec
 
-from clew.authoring.program_places import PlaceEvents, Source, find_sources
+from clew.authoring.program_places import PlaceEvents, PlaceProblem, Source, find_sources
 from clew.core.planning.awaiting import CIRCLE_HINT, told_circle
 from clew.core.planning.cycles import awaits_of, waiting_circle
 from clew.core.program.model import Program
 from clew.core.program.problems import ProgramError
+from clew.core.program.program_places import EVERY_MILLISECONDS, LocalPlace, ProgramPlace, next_reading
 from clew.core.running.entries import Entry
 from clew.core.running.sealed_program import SealedProgram
 from clew.core.running.state import RunState
 from clew.core.timing.schedule import DueTime
 from clew.desk import Desk
+from clew.fetched_places import FetchedPlaces
 from clew.following import Said, observer_of
 from clew.operations.requests import RequestError, check_request, unknown_buckets
-from clew.orchestrator.driven_run import Origin
+from clew.orchestrator.driven_run import Origin, origin_of
 from clew.orchestrator.orchestrator import Orchestrator
+from clew.orchestrator.real_world import RealClock
 from clew.orchestrator.scheduler import Scheduler, variables_wanting
 from clew.ports import CommitUnknown, Fenced, ScheduleRow, StoreBusy, Unreadable
 from clew.settings import Settings
 from clew.wiring import load_program, new_shelf, open_orchestrator, seal, unknown_secrets, zone_data_release
-
-LOOK_AGAIN_SECONDS = 60
-"""How often the places are looked at though nothing was told: file systems of other machines tell nothing."""
+from clew.wiring.fetching import program_fetcher, program_trees
 
 SETTLING_SECONDS = 0.1
 """Who writes one file often writes the next at once: they are read together."""
@@ -115,11 +116,12 @@ class _NameTaken(RequestError):
 
 class _Known(msgspec.Struct):
     """A source that was read: as it was then, and the program that is live by it; empty for none. `wants`: the name
-    that it could not have, since another source has it."""
+    that it could not have, since another source has it. `version`: what was read, if there were no mistakes in it."""
 
     mark: str
     program: str = ""
     wants: str = ""
+    version: str = ""
 
 
 class Service:
@@ -128,13 +130,15 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        places: Sequence[str],
+        places: Sequence[ProgramPlace],
+        fetched: FetchedPlaces,
         orchestrator: Orchestrator,
         scheduler: Scheduler,
         watcher: ServiceWatcher,
     ) -> None:
         self._settings = settings
         self._places = places
+        self._fetched = fetched
         self._orchestrator = orchestrator
         self._scheduler = scheduler
         self._watcher = watcher
@@ -142,8 +146,12 @@ class Service:
         self._circle: tuple[str, ...] = ()
         self._told: set[str] = set()
         """What was told of the places themselves."""
-        self._unreachable: tuple[str, ...] = ()
-        """Those of which nobody knows what they hold."""
+        self._gone: tuple[str, ...] = ()
+        """Places of this machine that are not there, or can't be read."""
+        self._doubted: dict[str, int] = {}
+        """Sources that the store has and no place: by the number of the reading that is not enough to be sure."""
+        self._unknown: tuple[str, ...] = ()
+        """What the names of those sources begin with of which nobody knows what they are now."""
 
     # ---- reading programs ----
 
@@ -155,6 +163,7 @@ class Service:
             if not self._is_unreachable(name):
                 self._retire(self._known.pop(name).program)
         for source in sources:
+            self._doubted.pop(source.name, None)
             known = self._known.get(source.name)
             if known is None or known.mark != source.mark:
                 self._read_source(source, known)
@@ -176,18 +185,33 @@ class Service:
 
     def _find(self) -> list[Source]:
         """What the places hold. What is wrong with them is told once."""
-        sources, problems = find_sources(self._places)
+        found: dict[str, Source] = {}
+        problems: list[PlaceProblem] = []
+        gone: list[str] = []
+        unknown: list[str] = []
+        for place in self._places:
+            if isinstance(place, LocalPlace):
+                sources, wrong = find_sources([place.path])
+                problems += wrong
+                gone += [os.path.abspath(problem.place) for problem in wrong]
+            else:
+                sources = list(self._fetched.sources_of(place))
+                problem = self._fetched.problem_of(place)
+                problems += [] if problem is None else [problem]
+                unknown += [] if self._fetched.is_known(place) else [place.prefix]
+            for source in sources:
+                found.setdefault(source.name, source)
         for problem in problems:
             if str(problem) not in self._told:
                 self._watcher.is_wrong("", problem, "")
         self._told = {str(problem) for problem in problems}
-        self._unreachable = tuple(os.path.abspath(problem.place) for problem in problems)
-        return sources
+        self._gone, self._unknown = tuple(gone), (*unknown, *(root + os.sep for root in gone))
+        return list(found.values())
 
     def _is_unreachable(self, source: str) -> bool:
         """It lies in a place that is not there, or can't be read, as a whole: that is an accident, until it is named no
         more."""
-        return any(source == root or source.startswith(root + os.sep) for root in self._unreachable)
+        return source in self._gone or source.startswith(self._unknown)
 
     def _read_source(self, source: Source, known: _Known | None) -> None:
         """Make live what stands there. If it is wrong, what was live goes on as it was."""
@@ -203,12 +227,17 @@ class Service:
         if known is not None and known.program != name:
             self._retire(known.program)
         self._scheduler.go_live(sealed, Origin(folder), source.name)
-        self._known[source.name] = _Known(source.mark, name)
+        self._known[source.name] = _Known(source.mark, name, version=sealed.version)
+        if source.copy and known is not None and known.version == sealed.version:
+            return  # what lies beside it has changed, which may be any file of the place
         self._watcher.went_live(sealed.program, sealed.version, source.name, self._scheduler.next_due(name))
 
     def _load(self, source: Source) -> tuple[SealedProgram, str]:
         """Raises ProgramError, RequestError, OSError."""
-        loaded = load_program(source.name, folder=os.getcwd())
+        if source.copy:
+            loaded = load_program(source.copy, folder=os.getcwd(), name=source.name)
+        else:
+            loaded = load_program(source.name, folder=os.getcwd())
         program, settings = loaded.program, self._settings
         other = self._source_of(program.name, besides=source.name)
         if other:
@@ -263,14 +292,34 @@ class Service:
             if row.retired_at is None and row.program not in live:
                 if self._is_unreachable(row.source):
                     if self._goes_on(row):
-                        self._known[row.source] = _Known("", row.program)
-                else:
+                        self._known[row.source] = _Known("", row.program, version=row.version)
+                elif self._is_gone(row.source):
                     self._retire(row.program)
+
+    def _is_gone(self, source: str) -> bool:
+        """Whether it is nowhere, by what was read after the store was seen to have it: another orchestrator may have
+        read a newer state of its place than this one has."""
+        for place in self._places:
+            if not isinstance(place, LocalPlace) and source.startswith(place.prefix):
+                if source not in self._doubted:
+                    self._doubted[source] = self._fetched.ask(place)
+                if self._fetched.last_of(place) <= self._doubted[source]:
+                    return False
+        self._doubted.pop(source, None)
+        return True
 
     def _retire(self, program: str) -> None:
         if program:
             self._scheduler.retire(program)
             self._watcher.retired(program)
+
+    async def tidy(self) -> None:
+        """Have the code go that was fetched for what does not run any more. Raises StoreError."""
+        schedules = self._orchestrator.store.schedules
+        try:
+            await self._fetched.tidy(lambda: [origin_of(each).folder for each in schedules.origins()])
+        except OSError as error:
+            self._watcher.is_doubtful(f"what was fetched before can't be removed: {error}")
 
     @property
     def live_count(self) -> int:
@@ -291,7 +340,7 @@ def _have_old_things_leave(orchestrator: Orchestrator, settings: Settings, watch
 
 async def serve(
     settings: Settings,
-    places: Sequence[str],
+    places: Sequence[ProgramPlace],
     *,
     grace_seconds: float,
     watcher: ServiceWatcher,
@@ -320,28 +369,40 @@ async def serve(
         scheduler = orchestrator.schedule(
             zones=zone_data_release(), jitter_milliseconds=settings.jitter_milliseconds
         )
-        service = Service(settings, places, orchestrator, scheduler, watcher)
+        news = asyncio.Event()
+        trees = program_trees(settings)
+        fetched = FetchedPlaces(
+            [one for one in places if not isinstance(one, LocalPlace)],
+            fetch=program_fetcher(settings, trees),
+            trees=trees,
+            clock=RealClock(),
+            has_news=news.set,
+        )
+        service = Service(settings, places, fetched, orchestrator, scheduler, watcher)
         scheduler.settled = watcher.settled
         orchestrator.leaves_alone = watcher.leaves_alone
         orchestrator.driver.gave_up = lambda run, why: _tell_taken_over(watcher, run.state.run_id, why)
         orchestrator.claims.adopts = True
-        news = asyncio.Event()
         loop = asyncio.get_running_loop()
-        events = _open_events(places, news)
+        local = [one.path for one in places if isinstance(one, LocalPlace)]
+        events = _open_events(local, news)
         face = AsyncExitStack()
         is_first = True
         try:
             if open_face is not None:
                 opened = open_face(settings, desk, is_ready=lambda: not is_first, ends=ends.drain.is_set)
                 watcher.is_reached_at(await face.enter_async_context(opened))
+            fetched.start()
+            await _first_of(orchestrator, [fetched.failed, ends.drain.wait(), fetched.first()])
             news.set()
             while not ends.drain.is_set():
                 if news.is_set():
                     news.clear()
                     if events is not None:
-                        events.watch(places)  # before it is read, so that nothing is overlooked
+                        events.watch(local)  # before it is read, so that nothing is overlooked
                     try:
                         await service.read()
+                        await service.tidy()
                     except (StoreBusy, CommitUnknown):
                         await asyncio.sleep(BUSY_SECONDS)
                         news.set()
@@ -350,18 +411,33 @@ async def serve(
                     if is_first:
                         watcher.is_ready(service.live_count)
                         is_first = False
-                await _first_of(orchestrator, ends.drain, news)
+                waits = [fetched.failed, ends.drain.wait(), news.wait()]
+                if not await _first_of(orchestrator, waits, _look_again_seconds(places)):
+                    news.set()
                 orchestrator.check()
+                fetched.check()
                 if news.is_set():
                     await asyncio.sleep(SETTLING_SECONDS)
+        except BaseException:
+            await face.aclose()
+            raise
         finally:
+            fetched.stop()
             if events is not None:
                 loop.remove_reader(events.fileno())
                 events.close()
         scheduler.stop()
-        async with face:
-            pass  # who is being answered is answered, and streams end
+        closing = asyncio.ensure_future(face.aclose())  # who is being answered is answered, and streams end
         await _drain(orchestrator, grace_seconds, watcher, ends)
+        await closing
+
+
+def _look_again_seconds(places: Sequence[ProgramPlace]) -> float:
+    """After how long the places of this machine are looked at though nothing was told: file systems of other machines
+    tell nothing. All of them together: that costs little."""
+    now = RealClock().now()
+    local = [one for one in places if isinstance(one, LocalPlace)]
+    return min((next_reading(one, now) - now for one in local), default=EVERY_MILLISECONDS) / 1000
 
 
 def _tell_taken_over(watcher: ServiceWatcher, run_id: str, why: Exception) -> None:
@@ -384,17 +460,20 @@ def _open_events(places: Sequence[str], news: asyncio.Event) -> PlaceEvents | No
     return events
 
 
-async def _first_of(orchestrator: Orchestrator, drain: asyncio.Event, news: asyncio.Event) -> None:
-    """Wait for the first of these; or until it is time to look at the places again."""
-    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(one.wait()) for one in (drain, news)]
+async def _first_of(
+    orchestrator: Orchestrator, waits: Sequence[Awaitable[Any]], seconds: float | None = None
+) -> bool:
+    """Wait for the first of these, or until the orchestrator has failed; False where that takes longer."""
+    begun = [asyncio.ensure_future(one) for one in waits]
     try:
-        ends = [*waits, orchestrator.failed]
-        done, _ = await asyncio.wait(ends, timeout=LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(
+            [*begun, orchestrator.failed], timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
     finally:
-        for wait in waits:
-            wait.cancel()
-    if not done:
-        news.set()
+        for wait, one in zip(begun, waits, strict=True):
+            if wait is not one:
+                wait.cancel()
+    return bool(done)
 
 
 async def _drain(

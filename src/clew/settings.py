@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from clew.core.program.problems import nearest
+
+if TYPE_CHECKING:
+    from clew.core.program.program_places import ProgramPlace
 
 FILE_NAME = "clew.toml"
 FILE_SIZE_MAX = 1024 * 1024
@@ -67,8 +70,8 @@ class Settings(msgspec.Struct, frozen=True):
     sources: str = ""
     workers_max: int = 0
     """Attempts that run side by side on this machine; 0 for four a core."""
-    programs: tuple[str, ...] = ()
-    """Files and folders from which `clew up` reads programs, and references `module:name`."""
+    programs: tuple[ProgramPlace, ...] = ()
+    """Where `clew up` reads programs from."""
     beside: str = ""
     """What the files of this machine begin with that belong to a store which is no file."""
     lease_milliseconds: int = 15_000
@@ -154,7 +157,7 @@ def read_settings(
         sources=os.path.join(beside, "sources"),
         beside=local_path,
         workers_max=said.get("workers", 0),
-        programs=tuple(_program_place(one, base_of_file) for one in said.get("programs", ())),
+        programs=_program_places(said.get("programs", ()), base_of_file, path),
         jitter_milliseconds=_jitter(said.get("jitter"), path),
         lease_milliseconds=_duration(
             "lease",
@@ -224,9 +227,6 @@ def _check_types(said: Mapping[str, Any], path: str) -> None:
                 bool: "true or false",
             }[kind]
             raise SettingsError(f"{path}: {key}: must be {what}")
-    for place in said.get("programs", ()):
-        if not isinstance(place, str) or not place:
-            raise SettingsError(f'{path}: programs: must be files and folders, such as ["programs"]')
     for url in said.get("checkpoints", ()):
         if not isinstance(url, str) or ":" not in url:
             raise SettingsError(f'{path}: checkpoints: must be URLs of buckets, such as ["file:checkpoints"]')
@@ -260,9 +260,18 @@ def _is_said(environment: Mapping[str, str], variable: str, otherwise: bool) -> 
     return text == "1" if text else otherwise
 
 
-def _program_place(place: Any, folder: str) -> str:
-    """A file or a folder, made absolute; a reference `module:name` stays what it is."""
-    return place if ":" in place else os.path.join(os.path.abspath(folder), place)
+def _program_places(said: Sequence[Any], folder: str, path: str) -> tuple[ProgramPlace, ...]:
+    if not said:
+        return ()
+    from clew.core.program.program_places import (  # of all verbs `clew up` alone reads them
+        PlaceMistake,
+        read_places,
+    )
+
+    try:
+        return read_places(said, os.path.abspath(folder))
+    except PlaceMistake as mistake:
+        raise SettingsError(f"{path}: programs{mistake.where}: {mistake}") from None
 
 
 def _jitter(said: str | None, path: str) -> int:

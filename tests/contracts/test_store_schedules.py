@@ -14,7 +14,16 @@ from tests.contracts.conftest import VERSION
 from tests.contracts.settling import NAMES, settle_all
 from tests.contracts.test_store import created, entry, following, new
 
-from clew.ports import Advanced, PauseRow, RunRecord, RunRow, ScheduleRow, StandingRow, StoreError
+from clew.ports import (
+    Advanced,
+    BackfillRow,
+    PauseRow,
+    RunRecord,
+    RunRow,
+    ScheduleRow,
+    StandingRow,
+    StoreError,
+)
 from clew.stores.sqlite import SqliteStore
 from clew.stores.store import DatabaseStore
 
@@ -276,3 +285,33 @@ def test_processes_that_settle_the_same_times_make_one_run_of_each(
         assert row["status"] == ("queued" if late <= MINUTE else "missed")
         assert len(store.journal(row["run_id"])) == row["entry_count"] == (1 if late <= MINUTE else 2)
     assert {row.settled_until for row in store.schedules.all()} == {until}
+
+
+def test_the_origins_of_all_that_may_run_yet_are_told(store: DatabaseStore) -> None:
+    """Each once: of runs that have not settled, of what is live, of backfills that go on; and of nothing else."""
+
+    def settle(run_id: str) -> None:
+        head = store.head(run_id)
+        assert head is not None
+        count = head.entry_count
+        advanced, row = Advanced(count + 1, entry(count)[2]), RunRow("completed", "", 9, "[]")
+        store.record([RunRecord(run_id, 1, count, [entry(count)], [], advanced, row, [])])
+
+    assert store.schedules.origins() == []
+    live(store, origin='{"folder":"live"}')
+    store.record([due("r1", 100, origin='{"folder":"queued"}'), due("r2", 200, origin='{"folder":"queued"}')])
+    store.record([due("r3", 300, origin='{"folder":"settled"}')])
+    settle("r3")
+    for number, status in enumerate(("running", "paused", "stopped", "cancelled", "completed")):
+        made = BackfillRow(
+            f"b{number}", "trip", VERSION, 100, 300, "missing", "oldest", 2, 1, "{}", f'{{"folder":"{status}"}}', 5,
+            "somebody", "", status, 5, "somebody", "",
+        )  # fmt: skip
+        store.backfills.make(made, [(100, "")])
+    told = {"live", "queued", "running", "paused", "stopped"}
+    assert sorted(store.schedules.origins()) == sorted(f'{{"folder":"{one}"}}' for one in told)
+    store.schedules.retire("trip", 200)
+    settle("r1")
+    assert '{"folder":"queued"}' in store.schedules.origins()
+    settle("r2")
+    assert not {'{"folder":"live"}', '{"folder":"queued"}'} & set(store.schedules.origins())

@@ -38,6 +38,8 @@ class Host(Person):
         self.write("clew.toml", USUAL + settings)
         self.address = ""
         self.process: subprocess.Popen[str] | None = None
+        self.streams: list[Any] = []
+        """What is still read when the server ends."""
         self.pool = urllib3.PoolManager(maxsize=120, retries=False, timeout=30)
 
     def program(self, name: str, text: str) -> None:
@@ -117,4 +119,6 @@ def serving(host: Host) -> Iterator[Host]:
             host.stop()
         if host.process is not None:
             host.process.communicate()
+        for stream in host.streams:
+            stream.close()
         host.pool.clear()

@@ -212,6 +212,7 @@ class _Stream:
             preload_content=False,
             timeout=30,
         )
+        host.streams.append(self._reply)
         assert self._reply.headers["content-type"].startswith("text/event-stream")
         self._lines = self._read()
 

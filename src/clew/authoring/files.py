@@ -30,10 +30,11 @@ def read_program(
     conditions: Signatures,
     *,
     known_kind: Callable[[str], bool] = any_kind,
+    name: str = "",
 ) -> Program:
-    """The program in a file; `known_kind` says which plug-ins there are for dependencies. Raises ProgramError with
-    every problem, each at its place."""
-    document, place_of = load_document(read_text(path), str(path))
+    """The program in a file; `known_kind` says which plug-ins there are for dependencies, `name` what the file is
+    called if that is not its path. Raises ProgramError with every problem, each at its place."""
+    document, place_of = load_document(read_text(path), name or str(path))
     return parse(
         document, signatures, conditions, place_of=place_of, known_zone=is_time_zone, known_kind=known_kind
     )

@@ -32,10 +32,11 @@ _MASK = (
 
 class Source(Struct, frozen=True):
     """A file, or a reference `module:name`, that one program is read from. `mark` is another when it has changed: empty
-    for what can't be looked at."""
+    for what can't be looked at. `copy`: the file that was fetched from there; empty for what is read where it is."""
 
     name: str
     mark: str
+    copy: str = ""
 
 
 class PlaceProblem(Exception):
@@ -57,6 +58,14 @@ def find_sources(places: Sequence[str]) -> tuple[list[Source], list[PlaceProblem
         except PlaceProblem as problem:
             problems.append(problem)
     return list(found.values()), problems
+
+
+def find_fetched(folder: str, prefix: str, mark: str) -> list[Source]:
+    """What programs are read from in a folder that was fetched. Their names begin with `prefix`; `mark` is that of the
+    whole, since what lies beside a program is part of it. Raises PlaceProblem."""
+    root = os.path.abspath(folder)
+    files = sorted(os.path.relpath(file, root) for file in _files_in(root))
+    return [Source(prefix + file, mark, os.path.join(root, file)) for file in files]
 
 
 def _sources_of(place: str) -> Iterator[Source]:

@@ -23,6 +23,7 @@ from clew.core.running.entries import Entry
 from clew.core.running.state import RunState
 
 if TYPE_CHECKING:
+    from clew.core.program.program_places import ProgramPlace
     from clew.core.timing.schedule import DueTime
     from clew.serving import OpenFace
     from clew.settings import Settings
@@ -143,12 +144,13 @@ def up(
 ) -> int:
     """Run programs when they are due, and drive all runs of the store, until told to end.
 
-    A PLACE is a program file, a folder of them, or module:name; without any, the setting `programs` names them. What
-    changes there is live at once; what has mistakes is told, and leaves what was live as it was. SIGTERM or Ctrl-C
-    ends it: nothing further begins, and what runs may finish; a second one ends it at once. Nothing is lost either
-    way.
+    A PLACE is a program file, a folder of them, module:name, or the URL of a bucket's folder; without any, the setting
+    `programs` names them, and git repositories too. What changes there is live at once, or when the place is read
+    again; what has mistakes is told, and leaves what was live as it was. SIGTERM or Ctrl-C ends it: nothing further
+    begins, and what runs may finish; a second one ends it at once. Nothing is lost either way.
     """
     from clew.core.program.durations import read_duration
+    from clew.core.program.program_places import unknown_bucket
     from clew.serving import Ends, serve
 
     settings = settings_of(store, settings_file, buckets, unsafe_store=unsafe_store)
@@ -156,10 +158,13 @@ def up(
         grace_seconds = max(read_duration(grace), 0) / 1000
     except ValueError as error:
         raise click.UsageError(f"--grace {grace}: {error}") from error
-    found: Sequence[str] = [_absolute(place) for place in places] or settings.programs
+    found = [_place(place) for place in places] or settings.programs
     if not found:
         hint = 'name a PLACE, such as a folder of program files, or set programs = ["programs"] in clew.toml'
         raise click.UsageError(f"there are no programs to run: {hint}")
+    problem = unknown_bucket(found, settings.buckets)
+    if problem is not None:
+        raise click.UsageError(problem)
     talk = Talk(output, is_verbose=verbose)
 
     async def served() -> None:
@@ -191,5 +196,12 @@ def _open_face(settings: Settings) -> OpenFace | None:
     return open_api
 
 
-def _absolute(place: str) -> str:
-    return place if ":" in place and not os.path.exists(place) else os.path.abspath(place)
+def _place(text: str) -> ProgramPlace:
+    from clew.core.program.program_places import LocalPlace, PlaceMistake, read_place
+
+    if os.path.exists(text):
+        return LocalPlace(os.path.abspath(text))
+    try:
+        return read_place(text, os.getcwd())
+    except PlaceMistake as mistake:
+        raise click.UsageError(f"PLACE: {mistake}") from None  # the text might hold a password

@@ -13,11 +13,12 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import IO, NamedTuple
 
 from clew.core.program.sources import COMMIT, COMMIT_RULE, git_address_problem, git_folder_problem
 from clew.sources.cache import SourceCache
+from clew.sources.deadlines import Deadline
 from clew.sources.trees import FILES_MAX, PATH_SIZE_MAX, SIZE_MAX, Fetched, SourceError, TreeWriter
 
 REPOSITORY_SIZE_MAX = 4 * 1024**3
@@ -58,8 +59,40 @@ class Commit(NamedTuple):
     base: str
 
 
+def find_tip(
+    address: str, reference: str, scratch: str, environment: Mapping[str, str], deadline: Deadline
+) -> str:
+    """The commit that a reference (`refs/heads/main`, `refs/tags/v1`) of a repository leads to now. `scratch`: a folder
+    that is made, and removed. Raises SourceError."""
+    problem = git_address_problem(address)
+    if problem is not None:
+        raise SourceError("unfit", "; ".join(problem))
+    git = _Git(scratch, environment, deadline)
+    try:
+        git.run("init", "--quiet", "--bare", ".")
+        listed = git.run("ls-remote", "--quiet", "--", address, reference, f"{reference}^{{}}")
+    except _GitFailed as error:
+        raise SourceError("trouble", f"git can't ask '{address}': {error}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    lines = [line.partition("\t") for line in listed.decode("utf-8", "replace").splitlines()]
+    found = {name: id for id, _, name in lines}
+    # A tag may be an object of its own, which leads to the commit.
+    commit = found.get(f"{reference}^{{}}") or found.get(reference, "")
+    if not re.fullmatch(COMMIT, commit):
+        sort, _, name = reference.removeprefix("refs/").partition("/")
+        said = {"heads": "branch", "tags": "tag"}[sort]
+        raise SourceError("missing", f"'{address}' has no {said} '{name}'")
+    return commit
+
+
 def fetch_commit(
-    wanted: Commit, target: str, scratch: str, environment: Mapping[str, str], cache: SourceCache
+    wanted: Commit,
+    target: str,
+    scratch: str,
+    environment: Mapping[str, str],
+    cache: SourceCache,
+    deadline: Deadline | None = None,
 ) -> Fetched:
     """Write what the commit says into a folder that is made for it. `scratch`: a folder that is made, and removed.
     Raises SourceError."""
@@ -71,7 +104,7 @@ def fetch_commit(
     known = cache.take(key, target)
     if known is not None:
         return known
-    git = _Git(scratch, environment)
+    git = _Git(scratch, environment, deadline)
     try:
         git.run("init", "--quiet", "--bare", ".")
         _fetch(git, address, wanted.commit)
@@ -168,10 +201,12 @@ class _GitFailed(Exception):
 
 
 class _Git:
-    """git, in a repository of its own."""
+    """git, in a repository of its own. With a deadline it has no terminal, and is killed with all that it has begun
+    when that is over; else whoever began this process sees to it."""
 
-    def __init__(self, folder: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: str, environment: Mapping[str, str], deadline: Deadline | None = None) -> None:
         os.mkdir(folder, 0o700)
+        self._deadline = deadline
         self._folder = folder
         given = {name: environment[name] for name in _ENVIRONMENT if name in environment}
         settings = {"GIT_CONFIG_COUNT": str(len(_SETTINGS))}
@@ -186,11 +221,13 @@ class _Git:
         with open(said_path, "wb+") as said:
             process = self._begin(words, subprocess.DEVNULL, said)
             assert process.stdout is not None
-            with _ended(process):
+            with self._ended(process):
                 answer = process.stdout.read(_LISTING_SIZE_MAX + 1)
                 if len(answer) > _LISTING_SIZE_MAX:
                     raise SourceError("unfit", f"it has more than {FILES_MAX} files, which is the most")
             if process.returncode:
+                if self._deadline is not None:
+                    self._deadline.check()
                 said.seek(max(0, said.seek(0, os.SEEK_END) - _SAID_SIZE_MAX))
                 words_said = said.read(_SAID_SIZE_MAX).decode("utf-8", "replace").strip()
                 raise _GitFailed(words_said or f"it ended with {process.returncode}")
@@ -201,29 +238,47 @@ class _Git:
     def objects(self) -> Iterator[_Objects]:
         """What gives the bytes of objects, one after another."""
         process = self._begin(("cat-file", "--batch"), subprocess.PIPE, subprocess.DEVNULL)
-        with _ended(process):
+        with self._ended(process):
             yield _Objects(process)
 
+    @contextmanager
+    def _ended(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """At the end of the block the process has ended, whatever happens in it."""
+        with nullcontext() if self._deadline is None else self._deadline.kills(process), _ended(process):
+            try:
+                yield
+            except SourceError:
+                if self._deadline is not None:
+                    self._deadline.check()  # what was killed gives no bytes
+                raise
+
     def _begin(self, words: Sequence[str], stdin: int, stderr: int | IO[bytes]) -> subprocess.Popen[bytes]:
+        if self._deadline is not None:
+            self._deadline.check()
         try:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 ["git", *words],
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=self._folder,
                 env=self._environment,
-                preexec_fn=_limit_files,
+                start_new_session=self._deadline is not None,
             )
         except FileNotFoundError:
             what = "the program 'git' is not on this machine; install it, or take the code from a bucket's folder"
             raise SourceError("tool", what) from None
+        _limit_files(process.pid)
+        return process
 
 
-def _limit_files() -> None:
+def _limit_files(process_id: int) -> None:
+    """Before it has anything to write. It is done from outside, since this process may have threads, beside which
+    nothing may be done in a child that is not git yet."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     limit = REPOSITORY_SIZE_MAX if hard == resource.RLIM_INFINITY else min(hard, REPOSITORY_SIZE_MAX)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    with suppress(ProcessLookupError):  # it has ended already
+        resource.prlimit(process_id, resource.RLIMIT_FSIZE, (limit, limit))
 
 
 @contextmanager

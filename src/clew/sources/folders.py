@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
-from clew.ports import Bucket, ObjectFacts
+from clew.ports import ObjectFacts
 from clew.sources.cache import SourceCache
 from clew.sources.trees import FILES_MAX, SIZE_MAX, Fetched, SourceError, TreeWriter, check_path
 
@@ -20,11 +21,22 @@ FOLDERS_MAX = 2_000
 """Each costs a request of its own."""
 
 
+class ReadBucket(Protocol):
+    """As much of a `ports.Bucket` as fetching takes."""
+
+    @property
+    def url(self) -> str: ...
+
+    def list_folder(self, folder: str, start: str = "") -> Iterator[ObjectFacts | str]: ...
+
+    def read_pieces(self, key: str) -> Iterator[bytes]: ...
+
+
 class _Changed(Exception):
     """An object is not what was listed."""
 
 
-def fetch_folder(bucket: Bucket, folder: str, target: str, cache: SourceCache) -> Fetched:
+def fetch_folder(bucket: ReadBucket, folder: str, target: str, cache: SourceCache) -> Fetched:
     """Write what lies in the folder of that key ("" for all of the bucket) into one that is made for it. Raises
     SourceError, BucketError."""
     for _ in range(TRIES_MAX):
@@ -46,14 +58,20 @@ def fetch_folder(bucket: Bucket, folder: str, target: str, cache: SourceCache) -
     raise SourceError("trouble", f"{where} was changed while it was fetched, {TRIES_MAX} times in a row")
 
 
-def _fetch(bucket: Bucket, folder: str, listed: Sequence[ObjectFacts], target: str) -> Fetched:
+def listed_as(bucket: ReadBucket, folder: str) -> str:
+    """Another text when something in the folder has changed; empty where the bucket does not tell. Raises SourceError,
+    BucketError."""
+    return _key_of(bucket, folder, _list(bucket, folder))
+
+
+def _fetch(bucket: ReadBucket, folder: str, listed: Sequence[ObjectFacts], target: str) -> Fetched:
     writer = TreeWriter(target)
     for one in listed:
         writer.add(one.key[len(folder) :], _pieces(bucket, one))
     return writer.finish()
 
 
-def _pieces(bucket: Bucket, listed: ObjectFacts) -> Iterator[bytes]:
+def _pieces(bucket: ReadBucket, listed: ObjectFacts) -> Iterator[bytes]:
     size = 0
     try:
         for piece in bucket.read_pieces(listed.key):
@@ -67,7 +85,7 @@ def _pieces(bucket: Bucket, listed: ObjectFacts) -> Iterator[bytes]:
         raise _Changed
 
 
-def _list(bucket: Bucket, folder: str) -> list[ObjectFacts]:
+def _list(bucket: ReadBucket, folder: str) -> list[ObjectFacts]:
     """The objects in the folder and in those in it. Raises SourceError when there are none, or too many."""
     found: list[ObjectFacts] = []
     folders, size, count = [folder], 0, 1
@@ -98,12 +116,12 @@ def _told(listed: Sequence[ObjectFacts]) -> list[tuple[str, int, str]]:
     return [(one.key, one.size, one.etag) for one in listed]
 
 
-def _key_of(bucket: Bucket, folder: str, listed: Sequence[ObjectFacts]) -> str:
+def _key_of(bucket: ReadBucket, folder: str, listed: Sequence[ObjectFacts]) -> str:
     """Under what it is kept; empty where the bucket does not tell one content of an object from the next."""
     if not all(one.etag for one in listed):
         return ""
     return json.dumps(["folder", bucket.url, folder, _told(listed)])
 
 
-def _said(bucket: Bucket, folder: str) -> str:
+def _said(bucket: ReadBucket, folder: str) -> str:
     return f"the folder '{folder}' of {bucket.url}" if folder else f"the bucket {bucket.url}"

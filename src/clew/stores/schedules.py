@@ -19,6 +19,9 @@ class StoredSchedules(StorePart):
         rows = self._rows("select_schedule", (program,))
         return ScheduleRow(*rows[0]) if rows else None
 
+    def origins(self) -> list[str]:
+        return [row[0] for row in self._rows("select_origins", ())]
+
     def go_live(
         self, program: str, version: str, *, at: int, source: str, origin: str, zones: str
     ) -> ScheduleRow:

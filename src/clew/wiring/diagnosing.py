@@ -244,7 +244,7 @@ def _settings(settings: Settings) -> dict[str, Json]:
         "logs": settings.logs,
         "payloads": without_password(settings.payloads),
         "sources": settings.sources,
-        "programs": list(settings.programs),
+        "programs": [place.name for place in settings.programs],
         "workers": settings.workers_max,
         "signing_key": settings.signing_key,
         "checkpoints": [without_password(url) for url in settings.checkpoints],

@@ -39,11 +39,12 @@ def read_document(document: Json, *, is_new: bool = False) -> Program:
     return parse(document, SIGNATURES, CONDITIONS, known_kind=_is_installed if is_new else any_kind)
 
 
-def load_program(source: str, *, folder: str) -> LoadedProgram:
-    """The program of a file, or of a `module:name` seen from `folder`. Raises ProgramError."""
+def load_program(source: str, *, folder: str, name: str = "") -> LoadedProgram:
+    """The program of a file, or of a `module:name` seen from `folder`. `name`: what a file is called that was fetched.
+    Raises ProgramError."""
     from clew.authoring.references import is_module_reference, load_reference
 
-    if is_module_reference(source) and not os.path.exists(source):
+    if not name and is_module_reference(source) and not os.path.exists(source):
         from clew.core.program.content import content
 
         found = load_reference(source, folder)
@@ -51,7 +52,7 @@ def load_program(source: str, *, folder: str) -> LoadedProgram:
         return LoadedProgram(read_document(content(found.model), is_new=True), found.folder or folder)
     from clew.authoring.files import read_program
 
-    program = read_program(source, SIGNATURES, CONDITIONS, known_kind=_is_installed)
+    program = read_program(source, SIGNATURES, CONDITIONS, known_kind=_is_installed, name=name)
     return LoadedProgram(program, os.path.dirname(os.path.abspath(source)))
 
 

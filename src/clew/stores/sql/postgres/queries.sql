@@ -379,6 +379,12 @@ SELECT program, version, live_since, settled_until, source, origin, zones, retir
 -- One of them.
 SELECT program, version, live_since, settled_until, source, origin, zones, retired_at FROM schedules WHERE program = $1;
 
+-- name: select_origins
+-- Where the code lies of all that may run yet: runs that have not settled, programs that are live, backfills that go on.
+SELECT origin FROM runs WHERE status NOT IN ('completed', 'failed', 'rolled_back', 'missed', 'skipped')
+UNION SELECT origin FROM schedules WHERE retired_at IS NULL
+UNION SELECT origin FROM backfills WHERE status IN ('running', 'paused', 'stopped');
+
 -- name: put_schedule
 -- A program, or another version of it, is live. What came to be due while it was not is no business of anybody's.
 INSERT INTO schedules (program, version, live_since, settled_until, source, origin, zones)
