@@ -332,7 +332,9 @@ def _have_old_things_leave(orchestrator: Orchestrator, settings: Settings, watch
     if orchestrator.eraser is not None:
         orchestrator.eraser.is_troubled = watcher.is_doubtful
         orchestrator.eraser.sweep_regularly()
-    remover = orchestrator.remover(new_shelf(settings))
+    remover = orchestrator.remover(
+        new_shelf(settings), requests_kept_milliseconds=settings.requests_kept_milliseconds
+    )
     remover.has_removed = watcher.removed
     remover.is_behind = lambda why: watcher.is_doubtful(f"retention: {why}")
     remover.sweep_regularly()

@@ -17,6 +17,9 @@ FILE_NAME = "clew.toml"
 FILE_SIZE_MAX = 1024 * 1024
 """Settings are written by hand; a larger file is something else."""
 
+ARCHIVE, REQUESTS, FOREVER = "archive", "requests", "forever"
+"""What `retention` says besides statuses, and instead of a time."""
+
 DEFAULT_STORE = "sqlite:///.clew/clew.db"
 
 
@@ -88,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True):
     retention: Mapping[str, int] = {}
     """By status, for how many milliseconds after their end runs are kept; of what is not there for good. A program may
     say otherwise."""
+    requests_kept_milliseconds: int = 90 * 86_400_000
+    """For how long the keys are known under which runs were asked for; 0: for good."""
     archive: str = ""
     """URL of the bucket to which runs go before they are removed; empty: they leave for good."""
     api: ApiSettings = ApiSettings()
@@ -144,7 +149,7 @@ def read_settings(
     given = {name: _bucket_url(url, folder) for name, url in (buckets or {}).items()}
     places = {f"checkpoints[{at}]": url for at, url in enumerate(said.get("checkpoints", ()))}
     kept = said.get("retention", {})
-    archive = kept.get("archive", "")
+    archive = kept.get(ARCHIVE, "")
     _check_s3_urls(
         {**named, **given, **places, "payloads": said.get("payloads", ""), "retention.archive": archive}
     )
@@ -172,6 +177,7 @@ def read_settings(
         else f"{local_path}.signing-key",
         checkpoints=tuple(_bucket_url(url, base_of_file) for url in said.get("checkpoints", ())),
         retention=_retention(kept, path),
+        requests_kept_milliseconds=_requests_kept(kept.get(REQUESTS), path),
         archive=_bucket_url(archive, base_of_file),
         api=_api(said.get("api", {}), environment, base_of_file, path),
         unsafe_store=unsafe_store
@@ -241,13 +247,13 @@ def _check_retention(said: Mapping[str, Any], path: str) -> None:
         return
     from clew.core.program.model import SETTLED_STATUSES  # most settings say nothing of it
 
-    known = (*SETTLED_STATUSES, "archive")
+    known = (*SETTLED_STATUSES, REQUESTS, ARCHIVE)
     for name, value in said.items():
         if name not in known:
             hint = nearest(name, known) or ", ".join(known)
             raise SettingsError(f"{path}: retention.{name}: there is no such status; {hint}")
-        if not isinstance(value, str) or (name == "archive" and ":" not in value):
-            what = 'a URL, such as "s3://archive/clew/"' if name == "archive" else 'a text, such as "90 days"'
+        if not isinstance(value, str) or (name == ARCHIVE and ":" not in value):
+            what = 'a URL, such as "s3://archive/clew/"' if name == ARCHIVE else 'a text, such as "90 days"'
             raise SettingsError(f"{path}: retention.{name}: must be {what}")
 
 
@@ -304,7 +310,7 @@ def _retention(said: Mapping[str, str], path: str) -> dict[str, int]:
     return {
         status: _duration(f"retention.{status}", kept, path, 0, 1, DURATION_MILLISECONDS_MAX)
         for status, kept in said.items()
-        if status != "archive" and kept != "forever"
+        if status not in (ARCHIVE, REQUESTS) and kept != FOREVER
     }
 
 
@@ -332,6 +338,17 @@ def _api(said: Mapping[str, Any], environment: Mapping[str, str], folder: str, p
             f'"127.0.0.1:{USUAL_PORT}", or "off"'
         )
     return api
+
+
+def _requests_kept(said: str | None, path: str) -> int:
+    usual = Settings("", "", "").requests_kept_milliseconds
+    if said is None:
+        return usual  # most settings say nothing of it
+    if said == FOREVER:
+        return 0
+    from clew.core.program.durations import DURATION_MILLISECONDS_MAX
+
+    return _duration(f"retention.{REQUESTS}", said, path, usual, 1, DURATION_MILLISECONDS_MAX)
 
 
 def _store_path(url: str, folder: str) -> str:

@@ -290,6 +290,20 @@ def test_settings_that_can_not_be_read_are_told_with_their_place(tmp_path: Path,
     assert why in str(caught.value)
 
 
+def test_keys_of_requests_are_forgotten_after_their_time(tmp_path: Path) -> None:
+    """Ninety days, if nobody says otherwise."""
+    keeper = Keeper(tmp_path)
+    keeper.runs(2)
+    insert = "INSERT INTO request_keys VALUES ('nightly', ?, 'r', x'', '', ?)"
+    now = int(keeper.sql("SELECT max(launched_at) FROM runs")[0][0])
+    for key, days in (("new", 89), ("old", 91)):
+        keeper.sql(insert, key, now - days * 86_400_000)
+    keeper.sweep("1 run removed")
+    assert keeper.sql("SELECT request_key FROM request_keys") == [("new",)]
+    (tmp_path / "clew.toml").write_text('[retention]\nrequests = "forever"\n')
+    assert read_settings(folder=str(tmp_path), environment={}).requests_kept_milliseconds == 0
+
+
 def test_settings_say_it_by_status(tmp_path: Path) -> None:
     (tmp_path / "clew.toml").write_text(
         '[retention]\ncompleted = "90 days"\nfailed = "forever"\narchive = "file:far"\n'

@@ -282,7 +282,7 @@ async def _read(receive: Receive, size_max: int) -> bytes:
 
 
 def _too_large(size_max: int) -> Problem:
-    return Problem(413, "too-large", f"the body takes more than {size_max} bytes", _CLOSE)
+    return Problem(413, "too-large", f"the body takes more than {size_max} bytes")
 
 
 def decoded(content: bytes, kind: type[Any], depth_max: int) -> Any:

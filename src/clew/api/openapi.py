@@ -95,11 +95,26 @@ def _given(one: Endpoint, status: int) -> Json:
     if isinstance(one.answer, type):
         given["content"] = {one.media: {"schema": {"$ref": _REFERENCES.format(name=one.answer.__name__)}}}
     elif status != 204:
-        is_text = one.media.startswith("text/")
-        given["content"] = {one.media: {"schema": {"type": "string"} if is_text else {"type": "object"}}}
+        given["content"] = {one.media: {"schema": _OF_MEDIA.get(one.media, {"type": "object"})}}
     if one.method == "POST" and status in (200, 201, 202) and one.takes_key:
         given["headers"] = {"Location": {"schema": {"type": "string"}}}
     return given
+
+
+_OF_MEDIA = {
+    "text/event-stream": {
+        "description": "Of each event. Its data is an EntryDocument where it is an `entry`.",
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "event": {"enum": ["entry", "settled"]},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
+        "required": ["id", "event", "data"],
+    },
+    "text/plain": {"type": "string"},
+}
+"""The shape of what is no JSON document of a type."""
 
 
 def _problem(status: int) -> Json:

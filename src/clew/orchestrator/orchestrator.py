@@ -332,8 +332,8 @@ class Orchestrator:
             self._eraser = self._make_eraser()
         return self._eraser
 
-    def remover(self, shelf: Shelf) -> Remover:
-        """What has runs leave whose time is over."""
+    def remover(self, shelf: Shelf, *, requests_kept_milliseconds: int = 0) -> Remover:
+        """What has runs leave whose time is over, and keys that were used so long ago."""
         from clew.orchestrator.remover import Remover  # whoever runs one run removes none
 
         self._remover = Remover(
@@ -342,6 +342,8 @@ class Orchestrator:
             clock=self._clock,
             shelf=shelf,
             removed=self._erase,
+            forget_requests=self.store.access.forget_requests,
+            requests_kept_milliseconds=requests_kept_milliseconds,
         )
         return self._remover
 

@@ -34,6 +34,8 @@ ENTRIES_TOGETHER = 2_000
 """Of runs that leave by one transaction; one that has more leaves by itself. It takes a few milliseconds, in which
 nothing else is done."""
 
+KEYS_TOGETHER = 500
+
 BEHIND_MILLISECONDS = 86_400_000
 """Whoever should have left a day ago is late."""
 
@@ -73,6 +75,10 @@ class Shelf(Protocol):
         """Delete what was put there, if anything was. Raises BucketError."""
 
 
+def _forget_nothing(before: int, limit: int) -> int:
+    return 0
+
+
 class Remover:
     """Of one store."""
 
@@ -84,13 +90,19 @@ class Remover:
         clock: Clock,
         shelf: Shelf,
         removed: Callable[[], None],
+        forget_requests: Callable[[int, int], int] = _forget_nothing,
+        requests_kept_milliseconds: int = 0,
     ) -> None:
-        """`removed`: called when something has left, which has left objects and logs behind."""
+        """`removed`: called when something has left, which has left objects and logs behind. `forget_requests`: forgets
+        so many of the keys under which runs were asked for that were used before a moment, and says how many; those
+        that were used so long ago are forgotten, none where it is 0."""
         self._removals = removals
         self._tasks = tasks
         self._clock = clock
         self._shelf = shelf
         self._removed = removed
+        self._forget_requests = forget_requests
+        self._requests_kept_milliseconds = requests_kept_milliseconds
         self._is_stopped = False
         self.has_removed: Callable[[int], None] = _tell_nobody
         """Is told, after each sweep by which any have left, how many."""
@@ -135,9 +147,21 @@ class Remover:
             if page.after is None:
                 break
             after = page.after
+        await self._forget(now, troubles)
         if count:
             self.has_removed(count)
         self._tell(late, troubles, now)
+
+    async def _forget(self, now: int, troubles: dict[str, None]) -> None:
+        """Forget the keys that nobody asks by any more."""
+        before = now - self._requests_kept_milliseconds
+        try:
+            while self._requests_kept_milliseconds and not self._is_stopped:
+                if self._forget_requests(before, KEYS_TOGETHER) < KEYS_TOGETHER:
+                    return
+                await self._tasks.outside(_nothing)  # others have their turn
+        except (StoreBusy, CommitUnknown) as error:
+            troubles[str(error)] = None
 
     async def _leave(self, runs: Sequence[RemovedRun], troubles: dict[str, None]) -> tuple[int, set[str]]:
         """How many of these runs have left, and which stay."""
@@ -223,6 +247,9 @@ def _together(runs: Iterable[tuple[RemovedRun, int]]) -> Iterator[list[tuple[Rem
         some.append((run, until))
     if some:
         yield some
+
+
+def _nothing() -> None: ...
 
 
 def _tell_nobody(what: object) -> None: ...

@@ -160,10 +160,12 @@ class DatabaseStore(ABC):
                 (created.program, created.run_name),
                 (created.program, created.run_time, created.generation),
             }
-            request = created.request_key
-            is_taken = request is not None and self.access.request(created.program, request.key) is not None
-            if request is not None:
-                keys.add((created.program, "under the key", request.key))
+            is_taken = False
+            if created.request_key is not None:
+                key = created.request_key.key
+                keys.add((created.program, "under the key", key))
+                known = self.access.request(created.program, key)
+                is_taken = known is not None and known.run_id != record.run_id
             if keys & made or is_taken or self._rows("select_existing", wanted):
                 existing.append(record.run_id)
             made |= keys
