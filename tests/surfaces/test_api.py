@@ -265,3 +265,44 @@ def test_programs_are_listed_and_shown(host: Host) -> None:
     assert [one["program"] for one in found] == ["adding", "failing"]
     assert host.call("GET", "/api/v1/programs/adding").document == found[0]
     assert host.call("GET", "/readyz").document == {"status": "ready"}
+
+
+def test_a_program_says_what_it_would_do_and_when(tmp_path: Path) -> None:
+    """And is paused, and goes on; who said so is known."""
+    host = Host(tmp_path)
+    host.program("daily", PROGRAM.replace("requests: {first: {type: integer}}", 'cadence: "@daily"')
+                 .replace("variables: {", "variables: {first: 1, ").replace("name: adding", "name: daily"))  # fmt: skip
+    with serving(host):
+        plan = host.call("GET", "/api/v1/programs/daily/plan").document
+        assert plan == host.clew("plan", "programs/daily.yaml", "--format", "json").document
+        path = "/api/v1/programs/daily/times?count=2"
+        moment = "2026-03-01T12:00:00Z"
+        assert host.call("GET", f"{path}&after={moment}").document["times"] == [
+            "2026-03-02T00:00:00Z",
+            "2026-03-03T00:00:00Z",
+        ]
+        assert host.call("GET", f"{path}&before={moment}").document["times"][0] == "2026-03-01T00:00:00Z"
+        assert host.call("GET", f"{path}&before={moment}&after={moment}").status == 400
+        assert host.call("GET", f"{path}&after=soon").status == 422
+        paused = host.call("POST", "/api/v1/programs/daily/pause", {"reason": "holidays"}).document
+        assert (paused["paused"], paused["by"], paused["why"]) == (True, "api:local", "holidays")
+        assert host.call("POST", "/api/v1/programs/daily/pause", {}).status == 409
+        shown = host.call("GET", "/api/v1/programs/daily").document["paused"]
+        assert shown == {"at": paused["at"], "by": "api:local", "why": "holidays"}
+        assert host.call("POST", "/api/v1/programs/daily/unpause", {}).document["paused"] is False
+
+
+def test_what_a_run_wrote_and_what_proves_it(host: Host) -> None:
+    """The log of each attempt, and an export that is sound by the key that signs checkpoints."""
+    run = host.request_run("adding", variables={"first": 3})["run_id"]
+    assert host.call("GET", f"/api/v1/runs/{run}/logs").document["logs"] == [
+        {"stage": "Add", "work": "attempt", "attempt": 1, "size": 2}
+    ]
+    assert host.call("GET", f"/api/v1/runs/{run}/log?stage=Add").content == b"7\n"
+    assert host.call("GET", f"/api/v1/runs/{run}/log?stage=Add&attempt=2").status == 404
+    assert host.call("GET", f"/api/v1/runs/{run}/log").status == 400
+    exported = host.call("GET", f"/api/v1/runs/{run}/export")
+    (host.folder / "exported").write_bytes(exported.content)
+    key = host.call("GET", "/api/v1/checkpoint").document["public_key"]
+    assert "sound" in host.clew("verify", "exported", "--key", key).out
+    assert host.call("GET", "/api/v1/runs/nothing/export").status == 404

@@ -102,6 +102,8 @@ class Endpoint(NamedTuple):
     problems: tuple[int, ...]
     takes_key: bool
     example: Any
+    name: str
+    """By which programs that are made of the description call it."""
 
 
 class Endpoints:
@@ -126,27 +128,17 @@ class Endpoints:
         problems: tuple[int, ...] = (),
         takes_key: bool = False,
         example: Any = None,
+        name: str = "",
     ) -> Callable[[H], H]:
         """Declares the function beneath as the endpoint's."""
 
         def declared(handle: H) -> H:
             self.all.append(
                 Endpoint(
-                    method,
-                    path,
-                    role,
-                    about,
-                    handle,
-                    query,
-                    body,
-                    answer,
-                    media,
-                    statuses,
-                    problems,
-                    takes_key,
-                    example,
+                    method, path, role, about, handle, query, body, answer, media, statuses, problems, takes_key,
+                    example, name or handle.__name__,
                 )
-            )
+            )  # fmt: skip
             return handle
 
         return declared

@@ -259,6 +259,44 @@ class ProgramPage(Struct):
     programs: list[ProgramDocument]
 
 
+class DueTimes(Struct):
+    """When a program is due, in order."""
+
+    times: list[str]
+
+
+class PausedProgram(Struct):
+    """That a program was paused, or goes on."""
+
+    program: str
+    paused: bool
+    at: Moment
+    by: str
+    why: str
+
+
+class LogOfRun(Struct):
+    """What an attempt wrote, or a try at a rollback. `size`: in bytes; 0 also where it stands on another machine."""
+
+    stage: str
+    work: Literal["attempt", "rollback"]
+    attempt: int
+    size: int
+
+
+class LogPage(Struct):
+    """All of a run, in the order in which they began."""
+
+    logs: list[LogOfRun]
+
+
+class CheckpointDocument(Struct):
+    """What the tree of all runs is now, as a signed note, and the key that verifies it."""
+
+    checkpoint: str
+    public_key: str
+
+
 class RequestedRun(Struct, kw_only=True):
     """The run that was asked for. Not `is_new` where it was asked for before, under the same key. `run`: as it was when
     it rested, or the time to wait was over; null where nobody waited."""

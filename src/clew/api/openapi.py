@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -36,7 +36,7 @@ def document_of(endpoints: Iterable[tuple[str, Endpoint]], *, version: str) -> J
     found = list(endpoints)
     types: set[type[Any]] = {ProblemDocument}
     for _, one in found:
-        types |= {kind for kind in (one.query, one.body, one.answer) if isinstance(kind, type)}
+        types.update(filter(_is_named, (one.query, one.body, one.answer)))
     _, components = msgspec.json.schema_components(types, ref_template=_REFERENCES)
     paths: dict[str, dict[str, Json]] = {}
     for tag, one in found:
@@ -57,6 +57,11 @@ def document_of(endpoints: Iterable[tuple[str, Endpoint]], *, version: str) -> J
     }
 
 
+def _is_named(kind: Any) -> TypeGuard[type[msgspec.Struct]]:
+    """Whether it is a type of ours, that stands among the components."""
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
 _DESCRIPTION = (
     "Durable programs made of stages. All that goes wrong is answered as application/problem+json (RFC 9457). A call "
     "that changes something may carry an Idempotency-Key: made again under it, it is the same call."
@@ -66,9 +71,7 @@ _DESCRIPTION = (
 def _operation(tag: str, one: Endpoint, components: Mapping[str, Json]) -> Json:
     operation: dict[str, Json] = {
         "tags": [tag],
-        "operationId": one.handle.__name__
-        if one.handle.__name__ != "tell"
-        else one.path.rpartition("/")[2] + "_run",
+        "operationId": one.name,
         "summary": one.about,
         "description": f"Needs the role {one.role}.",
         "parameters": [*_path_parameters(one), *_query_parameters(one, components), *_headers(one)],
@@ -92,7 +95,7 @@ def _of_body(one: Endpoint) -> tuple[int, ...]:
 
 def _given(one: Endpoint, status: int) -> Json:
     given: dict[str, Json] = {"description": HTTPStatus(status).phrase}
-    if isinstance(one.answer, type):
+    if _is_named(one.answer):
         given["content"] = {one.media: {"schema": {"$ref": _REFERENCES.format(name=one.answer.__name__)}}}
     elif status != 204:
         given["content"] = {one.media: {"schema": _OF_MEDIA.get(one.media, {"type": "object"})}}
@@ -113,6 +116,7 @@ _OF_MEDIA = {
         "required": ["id", "event", "data"],
     },
     "text/plain": {"type": "string"},
+    "application/x-ndjson": {"type": "string"},
 }
 """The shape of what is no JSON document of a type."""
 
@@ -137,10 +141,12 @@ def _path_parameters(one: Endpoint) -> list[Json]:
 
 
 def _query_parameters(one: Endpoint, components: Mapping[str, Json]) -> list[Json]:
-    properties: Mapping[str, Json] = components.get(one.query.__name__, {}).get("properties", {})
+    schema = components.get(one.query.__name__, {})
+    properties: Mapping[str, Json] = schema.get("properties", {})
+    required = schema.get("required", ())
     return [
-        {"name": name, "in": "query", "required": False, "schema": _not_null(schema)}
-        for name, schema in properties.items()
+        {"name": name, "in": "query", "required": name in required, "schema": _not_null(each)}
+        for name, each in properties.items()
     ]
 
 

@@ -88,7 +88,7 @@ def _declare(verb: Verb, body: type[Any], about: str) -> None:
 
     @telling.add(
         "POST", f"/api/v1/runs/{{run_id}}/{verb}", role=role, about=about, body=body, answer=Told, takes_key=True,
-        statuses=(200, 202), problems=(404, 409, 410, 422),
+        name=f"{verb}_run", statuses=(200, 202), problems=(404, 409, 410, 422),
     )  # fmt: skip
     async def tell(call: Call) -> Answer:
         run_id, house = call.path["run_id"], call.house

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import click
 
 from clew.cli.options import format_option, output_options, settings_of, store_options
 from clew.cli.output import Output, escaped, escaped_text
-from clew.core.running.entries import AttemptStarted, RollbackStarted
-from clew.operations.records import History, stage_of
-from clew.settings import Settings
+from clew.operations.logs import Log, logs_of
+from clew.operations.records import stage_of
 
 READ_SIZE = 1024 * 1024
 """Logs are printed in pieces of a megabyte, so that a large one needs no large memory."""
 
 
-class Log(NamedTuple):
-    """The log of one attempt or rollback of a stage, or of an item."""
+class LogFile(NamedTuple):
+    """A log, and the file in which it is."""
 
-    stage: str
-    work: str
-    attempt: int
+    log: Log
     path: str
 
 
@@ -46,65 +42,49 @@ def logs(
 ) -> int:
     """Print what a run's attempts wrote, in the order in which they began."""
     from clew.operations.showing import find_stage
-    from clew.wiring import open_records
+    from clew.wiring import log_path, open_records
 
     settings = settings_of(store, settings_file)
     with open_records(settings) as records:
         history = records.history(records.find(run))
     name = None if stage is None else find_stage(history, stage)
     found = [
-        log
-        for log in _logs(history, settings)
+        LogFile(log, log_path(settings.logs, history.row["run_id"], log.stage, log.number))
+        for log in logs_of(history)
         if (name is None or name in (log.stage, stage_of(log.stage)))
         and (attempt is None or log.attempt == attempt)
     ]
     if format_ == "json":
         output.document([_document(log) for log in found])
         return 0
-    shown = [log for log in found if _size(log)]
-    for log in shown:
+    shown = [each for each in found if _size(each)]
+    for each in shown:
+        log = each.log
         if len(shown) > 1:
             output.talk(
                 output.styled(f"== {escaped(log.stage)}, {log.work} {log.attempt}", "bold", stream=sys.stderr)
             )
-        _print(log)
+        _print(each)
     if not shown:
         output.talk("nothing was written" if found else "nothing has begun yet")
     return 0
 
 
-def _logs(history: History, settings: Settings) -> Iterator[Log]:
-    from clew.wiring import log_path
-
-    attempts: dict[str, int] = {}
-    for entry in history.entries:
-        body = entry.body
-        if isinstance(body, AttemptStarted):
-            attempts[body.stage] = body.attempt
-            number, work = f"{body.attempt}", "attempt"
-        elif isinstance(body, RollbackStarted):
-            number, work = f"{attempts[body.stage]}.rollback.{body.attempt}", "rollback"
-        else:
-            continue
-        path = log_path(settings.logs, history.row["run_id"], body.stage, number)
-        yield Log(body.stage, work, body.attempt, path)
-
-
-def _document(log: Log) -> dict[str, object]:
-    size = _size(log)
-    path = log.path if size else None
+def _document(file: LogFile) -> dict[str, object]:
+    size, log = _size(file), file.log
+    path = file.path if size else None
     return {"stage": log.stage, "work": log.work, "attempt": log.attempt, "path": path, "size": size}
 
 
-def _size(log: Log) -> int:
+def _size(file: LogFile) -> int:
     """Bytes of the log; an attempt that wrote nothing need not have one, and logs may be deleted."""
     try:
-        return os.stat(log.path).st_size
+        return os.stat(file.path).st_size
     except FileNotFoundError:
         return 0
 
 
-def _print(log: Log) -> None:
+def _print(log: LogFile) -> None:
     """As it stands for a file or a pipe; with control characters escaped for a terminal."""
     with open(log.path, "rb") as file:
         while content := file.read(READ_SIZE):
