@@ -25,6 +25,7 @@ from clew.core.timing.schedule import DueTime
 from clew.desk import Desk
 from clew.fetched_places import FetchedPlaces
 from clew.following import Said, observer_of
+from clew.measuring import Measures
 from clew.operations.requests import RequestError, check_request, unknown_buckets
 from clew.orchestrator.driven_run import Origin, origin_of
 from clew.orchestrator.orchestrator import Orchestrator
@@ -90,7 +91,13 @@ class OpenFace(Protocol):
     """Opens what others reach this process by, within a block; gives the address."""
 
     def __call__(
-        self, settings: Settings, desk: Desk, *, is_ready: Callable[[], bool], ends: Callable[[], bool]
+        self,
+        settings: Settings,
+        desk: Desk,
+        measures: Measures,
+        *,
+        is_ready: Callable[[], bool],
+        ends: Callable[[], bool],
     ) -> AbstractAsyncContextManager[str]: ...
 
 
@@ -355,11 +362,12 @@ async def serve(
     Raises StoreBusy when another process drives the store's runs, StoreError when the store can't be used any more.
     """
     async with open_orchestrator(settings, forks=True) as orchestrator:
-        desk = Desk(settings, orchestrator)
+        desk, measures = Desk(settings, orchestrator), _measures(orchestrator)
         tell_watcher = observer_of(orchestrator, watcher)
 
         def recorded(entry: Entry, state: RunState) -> None:
             desk.recorded(entry, state)
+            measures.recorded(entry, state)
             tell_watcher(entry, state)
 
         orchestrator.observer = recorded
@@ -380,6 +388,8 @@ async def serve(
             clock=RealClock(),
             has_news=news.set,
         )
+        measures.now["clew_programs_live"] = ("Programs that are live.", lambda: service.live_count)
+        measures.watch(asyncio.get_running_loop())
         service = Service(settings, places, fetched, orchestrator, scheduler, watcher)
         scheduler.settled = watcher.settled
         orchestrator.leaves_alone = watcher.leaves_alone
@@ -392,7 +402,9 @@ async def serve(
         is_first = True
         try:
             if open_face is not None:
-                opened = open_face(settings, desk, is_ready=lambda: not is_first, ends=ends.drain.is_set)
+                opened = open_face(
+                    settings, desk, measures, is_ready=lambda: not is_first, ends=ends.drain.is_set
+                )
                 watcher.is_reached_at(await face.enter_async_context(opened))
             fetched.start()
             await _first_of(orchestrator, [fetched.failed, ends.drain.wait(), fetched.first()])
@@ -432,6 +444,22 @@ async def serve(
         closing = asyncio.ensure_future(face.aclose())  # who is being answered is answered, and streams end
         await _drain(orchestrator, grace_seconds, watcher, ends)
         await closing
+        measures.stop()
+
+
+def _measures(orchestrator: Orchestrator) -> Measures:
+    """With what is looked at when somebody asks."""
+    measures, driver, store = Measures(), orchestrator.driver, orchestrator.store
+    measures.now["clew_runs_driven"] = ("Runs that this process drives.", lambda: len(driver.runs))
+    measures.now["clew_attempts_in_flight"] = (
+        "Attempts, and tries at rollbacks, that are under way.",
+        lambda: orchestrator.in_flight_count,
+    )
+    measures.now["clew_store_flushes"] = (
+        "Transactions of runs that were flushed.",
+        lambda: store.flush_count,
+    )
+    return measures
 
 
 def _look_again_seconds(places: Sequence[ProgramPlace]) -> float:

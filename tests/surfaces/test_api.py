@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from prometheus_client.parser import text_string_to_metric_families
 from tests.surfaces.calling import line_from
 from tests.surfaces.serving import Host, serving
 
@@ -306,3 +307,34 @@ def test_what_a_run_wrote_and_what_proves_it(host: Host) -> None:
     key = host.call("GET", "/api/v1/checkpoint").document["public_key"]
     assert "sound" in host.clew("verify", "exported", "--key", key).out
     assert host.call("GET", "/api/v1/runs/nothing/export").status == 404
+
+
+def test_what_the_process_does_is_counted(tmp_path: Path) -> None:
+    """As Prometheus reads it."""
+    host = Host(tmp_path)
+    host.program("adding", PROGRAM)
+    host.program("failing", FAILING)
+    with serving(host):
+        for _ in range(2):
+            host.request_run("adding", variables={"first": 3})
+        host.request_run("failing")
+        reply = host.call("GET", "/metrics")
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(reply.content.decode())
+        for sample in family.samples
+    }
+    expected = {
+        ("clew_runs_created_total", "adding"): 2,
+        ("clew_runs_settled_total", "adding", "completed"): 2,
+        ("clew_runs_settled_total", "failing", "rolled_back"): 1,
+        ("clew_attempts_ended_total", "failed", "failing"): 1,
+        ("clew_rollbacks_ended_total", "completed", "failing"): 1,
+        ("clew_calls_total", "POST", "/api/v1/programs/{program}/runs", "201"): 3,
+        ("clew_call_seconds_count", "POST", "/api/v1/programs/{program}/runs"): 3,
+        ("clew_programs_live",): 2,
+        ("clew_runs_driven",): 0,
+        ("clew_attempts_in_flight",): 0,
+    }
+    assert {name: found.get(name) for name in expected} == expected, found
+    assert found["clew_store_flushes",] > 0 and found["clew_loop_lag_seconds",] >= 0

@@ -70,6 +70,13 @@ class Route:
         return found
 
 
+class Called:
+    """Which endpoint a call turned out to be of; of none where it was refused before that was known."""
+
+    def __init__(self) -> None:
+        self.method = self.path = "none"
+
+
 class Application:
     """Answers calls (ASGI)."""
 
@@ -98,15 +105,19 @@ class Application:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})
             return
+        began = asyncio.get_running_loop().time()
+        called = Called()
         try:
-            response = await self._response(scope, receive)
+            response = await self._response(scope, receive, called)
         except Exception as error:
             response = self._problem(error, scope)
+        seconds = asyncio.get_running_loop().time() - began
+        self._house.measures.called(called.method, called.path, response.status_code, seconds)
         response.headers.update({**self._guards, **response.headers})
         with suppress(OSError):  # whoever asked has gone
             await response(scope, receive, send)
 
-    async def _response(self, scope: Scope, receive: Receive) -> Response:
+    async def _response(self, scope: Scope, receive: Receive, called: Called) -> Response:
         headers = _headers(scope, self._house.limits.header_size_max)
         self._see_host(headers)
         raw = scope["raw_path"] + b"?" + scope["query_string"]
@@ -122,6 +133,7 @@ class Application:
         caller = await self._house.access.caller(headers, client[0])
         route, path = self._route(scope["path"])
         endpoint = route.endpoint(scope["method"], caller)
+        called.method, called.path = endpoint.method, endpoint.path
         if endpoint.method not in SAFE_METHODS:
             self._see_origin(headers)
         query = _query(scope["query_string"], endpoint.query)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clew.api.access import AccessKeeper
     from clew.api.limits import Limits, Places
     from clew.desk import Desk
+    from clew.measuring import Measures
     from clew.settings import Settings
     from clew.wiring.reading import RecordsReader
 
@@ -52,6 +53,7 @@ class House(NamedTuple):
     access: AccessKeeper
     waiting: Places
     """For those who wait for a run, or follow one."""
+    measures: Measures
     is_ready: Callable[[], bool]
     """Whether the programs' places were read, and the store can be written."""
     ends: Callable[[], bool]

@@ -15,6 +15,7 @@ from clew.api.limits import Limits, Places, Rates
 from clew.api.resources import all_endpoints
 from clew.api.server import bind, is_loopback, see_certificate, serving
 from clew.desk import Desk
+from clew.measuring import Measures
 from clew.settings import ApiSettings, Settings, SettingsError
 from clew.wiring.reading import RecordsReader
 from clew.wiring.tokens import list_tokens
@@ -24,7 +25,12 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 @asynccontextmanager
 async def open_api(
-    settings: Settings, desk: Desk, *, is_ready: Callable[[], bool], ends: Callable[[], bool]
+    settings: Settings,
+    desk: Desk,
+    measures: Measures,
+    *,
+    is_ready: Callable[[], bool],
+    ends: Callable[[], bool],
 ) -> AsyncIterator[str]:
     """Answers calls within the block, at the address that it gives. `ends`: whether streams are to end. Raises
     SettingsError where it would be open to others without TLS, or without a token."""
@@ -46,7 +52,7 @@ async def open_api(
             is_open_to_local=is_local and not api.proxies,
         )
         waiting = Places(limits.waiting_max, "calls that wait")
-        house = House(settings, limits, reader, desk, access, waiting, is_ready, ends)
+        house = House(settings, limits, reader, desk, access, waiting, measures, is_ready, ends)
         hosts = (*(LOOPBACK_NAMES if is_local else (host,)), *api.hosts)
         application = Application(house, all_endpoints(), hosts=hosts, is_tls=bool(api.certificate))
         async with serving(application, bound, api, limits):

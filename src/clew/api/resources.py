@@ -8,13 +8,14 @@ from clew.api.calls import Endpoint, Endpoints
 from clew.api.events import events
 from clew.api.evidence import evidence
 from clew.api.health import health
+from clew.api.metrics import metrics
 from clew.api.openapi import described
 from clew.api.programs import programs
 from clew.api.runs import runs
 from clew.api.telling import telling
 from clew.api.tokens import tokens
 
-ALL: Sequence[Endpoints] = (programs, runs, events, telling, evidence, tokens, health, described)
+ALL: Sequence[Endpoints] = (programs, runs, events, telling, evidence, tokens, health, metrics, described)
 
 
 def all_endpoints() -> list[Endpoint]:
