@@ -190,11 +190,20 @@ class SourceRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     is_fresh: bool = False
 
 
-class SecretSource(msgspec.Struct, frozen=True):
-    """Where a secret's value is found: `kind` is `environment` or `file`, `name` the variable or the path."""
+class SecretSource(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a secret's value is found. `kind` is `environment`, `file`, `command` or `plugin`; `name` is the variable,
+    the path, the program, or the plug-in: `module:function`, or what a package calls it."""
 
     kind: str
     name: str
+    arguments: tuple[str, ...] = ()
+    """What the program is given."""
+    params: Mapping[str, Json] = {}
+    """What the plug-in is given."""
+    folder: str = ""
+    """Where the program runs, and the plug-in's module is found first."""
+    timeout_milliseconds: int = 30_000
+    """How long a program or a plug-in may take."""
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,6 +12,7 @@ from clew.core.program.problems import nearest
 
 if TYPE_CHECKING:
     from clew.core.program.program_places import ProgramPlace
+    from clew.ports import SecretSource
 
 FILE_NAME = "clew.toml"
 FILE_SIZE_MAX = 1024 * 1024
@@ -25,13 +26,6 @@ DEFAULT_STORE = "sqlite:///.clew/clew.db"
 
 class SettingsError(Exception):
     """The settings can't be used; the message says where and what would be right."""
-
-
-class Secret(msgspec.Struct, frozen=True):
-    """Where `secret:NAME` is found: in an environment variable, or in a file."""
-
-    kind: str
-    name: str
 
 
 USUAL_PORT = 8787
@@ -69,7 +63,8 @@ class Settings(msgspec.Struct, frozen=True):
     logs: str
     payloads: str
     buckets: Mapping[str, str] = {}
-    secrets: Mapping[str, Secret] = {}
+    secrets: Mapping[str, SecretSource] = {}
+    """Where each `secret:NAME` is found."""
     sources: str = ""
     workers_max: int = 0
     """Attempts that run side by side on this machine; 0 for four a core."""
@@ -383,19 +378,72 @@ def _check_s3_urls(urls: Mapping[str, str]) -> None:
                 raise SettingsError(f"the bucket {name}: {error}") from error
 
 
-def _secrets(said: Mapping[str, Any], path: str) -> dict[str, Secret]:
-    secrets: dict[str, Secret] = {}
-    for name, source in said.items():
-        if (
-            not isinstance(source, dict)
-            or len(source) != 1
-            or next(iter(source)) not in ("environment", "file")
-        ):
+_SECRET_KEYS = {
+    "environment": (),
+    "file": (),
+    "command": ("timeout",),
+    "plugin": ("params", "timeout"),
+}
+"""Where a secret may be, and what else may be said of it then."""
+
+SECRET_MILLISECONDS_MAX = 300_000
+"""Every attempt that needs it waits for it; who takes longer is waiting for a person."""
+
+
+def _secrets(said: Mapping[str, Any], path: str) -> dict[str, SecretSource]:
+    return {name: _secret(f"secrets.{name}", source, path) for name, source in said.items()}
+
+
+def _secret(key: str, said: Any, path: str) -> SecretSource:
+    kinds = [kind for kind in _SECRET_KEYS if isinstance(said, dict) and kind in said]
+    if len(kinds) != 1:
+        raise SettingsError(
+            f'{path}: {key}: must be {{environment = "VARIABLE"}}, {{file = "/path"}}, '
+            f'{{command = ["program", "argument"]}}, or {{plugin = "module:function"}}'
+        )
+    kind = kinds[0]
+    for name in said:
+        if name not in (kind, *_SECRET_KEYS[kind]):
+            also = " and ".join(_SECRET_KEYS[kind]) or "nothing"
             raise SettingsError(
-                f'{path}: secrets.{name}: must be {{environment = "VARIABLE"}} or {{file = "/path"}}'
+                f"{path}: {key}.{name}: there is no such setting; beside `{kind}` there may be {also}"
             )
-        kind, where = next(iter(source.items()))
-        if not isinstance(where, str):
-            raise SettingsError(f"{path}: secrets.{name}.{kind}: must be a text")
-        secrets[name] = Secret(kind, where)
-    return secrets
+    if kind == "command":
+        _check_command(said[kind], f"{path}: {key}.command")
+    elif not isinstance(said[kind], str) or not said[kind]:
+        raise SettingsError(f"{path}: {key}.{kind}: must be a text")
+    params = said.get("params", {})
+    if not isinstance(params, dict):
+        raise SettingsError(f'{path}: {key}.params: must be a table, such as {{path = "warehouse"}}')
+    from clew.ports import SecretSource  # most settings have none
+
+    if kind in ("environment", "file"):
+        return SecretSource(kind, said[kind])
+    first, *others = said[kind] if kind == "command" else [said[kind]]
+    usual = SecretSource(kind, first).timeout_milliseconds
+    timeout = _duration(f"{key}.timeout", said.get("timeout"), path, usual, 1, SECRET_MILLISECONDS_MAX)
+    folder = os.path.dirname(os.path.abspath(path))
+    return SecretSource(kind, first, tuple(others), _plain(params), folder, timeout)
+
+
+def _check_command(said: Any, place: str) -> None:
+    if (
+        not isinstance(said, list)
+        or not all(isinstance(word, str) for word in said)
+        or not said
+        or not said[0]
+    ):
+        raise SettingsError(
+            f'{place}: must be the program and its arguments, such as ["pass", "show", "warehouse"]; no shell reads it'
+        )
+    if any("\0" in word for word in said):
+        raise SettingsError(f"{place}: no program can be given a zero character")
+
+
+def _plain(value: Any) -> Any:
+    """With the dates and times of TOML as texts, for which JSON has no word."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float)) else str(value)

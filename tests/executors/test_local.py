@@ -278,6 +278,94 @@ def test_a_secret_that_is_not_there_fails_the_attempt(tmp_path: Path) -> None:
     assert {missing.error.kind, unknown.error.kind} == {"secret"}
 
 
+def test_others_are_asked_for_secrets_before_the_attempt_begins(tmp_path: Path) -> None:
+    """A command and a plug-in are asked once for what the attempt refers to, and for nothing else; the code has what
+    they gave, and nothing of what they had; what they left behind is gone."""
+    alive = Signal(tmp_path, "alive")
+    (tmp_path / "vaults.py").write_text(
+        "def read(context, params): return f'{context.name}-{params}-canary'\n"
+    )
+    stages(
+        tmp_path,
+        """
+        import os
+
+        def use(key):
+            assert "OF_THE_VAULT" not in os.environ
+            print(key, os.environ["TOKEN"])
+            return [key.startswith("key-{'a': 1}-"), os.environ["TOKEN"].startswith("north-")]
+        """,
+    )
+    line = "echo asked >> asked; (exec sleep 1000 3> alive) > /dev/null & echo north-canary"
+    secrets = {
+        "token": SecretSource("command", "sh", ("-c", line), folder=str(tmp_path)),
+        "key": SecretSource("plugin", "vaults:read", params={"a": 1}, folder=str(tmp_path)),
+        "unused": SecretSource("command", "no-such-program-of-test"),
+    }
+    params = {"function": "stages:use", "with": {"key": "secret:key"}}
+    one = request(
+        tmp_path,
+        [WorkItem("python", params)],
+        environment={"TOKEN": "secret:token"},
+        secrets=secrets,
+        log=str(tmp_path / "log"),
+    )
+    report = report_of(tmp_path, one)
+    assert report.result == [True, True], report.error
+    assert (tmp_path / "asked").read_text() == "asked\n"
+    assert (tmp_path / "log").read_text() == "[secret key] [secret token]\n"
+    alive.wait_until_writers_ended()
+
+
+def test_who_is_asked_for_a_secret_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Meanwhile other attempts begin and end; whoever cancels the attempt ends the command with it."""
+    asked = Signal(tmp_path, "asked")
+    line = "exec 3> asked; echo begun >&3; exec sleep 1000"
+    secrets = {"token": SecretSource("command", "sh", ("-c", line), folder=str(tmp_path))}
+    waiting = runs(tmp_path, "true", environment={"A": "secret:token"}, secrets=secrets)
+
+    async def story() -> AttemptReport:
+        async with local(tmp_path) as executor:
+            ended = submit(executor, waiting)
+            await asyncio.to_thread(asked.wait_for, len("begun\n"))
+            other = await submit(executor, runs(tmp_path, "true"))
+            assert other.outcome == "completed", other.error
+            assert not ended.done()
+            executor.cancel(waiting.attempt_id)
+            return await ended
+
+    report = asyncio.run(story())
+    assert report.outcome == "cancelled"
+    asked.wait_until_writers_ended()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "echo canary; echo canary >&2; exit 4",
+            "secret 'token': the command 'sh' ended with exit code 4; run it",
+        ),
+        ("kill -9 $PPID", "the process that asked for its secrets ended with exit code -9"),
+        (
+            "echo canary; exec sleep 1000",
+            "secret 'token': the command 'sh' did not answer within 0.2 seconds",
+        ),
+    ],
+)
+def test_an_attempt_does_not_begin_without_the_secret_that_was_asked_for(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    """It fails, says why, and nothing of what it was told; its code has not run."""
+    secrets = {"token": SecretSource("command", "sh", ("-c", line), timeout_milliseconds=200)}
+    one = runs(tmp_path, "touch", str(tmp_path / "begun"), environment={"A": "secret:token"}, secrets=secrets)
+    report = report_of(tmp_path, one)
+    assert report.outcome == "failed" and report.error is not None
+    assert report.error.kind == "secret" and said in report.error.message
+    assert "canary" not in str(report)
+    assert not (tmp_path / "begun").exists()
+
+
 def test_the_log_keeps_the_order_and_both_ends(tmp_path: Path) -> None:
     """Both streams are in the log as they were written; of a whole GiB, the beginning and the end are kept."""
     stages(

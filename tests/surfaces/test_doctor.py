@@ -88,10 +88,15 @@ def test_it_shows_what_is_in_force_and_no_secret(person: Person) -> None:
     (person.folder / "data").mkdir()
     key = person.folder / "key.txt"
     key.write_text("hush-hush")
+    (person.folder / "own").touch(0o700)
+    person.write("vaults.py", "def read(context, params): raise SystemExit('hush')\n")
     person.write(
         "clew.toml",
         'workers = 3\n[buckets]\nlines = "file:data"\nfar = "s3://far-away/?endpoint=http://127.0.0.1:9"\n'
-        f'[secrets]\ntoken = {{environment = "SOME_TOKEN"}}\nkey = {{file = "{key}"}}\n',
+        f'[secrets]\ntoken = {{environment = "SOME_TOKEN"}}\nkey = {{file = "{key}"}}\n'
+        'shown = {command = ["sh", "-c", "echo hush"]}\nown = {command = ["./own"]}\n'
+        'lost = {command = ["no-such-program-of-test", "hush"]}\n'
+        'read = {plugin = "vaults:read"}\ngone = {plugin = "vaults:gone"}\nbought = {plugin = "bought"}\n',
     )
     given = {**ENVIRONMENT, "SOME_TOKEN": "hush", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_ACCESS_KEY_ID": ""}
     done = person.clew("doctor", "--format", "json", code=3, environment=given)
@@ -101,6 +106,11 @@ def test_it_shows_what_is_in_force_and_no_secret(person: Person) -> None:
     assert found["settings"]["file"] == str(person.folder / "clew.toml")
     assert found["settings"]["secrets"] == {
         "key": f"file {key} (there)", "token": "environment SOME_TOKEN (set)",
+        "shown": "command sh (there)", "own": "command ./own (there)",
+        "lost": "command no-such-program-of-test (not found)",
+        "read": "plug-in vaults:read (there)",
+        "gone": "plug-in vaults:gone (the module 'vaults' has no function 'gone')",
+        "bought": "plug-in bought (no package brings the plug-in 'bought'; a project's own is named module:function)",
     }  # fmt: skip
     assert "3 attempts" in found["executors"]["local"]
     assert "hush" not in done.out + done.err

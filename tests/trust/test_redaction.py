@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import base64
-import json
 from itertools import pairwise
-from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.trust.encoders import PRINTED
 
-from clew.trust.redaction import FORMS_LENGTH_MIN, Redactor, forms
+from clew.trust.forms import FORMS_LENGTH_MIN, forms
+from clew.trust.redaction import Redactor
 
-secrets = st.text(st.characters(exclude_categories=["Cs"]), min_size=FORMS_LENGTH_MIN, max_size=24)
+awkward = st.characters(exclude_categories=["Cs"]) | st.sampled_from("\\/\"'+&<> %~`*\n\r")
+secrets = st.text(awkward, min_size=FORMS_LENGTH_MIN, max_size=24) | st.text(
+    awkward, min_size=60, max_size=90
+)
 noise = st.binary(max_size=40)
-
-PRINTED = {
-    "as it is": lambda secret, before: secret.encode(),
-    "base64": lambda secret, before: base64.b64encode(before + secret.encode()),
-    "base64url": lambda secret, before: base64.urlsafe_b64encode(before + secret.encode()),
-    "base64 without padding": lambda secret, before: base64.b64encode(before + secret.encode()).rstrip(b"="),
-    "hex": lambda secret, before: secret.encode().hex().encode(),
-    "HEX": lambda secret, before: secret.encode().hex().upper().encode(),
-    "url": lambda secret, before: quote(secret).encode(),
-    "url, all": lambda secret, before: quote(secret, safe="").encode(),
-    "form": lambda secret, before: quote_plus(secret).encode(),
-    "json": lambda secret, before: json.dumps(secret).encode(),
-    "json with its letters": lambda secret, before: json.dumps(secret, ensure_ascii=False).encode(),
-    "Python": lambda secret, before: repr(secret).encode(),
-}
 
 
 def streamed(redactor, content, cuts):
@@ -44,7 +32,7 @@ def streamed(redactor, content, cuts):
 @given(
     secret=secrets,
     around=st.tuples(noise, noise, st.sampled_from([b"", b"u", b"u:"])),
-    cuts=st.lists(st.integers(0, 500), max_size=12),
+    cuts=st.lists(st.integers(0, 2_000), max_size=12),
 )
 def test_no_form_of_a_secret_survives_any_cut(form, secret, around, cuts):
     """Wherever the stream is cut, none of the forms is in what comes out."""
@@ -60,7 +48,7 @@ def test_no_form_of_a_secret_survives_any_cut(form, secret, around, cuts):
 
 @settings(max_examples=200)
 @given(
-    secrets=st.lists(st.text("ab", min_size=1, max_size=6), min_size=1, max_size=3),
+    secrets=st.lists(st.text("ab", min_size=1, max_size=8), min_size=1, max_size=3),
     content=st.text("abc", max_size=60),
     cuts=st.lists(st.integers(0, 60), max_size=10),
 )
@@ -70,6 +58,20 @@ def test_a_stream_and_a_text_have_the_same_secrets(secrets, content, cuts):
     assert streamed(Redactor(secrets), content.encode(), cuts).decode() == whole
     for rest in whole.split("[secret]"):
         assert not any(secret in rest for secret in secrets)
+
+
+@settings(max_examples=60)
+@given(secret=secrets, form=st.sampled_from(sorted(PRINTED)), end=st.integers(0, 500))
+def test_nothing_is_held_back_but_the_beginning_of_a_form(secret, form, end):
+    """What is let out late may begin a form, and is less than one: memory and delay are bounded."""
+    redactor = Redactor({"canary": secret})
+    printed = PRINTED[form](secret, b"")
+    content = b"so " + printed[: end % (len(printed) + 1)]
+    out, rest = redactor.feed(content), redactor.finish()
+    known = set(forms(secret))
+    assert not rest or any(content.endswith(one[:size]) for one in known for size in range(1, len(one)))
+    assert len(rest) <= max(map(len, known)) + len("[secret canary]")
+    assert out + rest == streamed(Redactor({"canary": secret}), content, range(len(content)))
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=8))
@@ -119,3 +121,33 @@ def test_json_values_are_redacted_wherever_a_secret_is():
 def test_values_without_names_are_redacted_too():
     """Who gives only values gets a mark without a name."""
     assert Redactor(["hunter2"]).text("hunter2!") == "[secret]!"
+
+
+def test_a_secret_that_ends_as_it_begins_is_let_out_at_once():
+    """It is whole; what might begin within it is a part of it."""
+    redactor = Redactor({"canary": "abc-long-abc"})
+    assert redactor.feed(b"abc-long-abc") == b"[secret canary]"
+    assert redactor.feed(b"\n") == b"\n"
+
+
+def test_each_of_a_few_lines_has_its_forms():
+    """A secret of a few lines may be several, each used by itself; a key's many lines are found as they are."""
+    few = "user-of-the-warehouse\npass/word+of+the/warehouse\n"
+    redactor = Redactor({"few": few})
+    for form, printed in PRINTED.items():
+        for line in few.splitlines():
+            assert "[secret few]" in redactor.text(printed(line, b"").decode()), form
+    many = "\n".join(f"{number:02}-a-line-of-a-certificate" for number in range(40))
+    assert Redactor({"many": many}).text("17-a-line-of-a-certificate") == "[secret many]"
+    assert len(set(forms(many))) < 120
+
+
+@pytest.mark.parametrize("form", ["as it is", "base64", "hex", "json", "url"])
+def test_of_a_text_that_was_cut_the_beginning_of_a_secret_goes_too(form):
+    """Where whoever shortened it cut within a secret, and said so."""
+    printed = PRINTED[form]('a"secret/that is long', b"").decode()
+    redactor = Redactor({"canary": 'a"secret/that is long'})
+    assert redactor.text(f"so {printed[:9]}…") == "so [secret canary]…"
+    assert redactor.text(f"so {printed[:3]}…") == f"so {printed[:3]}…"
+    assert redactor.text(f"so {printed[:9]}") == f"so {printed[:9]}"
+    assert redactor.text(f"so {printed}…") == "so [secret canary]…"

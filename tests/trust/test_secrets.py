@@ -11,10 +11,10 @@ from clew.trust.secrets import SECRET_SIZE_MAX, SecretError, fill, find_referenc
 def test_a_secret_comes_from_the_environment_or_a_file(tmp_path, monkeypatch):
     """The newline at the end of a file is no part of it; what else is in it is."""
     monkeypatch.setenv("TOKEN", "t0ken")
-    assert resolve(SecretSource("environment", "TOKEN")) == "t0ken"
+    assert resolve(SecretSource("environment", "TOKEN"), "name") == "t0ken"
     for content in ("s3cret\nline", "s3cret\nline\n", "s3cret\nline\r\n"):
         (tmp_path / "secret").write_bytes(content.encode())
-        assert resolve(SecretSource("file", str(tmp_path / "secret"))) == "s3cret\nline"
+        assert resolve(SecretSource("file", str(tmp_path / "secret")), "name") == "s3cret\nline"
 
 
 def test_a_secret_without_a_value_is_told(tmp_path, monkeypatch):
@@ -32,7 +32,7 @@ def test_a_secret_without_a_value_is_told(tmp_path, monkeypatch):
         (SecretSource("vault", "x"), "is no place for secrets"),
     ]:
         with pytest.raises(SecretError) as raised:
-            resolve(source)
+            resolve(source, "name")
         assert text in str(raised.value)
 
 

@@ -67,7 +67,7 @@ def _secrets(asked: Look) -> dict[str, str]:
         if name not in asked.secrets:
             raise SecretError(f"no secret '{name}' is declared in the settings")
         try:
-            found[name] = resolve(asked.secrets[name])
+            found[name] = resolve(asked.secrets[name], name)
         except SecretError as error:
             raise SecretError(f"secret '{name}': {error}") from error
     return found

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from clew.attempt.folders import remove_folder
-from clew.attempt.log import Redacting
 from clew.buckets.environment import bucket_environment
 from clew.core.program.model import Json
-from clew.ports import AttemptError, AttemptReport, AttemptRequest
-from clew.trust.secrets import SecretError, fill, find_references, resolve
+from clew.ports import AttemptError, AttemptReport, AttemptRequest, SecretSource
+from clew.trust.secrets import ASKED_KINDS, SecretError, fill, find_references, resolve
 
 if TYPE_CHECKING:
     from clew.trust.redaction import Redactor
@@ -50,18 +49,11 @@ class Prepared(NamedTuple):
     environment: Mapping[str, str]
     bucket_environment: Mapping[str, str]
     secrets: Mapping[str, str]
+    redactor: Redactor | None
+    """What takes the secrets out of the log, and then out of the report; None if there are none."""
     work_folder: str
     output_file: str
     log: int | None
-
-    def redactor(self) -> Redacting | None:
-        """What takes the attempt's secrets out of a stream, or None if there are none."""
-        return self._redactor() if self.secrets else None
-
-    def _redactor(self) -> Redactor:
-        from clew.trust.redaction import Redactor  # only attempts with secrets need it
-
-        return Redactor(self.secrets)
 
     def tidy_up(self) -> None:
         """Remove the work folder with what is in it."""
@@ -75,8 +67,8 @@ class Prepared(NamedTuple):
 
     def redacted(self, report: AttemptReport) -> AttemptReport:
         """The report without the secrets, its texts within their limits."""
-        if self.secrets:
-            report = _without_secrets(report, self._redactor())
+        if self.redactor is not None:
+            report = _without_secrets(report, self.redactor)
         if report.error is None:
             return report
         message, detail = report.error.message, report.error.detail
@@ -107,9 +99,11 @@ def _end(text: str) -> str:
     return text if len(text) <= DETAIL_SIZE_MAX else "…" + text[1 - DETAIL_SIZE_MAX :]
 
 
-def prepare(request: AttemptRequest, work_folder: str) -> Prepared:
-    """Make all that the request asks for. Raises Refused."""
-    secrets = _secrets(request)
+def prepare(request: AttemptRequest, work_folder: str, asked: Mapping[str, str] | None = None) -> Prepared:
+    """Make all that the request asks for. `asked`: the values of those secrets that are not found here, of
+    `to_be_asked`. Raises Refused."""
+    secrets = _secrets(request, asked or {})
+    redactor = _redactor(secrets) if secrets else None
     output_file = os.path.join(work_folder, "output.json")
     environment = {
         **{name: os.environ[name] for name in KEPT_NAMES if name in os.environ},
@@ -121,22 +115,48 @@ def prepare(request: AttemptRequest, work_folder: str) -> Prepared:
         log = _open_log(request.log) if request.log else None
     except OSError as error:
         raise Refused("executor", f"{error.strerror}: {error.filename}", outcome="not_begun") from error
-    return Prepared(environment, bucket_environment(os.environ), secrets, work_folder, output_file, log)
+    return Prepared(
+        environment, bucket_environment(os.environ), secrets, redactor, work_folder, output_file, log
+    )
 
 
-def _secrets(request: AttemptRequest) -> dict[str, str]:
-    """The values of the secrets that the request refers to, by name; the others are none of its business."""
+def _redactor(secrets: Mapping[str, str]) -> Redactor:
+    from clew.trust.redaction import Redactor  # only attempts with secrets need it
+
+    return Redactor(secrets)
+
+
+def to_be_asked(request: AttemptRequest) -> dict[str, SecretSource]:
+    """Those of its secrets of which somebody else has to be asked, by name."""
+    asked = {name: source for name, source in request.secrets.items() if source.kind in ASKED_KINDS}
+    if not asked:
+        return {}
+    return {name: asked[name] for name in sorted(_named(request)) if name in asked}
+
+
+def refused_without(name: str, why: str) -> Refused:
+    """The attempt can't begin without the secret of that name."""
+    return Refused("secret", f"secret '{name}': {why}")
+
+
+def _named(request: AttemptRequest) -> set[str]:
+    """The secrets that the request refers to; the others are none of its business."""
     named = find_references(dict(request.environment))
     for item in request.items:
         named |= find_references(item.params)
+    return named
+
+
+def _secrets(request: AttemptRequest, asked: Mapping[str, str]) -> dict[str, str]:
+    """The values of the secrets that the request refers to, by name."""
     secrets = {}
-    for name in sorted(named):
+    for name in sorted(_named(request)):
         if name not in request.secrets:
             raise Refused("secret", f"no secret '{name}' is declared in the settings")
         try:
-            secrets[name] = resolve(request.secrets[name])
+            secrets[name] = asked[name] if name in asked else resolve(request.secrets[name], name)
         except SecretError as error:
-            raise Refused("secret", f"secret '{name}': {error}") from error
+            raise refused_without(name, str(error)) from error
     return secrets
 
 

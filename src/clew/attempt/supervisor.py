@@ -15,15 +15,17 @@ import select
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from clew.attempt.asking import Asking
+from clew.attempt.children import Child
 from clew.attempt.learning import learn
-from clew.attempt.preparation import Prepared, Refused, prepare
+from clew.attempt.preparation import Prepared, Refused, prepare, to_be_asked
 from clew.attempt.processes import SignalPipe, adopt_orphans, children_of, end_children, reap
 from clew.attempt.watching import Watch
 from clew.core.running.packets import (
@@ -60,16 +62,17 @@ def supervise(surroundings: Surroundings) -> None:
 
 
 class _Supervisor:
-    """`_workers` and `_strays` hold every child: whose worker it is, or which attempts it may belong to."""
+    """`_workers` and `_strays` hold every child: whose worker it is, or which attempts it may belong to. An attempt has
+    an `Asking` while others are asked for its secrets, and then a `Watch`."""
 
     def __init__(self, surroundings: Surroundings, signals: SignalPipe) -> None:
         self._surroundings = surroundings
         self._control = surroundings.control
         os.set_blocking(self._control, False)
         self._signals = signals
-        self._watches: dict[int, Watch] = {}  # by the attempt's number
-        self._workers: dict[int, Watch] = {}
-        self._strays: dict[int, tuple[Watch, ...]] = {}
+        self._watches: dict[int, Asking | Watch] = {}  # by the attempt's number
+        self._workers: dict[int, Child] = {}
+        self._strays: dict[int, tuple[Child, ...]] = {}
         self._joiner = Joiner()
         self._unsent: deque[bytes] = deque()
         self._poll = select.poll()
@@ -138,16 +141,33 @@ class _Supervisor:
     def _start(self, number: int, document: bytes) -> None:
         try:
             request = msgspec.json.decode(document, type=AttemptRequest)
-            prepared = prepare(request, os.path.join(self._surroundings.folder, str(number)))
+            sources = to_be_asked(request)
+        except Exception as error:
+            self._tell_of_bug(number, error)
+            return
+        if not sources:
+            self._prepare(number, request, {})
+            return
+        try:
+            self._see_to(number, Asking(request, sources))
+        except OSError as error:
+            self._report(number, _not_begun("executor", f"no process could be started: {error.strerror}"))
+
+    def _prepare(self, number: int, request: AttemptRequest, asked: Mapping[str, str]) -> None:
+        try:
+            prepared = prepare(request, os.path.join(self._surroundings.folder, str(number)), asked)
         except Refused as refused:
             self._report(number, AttemptReport(outcome=refused.outcome, error=refused.error))
         except Exception as error:
-            # A bug of ours. The other attempts have nothing to do with it, and this one must not come again.
-            sys.excepthook(*sys.exc_info())
-            message = f"clew could not prepare it: {type(error).__name__}: {error}"
-            self._report(number, AttemptReport(outcome="failed", error=AttemptError("bug", message)))
+            self._tell_of_bug(number, error)
         else:
             self._begin(number, request, prepared)
+
+    def _tell_of_bug(self, number: int, error: Exception) -> None:
+        """A bug of ours. The other attempts have nothing to do with it, and this one must not come again."""
+        sys.excepthook(type(error), error, error.__traceback__)
+        message = f"clew could not prepare it: {type(error).__name__}: {error}"
+        self._report(number, AttemptReport(outcome="failed", error=AttemptError("bug", message)))
 
     def _begin(self, number: int, request: AttemptRequest, prepared: Prepared) -> None:
         if self._is_orchestrator_gone():
@@ -161,13 +181,16 @@ class _Supervisor:
         except OSError as error:
             self._refuse(number, prepared, "executor", f"no process could be started: {error.strerror}")
             return
+        self._see_to(number, watch)
+
+    def _see_to(self, number: int, watch: Asking | Watch) -> None:
         self._watches[number] = self._workers[watch.worker] = watch
         for reader in watch.readers:
             self._heed(reader, partial(self._read, watch, reader))
 
     def _refuse(self, number: int, prepared: Prepared, kind: str, why: str) -> None:
         prepared.discard()
-        self._report(number, AttemptReport(outcome="not_begun", error=AttemptError(kind, why)))
+        self._report(number, _not_begun(kind, why))
 
     def _is_orchestrator_gone(self) -> bool:
         look = select.poll()
@@ -175,14 +198,14 @@ class _Supervisor:
         look.register(self._surroundings.orchestrator, select.POLLIN)
         return bool(look.poll(0))
 
-    def _read(self, watch: Watch, reader: int) -> None:
+    def _read(self, watch: Child, reader: int) -> None:
         if not watch.read(reader):
             self._unheed(reader)
             watch.close(reader)
 
     def _bury(self) -> None:
         """Reap who has ended, and find out who lost a parent by it."""
-        affected: dict[Watch, None] = {}
+        affected: dict[Child, None] = {}
         for process, code in reap():
             if process in self._workers:
                 watch = self._workers.pop(process)
@@ -196,7 +219,7 @@ class _Supervisor:
         for number in [number for number, watch in self._watches.items() if watch.is_over()]:
             self._finish(number)
 
-    def _adopt(self, affected: tuple[Watch, ...]) -> None:
+    def _adopt(self, affected: tuple[Child, ...]) -> None:
         """Take in the strays that have come since: a process of these attempts has just left them behind."""
         for process in children_of(os.getpid()):
             if process not in self._workers and process not in self._strays:
@@ -210,8 +233,15 @@ class _Supervisor:
         watch = self._watches.pop(number)
         for reader in tuple(watch.readers):
             self._unheed(reader)
-        self._report(number, watch.finish())
-        learn(watch.modules)
+        if isinstance(watch, Asking):
+            refused = watch.finish()
+            if refused is None:
+                self._prepare(number, watch.request, watch.secrets)
+            else:
+                self._report(number, refused)
+        else:
+            self._report(number, watch.finish())
+            learn(watch.modules)
 
     def _milliseconds_left(self) -> float | None:
         if not self._watches:
@@ -255,3 +285,7 @@ class _Supervisor:
             self._stop()
             return
         self._poll.modify(self._control, select.POLLIN)
+
+
+def _not_begun(kind: str, why: str) -> AttemptReport:
+    return AttemptReport(outcome="not_begun", error=AttemptError(kind, why))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from time import monotonic
 
 import msgspec
 
+from clew.attempt.children import KILL_SECONDS_MAX, Child
 from clew.attempt.log import Log
 from clew.attempt.preparation import Prepared
 from clew.attempt.processes import HANDLED, ask_to_end
@@ -21,38 +21,24 @@ from clew.ports import AttemptError, AttemptReport, AttemptRequest
 
 GRACE_SECONDS = 2
 """Between SIGTERM and SIGKILL: enough to put a file away or to end a transaction."""
-KILL_SECONDS_MAX = 10
-"""A killed process that is still there after this hangs in the kernel. Nobody can say when it will end."""
 RESULT_MARGIN = 256 * 1024
 """What a worker's report may hold beside the result and the outputs taken from it: findings, an error."""
 
-_PIECE_SIZE = 64 * 1024
-"""A Linux pipe holds this much."""
-_PIECES_A_TURN = 16
-"""So that who writes without end can't keep the supervisor from the others, nor from looking at the clock. As
-much as the largest pipe holds, so that one turn takes in all that a process left behind when it ended."""
 
-
-class Watch:
-    """`cause` is why the attempt is being ended before its worker ended by itself, or None."""
+class Watch(Child):
+    """An attempt's worker."""
 
     def __init__(self, request: AttemptRequest, prepared: Prepared) -> None:
         """Starts the worker. Raises OSError when there can't be another process."""
+        super().__init__(monotonic() + request.timeout_milliseconds / 1000)
         self._request = request
         self._prepared = prepared
-        self._log = Log(prepared.log, request.log_size_max, prepared.redactor())
+        self._log = Log(prepared.log, request.log_size_max, prepared.redactor)
         self._result = bytearray()
         self._result_size_max = 2 * request.output_size_max + RESULT_MARGIN
-        self._worker_code: int | None = None
-        self._cause: str | None = None
-        self.is_killing = False
-        self.strays: set[int] = set()
-        """Processes that its worker has left behind."""
         self.modules: tuple[str, ...] = ()
         """What the worker had to import."""
-        self.readers: dict[int, Callable[[bytes], None]] = {}
         self.worker = self._start_worker()
-        self.next_step_at = monotonic() + request.timeout_milliseconds / 1000
 
     def _start_worker(self) -> int:
         log_reader, log_writer = os.pipe2(os.O_CLOEXEC)
@@ -79,39 +65,14 @@ class Watch:
 
     # ---- what it says ------------------------------------------------------------------------------------
 
-    def read(self, reader: int) -> bool:
-        """Take in what there is, or some of it. False when the other end is closed."""
-        for _ in range(_PIECES_A_TURN):
-            try:
-                piece = os.read(reader, _PIECE_SIZE)
-            except BlockingIOError:
-                return True
-            if not piece:
-                return False
-            self.readers[reader](piece)
-        return True
-
-    def close(self, reader: int) -> None:
-        del self.readers[reader]
-        os.close(reader)
-
     def _take_result(self, piece: bytes) -> None:
         self._result += piece
         if len(self._result) > self._result_size_max:
             self._result.clear()
             self._cause = self._cause or "output"
-            self._kill(self._cause)
+            self.kill(self._cause)
 
     # ---- how it ends -------------------------------------------------------------------------------------
-
-    def worker_ended(self, code: int) -> None:
-        """Its exit code, as of `os.waitstatus_to_exitcode`. Who is left gets what is left of the grace."""
-        self._worker_code = code
-        if self._cause is None:
-            self._kill(None)
-
-    def is_over(self) -> bool:
-        return self._worker_code is not None and not self.strays
 
     def ask_to_end(self, cause: str) -> None:
         """SIGTERM to all its processes."""
@@ -120,32 +81,11 @@ class Watch:
             self.next_step_at = monotonic() + GRACE_SECONDS
             ask_to_end(self.worker)
 
-    def take_next_step(self) -> bool:
-        """The time for what it was doing is up. False if there is nothing left to do."""
-        if self.is_killing:
-            return False
-        if self._cause is None:
-            self.ask_to_end("timed_out")
-        else:
-            self._kill(self._cause)
-        return True
-
-    def _kill(self, cause: str | None) -> None:
-        """SIGKILL from the top: what is below becomes a stray when it has lost its parent, and is next."""
-        if self.is_killing:
-            return
-        self.is_killing = True
-        self._cause = self._cause or cause
-        self.next_step_at = monotonic() + KILL_SECONDS_MAX
-        for process in (*self.strays, *(() if self._worker_code is not None else (self.worker,))):
-            os.kill(process, signal.SIGKILL)
-
     # ---- what came of it ---------------------------------------------------------------------------------
 
     def finish(self) -> AttemptReport:
         """Read what is left to read, release everything, and say what came of it."""
-        for reader in tuple(self.readers):
-            self.read(reader)
+        self.read_all()
         self._release()
         return self._with_log(self._prepared.redacted(self._outcome()))
 
@@ -156,8 +96,7 @@ class Watch:
         return self._with_log(AttemptReport(outcome="unknown", error=AttemptError("unkillable", message)))
 
     def _release(self) -> None:
-        for reader in tuple(self.readers):
-            self.close(reader)
+        self.close_all()
         self._log.finish()
         self._prepared.tidy_up()
 
@@ -173,7 +112,7 @@ class Watch:
         if self._cause == "output":
             limit = self._request.output_size_max
             return _ended("failed", "output", f"its result is larger than the {limit} bytes it may have")
-        code = self._worker_code
+        code = self._code
         assert code is not None, "an outcome is asked for when the worker has ended"
         if code < 0:
             return _ended("failed", "signal", f"its process was ended by {_signal_name(-code)}")

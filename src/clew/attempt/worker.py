@@ -40,14 +40,15 @@ def become_worker(
     """Turn this fork of the supervisor into the worker, do the work, and end."""
     status = 1
     try:
-        _be_a_process_of_its_own(supervisor)
+        be_a_process_of_its_own(supervisor)
+        refuse_new_privileges()
         _keep_only(log_writer, result_writer)
         # Code with a source of its own is found there, and not where the program lies.
         _enter(prepared, "" if request.source is not None else request.folder)
         known = frozenset(sys.modules)
         report = carry_out(request, prepared, Ending())
         _wind_up(prepared.work_folder)
-        _write_all(_RESULT, _result_of(report, newly_imported(known), request.output_size_max))
+        write_all(_RESULT, _result_of(report, newly_imported(known), request.output_size_max))
         status = 0
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else 1
@@ -59,7 +60,8 @@ def become_worker(
         os._exit(status)
 
 
-def _be_a_process_of_its_own(supervisor: int) -> None:
+def be_a_process_of_its_own(supervisor: int) -> None:
+    """Forget the supervisor's handlers, end when it ends, and leave no core behind, in which secrets would be."""
     signal.set_wakeup_fd(-1)
     for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)
@@ -67,7 +69,6 @@ def _be_a_process_of_its_own(supervisor: int) -> None:
     os.setsid()
     end_with_parent(supervisor)
     adopt_orphans()
-    refuse_new_privileges()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
 
@@ -76,9 +77,14 @@ def _keep_only(log_writer: int, result_writer: int) -> None:
     os.dup2(log_writer, 1)
     os.dup2(log_writer, 2)
     os.dup2(result_writer, _RESULT, inheritable=False)
-    os.closerange(_RESULT + 1, _DESCRIPTORS_MAX)
+    close_from(_RESULT + 1)
     # By lines, so that the two stay in order in the log; and no text is a reason to fail.
     sys.stdout, sys.stderr = _text_stream(1), _text_stream(2)
+
+
+def close_from(descriptor: int) -> None:
+    """Close it and all above it."""
+    os.closerange(descriptor, _DESCRIPTORS_MAX)
 
 
 def _text_stream(descriptor: int) -> TextIO:
@@ -122,7 +128,8 @@ def _flush() -> None:
             continue  # the code has closed it
 
 
-def _write_all(descriptor: int, document: bytes) -> None:
+def write_all(descriptor: int, document: bytes) -> None:
+    """Write it, however long that takes."""
     view = memoryview(document)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -26,7 +26,7 @@ from clew.rehearsing.copying import Copies, copy_again
 from clew.rehearsing.declared import Declared, Double, Server
 from clew.rehearsing.looking import Looking
 from clew.rehearsing.outside import in_scratch
-from clew.settings import Secret, Settings
+from clew.settings import Settings
 
 START_SECONDS_MAX = 20
 """A server that takes no connection by then will not; most do within a second."""
@@ -92,9 +92,7 @@ class ScratchWorld:
             request,
             doubles=msgspec.structs.replace(self.doubles, answers=answers),
             environment={**self.environment, **self._led(request)},
-            secrets={
-                name: SecretSource(each.kind, each.name) for name, each in self.settings.secrets.items()
-            },
+            secrets=self.settings.secrets,
         )
 
     def _led(self, request: AttemptRequest) -> dict[str, str]:
@@ -227,7 +225,7 @@ def literally(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def _secrets(ground: Groundwork, folder: str, names: Mapping[str, Json]) -> dict[str, Secret]:
+def _secrets(ground: Groundwork, folder: str, names: Mapping[str, Json]) -> dict[str, SecretSource]:
     """Made-up values: the real ones have no business here."""
     found = {}
     for number, name in enumerate(ground.secrets):
@@ -235,7 +233,7 @@ def _secrets(ground: Groundwork, folder: str, names: Mapping[str, Json]) -> dict
         value = ground.declared.secrets.get(name, f"made-up-{name}")
         with open(path, "w", encoding="utf-8") as file:
             file.write(str(told(value, names, f"secrets.{name}")))
-        found[name] = Secret("file", path)
+        found[name] = SecretSource("file", path)
     return found
 
 

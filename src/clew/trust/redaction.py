@@ -1,50 +1,65 @@
 """Secrets taken out of what clew writes: of logs as they stream, of texts, of JSON values.
 
-A secret is known again as it stands and in the forms in which programs print it: base64 (at any offset, of
+A secret is known again as it stands and in the forms in which programs print it (`forms`): base64 (at any offset, of
 both alphabets), hexadecimal, URL-encoded, JSON-escaped, as Python shows it, line by line. What transforms it
 otherwise gets past: redaction is the second line, references are the first.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote, quote_plus
+from heapq import heapify, heappop, heapreplace
 
 from clew.ports import Json
-
-FORMS_LENGTH_MIN = 6
-"""Characters. Encoded, a shorter one would be found by chance in any text, so it is looked for as it is."""
-LINE_LENGTH_MIN = 16
-"""Characters of a line of a secret of several that is looked for by itself: a key's lines are longer."""
+from clew.trust.forms import FORMS_LENGTH_MIN, forms, unchanging
 
 _HEAD = 4
 """Bytes of a form that are looked for, before what follows is compared."""
+
+_ENDS_MAX = 4_096
+"""More than any text has; noise has more."""
+
+_SIGNS = (b"\\", b"%")
+"""What escapes begin with."""
+
+_CUT = "…".encode()
+"""What stands at the end of a text that was cut."""
 
 
 class Redactor:
     """Replaces each secret by `[secret NAME]`; given values without names, by `[secret]`.
 
-    `feed` and `finish` take a stream in pieces, wherever it is cut; a redactor is for one stream.
+    Of those that overlap the one that begins first is replaced, of those that begin together the longest. `feed` and
+    `finish` take a stream in pieces, wherever it is cut; a redactor is for one stream.
     """
 
     def __init__(self, secrets: Mapping[str, str] | Iterable[str]) -> None:
         named = secrets.items() if isinstance(secrets, Mapping) else ((None, value) for value in secrets)
         self._marks: dict[bytes, bytes] = {}
+        parts: dict[bytes, bytes] = {}
         for name, value in named:
-            mark = f"[secret {name}]" if name else "[secret]"
+            mark = (f"[secret {name}]" if name else "[secret]").encode()
+            shared = unchanging(value)
             for form in forms(value):
-                self._marks.setdefault(form, mark.encode())
-        # The longest first, since one form may be the beginning of another.
-        self._forms = sorted(self._marks, key=len, reverse=True)
-        self._any = re.compile(b"|".join(map(re.escape, self._forms)))
+                if self._marks.setdefault(form, mark) is mark:
+                    parts[form] = next((part for part in shared if part in form), form)
+        self._forms: dict[bytes, dict[bytes, list[bytes]]] = {}
+        """By the sign of an escape, if they have one, and then by a part that all of them have. Most texts have none of
+        either, and a single byte is found far quicker."""
+        for form, part in parts.items():
+            sign = next((sign for sign in _SIGNS if sign in form), b"")
+            self._forms.setdefault(sign, {}).setdefault(part, []).append(form)
+        self._going_on: dict[bytes, tuple[bytes, ...]] = {}
+        """By two bytes at an end: the forms that may go on after them, as far as anybody has asked."""
         self._kept = b""
 
     def text(self, text: str) -> str:
-        """The text without the secrets."""
-        return self._replaced(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        """The text without the secrets; of one that was cut, without the beginning of one before the cut."""
+        content = text.encode("utf-8", "surrogatepass")
+        redacted, _ = self._redacted(content, is_whole=True)
+        if redacted.endswith(_CUT):
+            redacted = self._without_beginning(redacted[: -len(_CUT)]) + _CUT
+        return text if redacted == content else redacted.decode("utf-8", "surrogatepass")
 
     def json(self, value: Json) -> Json:
         """The value without the secrets, in its texts and its keys; a number that is one becomes a text."""
@@ -62,37 +77,83 @@ class Redactor:
 
     def feed(self, piece: bytes) -> bytes:
         """What of the stream so far can be let out: all but an end that may be the beginning of a secret."""
-        content = self._kept + piece
-        end = self._unsure_from(content)
-        if self._has_any(content):
-            for match in self._any.finditer(content):
-                if match.start() < end < match.end():
-                    end = match.start()  # what is cut is not found
-        self._kept = content[end:]
-        return self._replaced(content[:end])
+        redacted, self._kept = self._redacted(self._kept + piece if self._kept else piece, is_whole=False)
+        return redacted
 
     def finish(self) -> bytes:
         """The rest of the stream."""
         rest, self._kept = self._kept, b""
-        return self._replaced(rest)
+        return self._redacted(rest, is_whole=True)[0]
 
-    def _unsure_from(self, content: bytes) -> int:
-        """From where on the content is the beginning of a secret that may go on."""
-        return min((_beginning_at(content, form) for form in self._forms), default=len(content))
+    def _redacted(self, content: bytes, *, is_whole: bool) -> tuple[bytes, bytes]:
+        """The content without the secrets, and the end that is kept back unless it is the end of the whole."""
+        end = len(content) if is_whole else self._beginning_in(content, 0)
+        done: list[bytes] = []
+        at = 0
+        for start, form in self._found_in(content):
+            if start >= end:
+                break
+            done += (content[at:start], self._marks[form])
+            at = start + len(form)
+            if end < at:  # what began within this one was none
+                end = self._beginning_in(content, at)
+        if not done and end == len(content):
+            return content, b""
+        return b"".join(done) + content[at:end], content[end:]
 
-    def _replaced(self, content: bytes) -> bytes:
-        return (
-            self._any.sub(lambda match: self._marks[match[0]], content) if self._has_any(content) else content
+    def _found_in(self, content: bytes) -> Iterator[tuple[int, bytes]]:
+        """The forms that are to be replaced, and where they begin, in order."""
+        found = [
+            (start, -len(form), form)
+            for sign, with_sign in self._forms.items()
+            if sign in content
+            for part, with_part in with_sign.items()
+            if part in content
+            for form in with_part
+            if (start := content.find(form)) >= 0
+        ]
+        heapify(found)
+        at = 0
+        while found:
+            start, length, form = found[0]
+            if start >= at:
+                yield start, form
+                at = start + len(form)
+            following = content.find(form, at)
+            if following < 0:
+                heappop(found)
+            else:
+                heapreplace(found, (following, length, form))
+
+    def _beginning_in(self, content: bytes, at: int) -> int:
+        """From where on the content, at whose end more may come, may be the beginning of a form; its length if nowhere.
+        What is before `at` is none."""
+        if at >= len(content):
+            return len(content)
+        end = content[-2:]
+        going_on = self._going_on.get(end)
+        if going_on is None:
+            if len(self._going_on) == _ENDS_MAX:
+                self._going_on.clear()
+            going_on = tuple(form for form in self._marks if form[:1] == end[-1:] or end in form[:-1])
+            self._going_on[end] = going_on
+        if not going_on:
+            return len(content)
+        return min(_beginning_at(content, form, at) for form in going_on)
+
+    def _without_beginning(self, content: bytes) -> bytes:
+        start = self._beginning_in(content, 0)
+        if len(content) - start < FORMS_LENGTH_MIN:
+            return content
+        beginning = content[start:]
+        return content[:start] + next(
+            mark for form, mark in self._marks.items() if form.startswith(beginning)
         )
 
-    def _has_any(self, content: bytes) -> bool:
-        # Far quicker than the expression, and most texts have none.
-        return any(form in content for form in self._forms)
 
-
-def _beginning_at(content: bytes, form: bytes) -> int:
-    """Where at the content's end the form begins without ending, or the content's length."""
-    position = max(0, len(content) - len(form) + 1)
+def _beginning_at(content: bytes, form: bytes, at: int) -> int:
+    """Where at the content's end the form begins without ending, not before `at`, or the content's length."""
+    position = max(at, len(content) - len(form) + 1)
     head = form[:_HEAD]
     while (found := content.find(head, position)) >= 0:
         if form.startswith(content[found:]):
@@ -103,43 +164,3 @@ def _beginning_at(content: bytes, form: bytes) -> int:
         if head.startswith(content[found:]):
             return found
     return len(content)
-
-
-def forms(secret: str) -> Iterator[bytes]:
-    """The forms in which the secret may be printed, the secret itself first."""
-    if not secret:
-        return
-    raw = secret.encode("utf-8", "surrogatepass")
-    yield raw
-    if len(secret) < FORMS_LENGTH_MIN:
-        return
-    yield from _lines(secret)
-    yield from _base64_forms(raw)
-    yield raw.hex().encode()
-    yield raw.hex().upper().encode()
-    for quoted in (quote(raw, safe=""), quote(raw), quote_plus(raw)):
-        yield quoted.encode()
-        yield re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quoted).encode()
-    yield json.dumps(secret)[1:-1].encode()
-    yield json.dumps(secret, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")
-    yield repr(secret)[1:-1].encode("utf-8", "backslashreplace")
-
-
-def _lines(secret: str) -> Iterator[bytes]:
-    lines = [line.strip() for line in secret.splitlines()]
-    for line in lines if len(lines) > 1 else []:
-        # A key's first and last line are the same for all keys.
-        if len(line) >= LINE_LENGTH_MIN and not line.startswith("-----"):
-            yield line.encode("utf-8", "surrogatepass")
-
-
-def _base64_forms(raw: bytes) -> Iterator[bytes]:
-    """What base64 makes of the secret, whole, and with bytes around it: the part that they don't change."""
-    whole = base64.b64encode(raw)
-    stable = [
-        base64.b64encode(b"\0" * before + raw)[(before * 8 + 5) // 6 : (before + len(raw)) * 8 // 6]
-        for before in range(3)
-    ]
-    for form in (whole, whole.rstrip(b"="), *stable):
-        yield form
-        yield form.replace(b"+", b"-").replace(b"/", b"_")

@@ -15,7 +15,7 @@ from clew.core.program.preparing import ParamsError
 from clew.core.program.problems import ProgramError
 from clew.operations.records import Records
 from clew.operations.results import awaited_time, completed_run, last_output, never_due
-from clew.ports import Finding, Look, Looked, NotTold, SearchRequest, SecretSource, StoreError
+from clew.ports import Finding, Look, Looked, NotTold, SearchRequest, StoreError
 from clew.settings import Settings
 from clew.wiring.records import has_store, open_records
 
@@ -90,7 +90,6 @@ class Asking:
                 raise NotTold(f"what is on record of '{params['program']}' can't be read: {error}") from error
 
     def _of_plug_in(self, question: Question, request: SearchRequest) -> Reply:
-        secrets = self._around.settings.secrets
         looked = self._around.look(
             Look(
                 kind=question.kind,
@@ -98,7 +97,7 @@ class Asking:
                 run_time=request.run_time,
                 folder=request.folder or os.getcwd(),
                 timeout_milliseconds=question.timeout_milliseconds or ANSWER_MILLISECONDS,
-                secrets={name: SecretSource(each.kind, each.name) for name, each in secrets.items()},
+                secrets=self._around.settings.secrets,
             )
         )
         why = looked.message or f"'{question.kind}' found it"

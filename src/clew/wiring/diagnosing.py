@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
@@ -21,7 +22,7 @@ from msgspec import to_builtins
 
 from clew.buckets import open_bucket
 from clew.core.program.durations import written_duration
-from clew.ports import BucketError, Diagnosis, Holder, SigningKeyError, StoreError
+from clew.ports import BucketError, Diagnosis, Holder, SecretSource, SigningKeyError, StoreError
 from clew.settings import Settings, is_url
 from clew.stores.queries import load_migrations
 from clew.wiring.orchestrators import EXECUTORS, WORKERS_PER_CORE
@@ -256,15 +257,32 @@ def _settings(settings: Settings) -> dict[str, Json]:
         "lease_milliseconds": settings.lease_milliseconds,
         "unsafe_store": settings.unsafe_store,
         "buckets": {name: without_password(url) for name, url in sorted(settings.buckets.items())},
-        "secrets": {name: _secret(each.kind, each.name) for name, each in sorted(settings.secrets.items())},
+        "secrets": {name: _secret(name, each) for name, each in sorted(settings.secrets.items())},
     }
 
 
-def _secret(kind: str, name: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Where a secret is found, and whether there is anything; never what."""
-    if kind == "environment":
-        return f"environment {name} ({'set' if name in environment else 'not set'})"
-    return f"file {name} ({'there' if os.path.exists(name) else 'not there'})"
+def _secret(name: str, source: SecretSource) -> str:
+    """Where a secret is found, and whether there is anything, or anybody to ask; never what. Nobody is asked."""
+    match source.kind:
+        case "environment":
+            found = "set" if source.name in os.environ else "not set"
+        case "file":
+            found = "there" if os.path.exists(source.name) else "not there"
+        case "command":
+            found = "there" if _finds(source.name, source.folder) else "not found"
+        case _:
+            from clew.trust.providers import find_fault  # most settings have no plug-in
+
+            found = find_fault(source, name) or "there"
+    return f"{_SECRET_WORDS.get(source.kind, source.kind)} {source.name} ({found})"
+
+
+_SECRET_WORDS = {"plugin": "plug-in"}
+
+
+def _finds(program: str, folder: str) -> bool:
+    """Whether a process that is started in the folder finds the program."""
+    return shutil.which(os.path.join(folder, program) if os.sep in program else program) is not None
 
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"]+", re.IGNORECASE)

@@ -32,7 +32,6 @@ from clew.ports import (
     Finding,
     NewRequestKey,
     Searcher,
-    SecretSource,
     StoreBusy,
     Tasks,
 )
@@ -188,7 +187,7 @@ def _assemble(
         tasks=tasks,
         around=Surroundings(
             buckets=settings.buckets,
-            secrets={name: SecretSource(each.kind, each.name) for name, each in settings.secrets.items()},
+            secrets=settings.secrets,
             kept_bucket=settings.payloads,
             source_cache=settings.sources,
             log_path=lambda run_id, stage, number: log_path(settings.logs, run_id, stage, number),
