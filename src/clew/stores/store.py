@@ -249,7 +249,7 @@ class DatabaseStore(ABC):
         limit: int,
     ) -> list[dict[str, Any]]:
         """Rows of the tracker, by launch and id, newest first; those before that launch and id."""
-        launched_at, run_id = before or (None, "")
+        launched_at, run_id = before or (2**63 - 1, "")
         bound = {
             "program": program,
             "status": status,

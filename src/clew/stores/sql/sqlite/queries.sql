@@ -303,7 +303,7 @@ SELECT run_id, program, version, run_name, run_time, launched_at, ended_at, stat
   residue, epoch, entry_count, head, origin, backfill, follows, is_due, owner, erased_at, removed_at, archive
 FROM runs
 WHERE (:program IS NULL OR program = :program) AND (:status IS NULL OR status = :status)
-  AND (:before IS NULL OR (launched_at, run_id) < (:before, :before_run))
+  AND (launched_at, run_id) < (:before, :before_run)
 ORDER BY launched_at DESC, run_id DESC LIMIT :limit;
 
 -- name: select_all_run_ids
