@@ -117,7 +117,7 @@ def test_whether_it_is_alive_answers_anybody(host: Guarded) -> None:
 def test_pages_of_other_sites_and_other_names_are_refused(host: Guarded) -> None:
     """A name that was made to lead here is none of ours; a page of another site changes nothing by a browser."""
     admin = host.tokens["admin"]
-    for name in ("evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:80"):
+    for name in ("evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:80", "[::1", "[a]:b"):
         assert host.call("GET", "/api/v1/runs", token=admin, headers={"host": name}).status in (400, 421)
     assert (
         host.call("GET", "/api/v1/runs", token=admin, headers={"host": f"localhost:{host.port}"}).status
@@ -127,6 +127,7 @@ def test_pages_of_other_sites_and_other_names_are_refused(host: Guarded) -> None
     for headers in (
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://[::1"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
     ):

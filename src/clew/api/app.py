@@ -148,7 +148,7 @@ class Application:
 
     def _see_host(self, headers: Mapping[str, str]) -> None:
         """A name that somebody else has had resolved to this machine is none of its names. Raises Problem."""
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        host = _host_of(f"//{headers.get('host', '')}")
         if host not in self._hosts:
             raise Problem(
                 421, "not-this-host", "this is not reached by that name; the setting api.hosts names others"
@@ -157,8 +157,7 @@ class Application:
     def _see_origin(self, headers: Mapping[str, str]) -> None:
         """No page of another site changes anything by somebody's browser. Raises Problem."""
         origin = headers.get("origin")
-        host = urlsplit(origin).hostname if origin is not None else None
-        is_other = origin is not None and (host or "") not in self._hosts
+        is_other = origin is not None and _host_of(origin) not in self._hosts
         if is_other or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise Problem(403, "another-site", "pages of other sites may not call this")
 
@@ -232,6 +231,14 @@ class Application:
 
 
 _CLOSE = {"Connection": "close"}
+
+
+def _host_of(url: str) -> str:
+    """Whom it names; empty where that can't be told."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _headers(scope: Scope, size_max: int) -> dict[str, str]:

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from clew.api.calls import VIEWER, Answer, Call, Endpoints
 from clew.api.documents import EntryDocument
 from clew.api.problems import bad_request
-from clew.api.runs import entries_of, history_of, row_of
+from clew.api.runs import entries_after, row_of, see_it_is_here
 from clew.core.running.statuses import SETTLED
 from clew.operations.records import Records
 
@@ -49,7 +49,7 @@ async def follow_run(call: Call) -> Answer:
         if not (last.isdecimal() and len(last) < 16):
             raise bad_request("Last-Event-ID is the id of an event of this stream, a number")
         after = int(last)
-    await call.house.reader.ask(lambda records: history_of(records, run_id))
+    await call.house.reader.ask(lambda records: see_it_is_here(records, run_id))
     call.house.waiting.see()
     return Answer(stream=_follow(call, run_id, after))
 
@@ -62,8 +62,7 @@ async def _follow(call: Call, run_id: str, after: int) -> AsyncIterator[bytes]:
         row = row_of(records, run_id)
         if row["entry_count"] <= after + 1:
             return [], row["status"] in SETTLED
-        found = entries_of(history_of(records, run_id))[after + 1 :]
-        return found[:ENTRIES_TOGETHER], False
+        return entries_after(records, run_id, after, ENTRIES_TOGETHER), False
 
     with house.waiting, house.desk.news.expect(run_id) as news:
         yield b"retry: 1000\n\n"

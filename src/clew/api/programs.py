@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -17,7 +18,7 @@ from clew.api.documents import (
     moment,
     moment_or_none,
 )
-from clew.api.problems import bad_request, not_found
+from clew.api.problems import Problem, bad_request, not_found
 from clew.api.runs import document_of, rested
 from clew.core.program.model import Program
 from clew.desk import Conflict
@@ -148,12 +149,15 @@ class RunRequest(Struct, forbid_unknown_fields=True):
 )  # fmt: skip
 async def request_run(call: Call) -> Answer:
     asked, house = call.body, call.house
+    if asked.wait:
+        house.waiting.see()  # before anything is done
     requested = await house.desk.request_run(
         call.path["program"], asked.variables, by=call.caller.by, key=call.headers.get("idempotency-key", "")
     )
     run = None
     if asked.wait:
-        await rested(house, requested.run_id, asked.wait)
+        with suppress(Problem):  # others were first: it is told as it is now
+            await rested(house, requested.run_id, asked.wait)
         run = await house.reader.ask(lambda records: document_of(records, requested.run_id))
     document = RequestedRun(run_id=requested.run_id, is_new=requested.is_new, run=run)
     headers = {"Location": f"/api/v1/runs/{requested.run_id}"}

@@ -6,6 +6,7 @@ import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, Struct
 
 from clew.api.calls import VIEWER, Call, Endpoints, House
@@ -20,9 +21,10 @@ from clew.api.documents import (
     run_summary,
 )
 from clew.api.problems import Problem, bad_request, not_found
+from clew.core.sealing.journal import read_entry
 from clew.operations.records import REST, History, Records, Row
+from clew.operations.records import see_it_is_here as see_run_is_here
 from clew.operations.requests import RequestError
-from clew.operations.showing import entry_documents
 
 Json = Any
 
@@ -80,11 +82,22 @@ def row_of(records: Records, run_id: str) -> Row:
     return row
 
 
+def see_it_is_here(records: Records, run_id: str) -> Row:
+    """The run's row. Raises Problem where there is no such run, or it was removed."""
+    row = row_of(records, run_id)
+    try:
+        see_run_is_here(row)
+    except RequestError as error:
+        raise Problem(410, "removed", str(error)) from error
+    return row
+
+
 def history_of(records: Records, run_id: str) -> History:
     """All that is on record of it. Raises Problem where there is no such run, or it was removed."""
+    row = see_it_is_here(records, run_id)
     try:
-        return records.history(row_of(records, run_id))
-    except RequestError as error:
+        return records.history(row)
+    except RequestError as error:  # it has left since
         raise Problem(410, "removed", str(error)) from error
 
 
@@ -146,19 +159,25 @@ async def show_journal(call: Call) -> EntryPage:
     after, limit = call.query.after, call.query.limit
 
     def read(records: Records) -> EntryPage:
-        found = entries_of(history_of(records, call.path["run_id"]))[after + 1 :]
+        see_it_is_here(records, call.path["run_id"])
+        found = entries_after(records, call.path["run_id"], after, limit + 1)
         shown = found[:limit]
         return EntryPage(shown, shown[-1].seq if len(found) > limit else None)
 
     return await call.house.reader.ask(read)
 
 
-def entries_of(history: History) -> list[EntryDocument]:
-    """The whole journal."""
-    return [
-        EntryDocument(
-            seq=each["seq"], at=moment(each["at"]), kind=each["kind"], body=each["body"], hash=each["hash"],
-            payload=each["payload"],
-        )
-        for each in entry_documents(history)
-    ]  # fmt: skip
+def entries_after(records: Records, run_id: str, after: int, limit: int) -> list[EntryDocument]:
+    """So many entries after that one. No more of the run is read, however long it is."""
+    found = []
+    for content, digest in records.store.journal(run_id, after)[:limit]:
+        entry = read_entry(content.encode())
+        body = msgspec.to_builtins(entry.body)
+        row = records.store.payload(run_id, entry.seq) if entry.payload else None
+        payload = None if row is None else msgspec.json.decode(records.content(row))
+        found.append(
+            EntryDocument(
+                seq=entry.seq, at=moment(entry.at), kind=body.pop("kind"), body=body, hash=digest, payload=payload
+            )
+        )  # fmt: skip
+    return found
