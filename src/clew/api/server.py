@@ -37,16 +37,23 @@ class LimitedProtocol(H11Protocol):
     """HTTP/1.1 on one connection, by uvicorn; but a head that does not come, and a connection too many, are ended."""
 
     limits = Limits()
+    headless: dict[LimitedProtocol, None]
+    """Those from which the head of a call has not come yet, the one that waits longest first."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
         if len(self.connections) > self.limits.connections_max:
-            self._refuse(Problem(503, "too-many-connections", "too many connections; try again"))
-            return
+            # Whoever has said nothing for longest makes room, so that many who say nothing keep nobody out.
+            longest = next(iter(self.headless), self)
+            longest._refuse(Problem(503, "too-many-connections", "too many connections; try again"))
+            if longest is self:
+                return
+        self.headless[self] = None
         self._end_after(self.limits.header_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.headless.pop(self, None)
         self._end_never()
         super().connection_lost(exc)
 
@@ -55,6 +62,7 @@ class LimitedProtocol(H11Protocol):
             self._end_after(self.limits.header_seconds)  # the next head has begun
         super().data_received(data)
         if self._is_answering:
+            self.headless.pop(self, None)
             self._end_never()
 
     @property
@@ -69,6 +77,7 @@ class LimitedProtocol(H11Protocol):
         if self.conn.their_state is h11.SEND_BODY:
             self._end_after(LINGER_SECONDS)
         elif self.cycle.response_complete:
+            self.headless[self] = None
             self._end_never()
 
     def send_400_response(self, msg: str) -> None:
@@ -87,6 +96,8 @@ class LimitedProtocol(H11Protocol):
             f"HTTP/1.1 {problem.status} {problem.document().title}\r\ncontent-type: {MEDIA_TYPE}\r\n"
             f"content-length: {len(content)}\r\nconnection: close\r\n\r\n"
         )
+        self.headless.pop(self, None)
+        self.connections.discard(self)
         self._end_never()
         self.transport.write(head.encode() + content)
         self.transport.close()
@@ -130,7 +141,7 @@ async def serving(
     logging.getLogger("uvicorn.error").setLevel(
         logging.CRITICAL
     )  # what goes wrong is answered, or ours to log
-    protocol = type("ClewProtocol", (LimitedProtocol,), {"limits": limits})
+    protocol = type("ClewProtocol", (LimitedProtocol,), {"limits": limits, "headless": {}})
     config = uvicorn.Config(
         application,  # type: ignore[arg-type]
         http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
