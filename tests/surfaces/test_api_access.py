@@ -6,11 +6,17 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
+import urllib3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from tests.surfaces.serving import FAST, USUAL, Host, serving
 from tests.surfaces.test_api import PROGRAM
 
@@ -214,6 +220,50 @@ def test_what_would_be_open_to_others_does_not_start(tmp_path: Path, settings: s
     assert words in host.clew("up", code=2).err
 
 
+def test_it_is_reached_by_tls_of_its_own(tmp_path: Path) -> None:
+    """By its name, which others are given; from then on browsers come by TLS alone."""
+    host = Host(tmp_path)
+    host.program("adding", PROGRAM)
+    _certify(tmp_path, "clew.example")
+    own = 'hosts = ["clew.example"]\ncertificate = "tls.pem"\ncertificate_key = "tls.key"\n'
+    host.write("clew.toml", USUAL + own + FAST)
+    with serving(host):
+        assert host.address.startswith("https://")
+        pool = urllib3.HTTPSConnectionPool(
+            "127.0.0.1",
+            host.port,
+            ca_certs=str(tmp_path / "tls.pem"),
+            server_hostname="clew.example",
+            retries=False,
+        )
+        reply = pool.request("GET", "/api/v1/runs", headers={"host": "clew.example"})
+        assert (reply.status, reply.headers["strict-transport-security"]) == (200, "max-age=31536000")
+        pool.close()
+        with pytest.raises(urllib3.exceptions.HTTPError):
+            host.pool.request("GET", f"http://127.0.0.1:{host.port}/healthz")
+
+
+def _certify(folder: Path, name: str) -> None:
+    """A certificate of that name for itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "tls.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "tls.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
 def test_listening_can_be_switched_off(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.program("adding", PROGRAM)
@@ -226,6 +276,24 @@ def test_listening_can_be_switched_off(tmp_path: Path) -> None:
     process.communicate(timeout=30)
 
 
-def test_the_log_tells_who_was_refused_and_no_token(host: Guarded) -> None:
-    document: Any = json.loads(host.call("GET", "/api/v1/runs", token="clew_x").content)
-    assert document["type"] == "urn:clew:problem:no-token"
+def test_the_log_tells_who_was_refused_and_no_token(tmp_path: Path) -> None:
+    """As JSON, one line each, whatever was sent."""
+    host = Host(tmp_path)
+    host.program("adding", PROGRAM)
+    token = host.token("viewer")
+    with serving(host):
+        for _ in range(3):  # said once, and how often it was with the next
+            host.call("GET", "/api/v1/runs", token=token[:-1])
+            host.call("GET", "/api/v1/tokens", token=token)
+        said = host.stop()
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    assert [(line["event"], line["level"]) for line in lines] == [
+        ("refused", "warning"),
+        ("forbidden", "warning"),
+    ]
+    assert (lines[0]["who"], lines[1]["who"], lines[1]["path"]) == (
+        "127.0.0.1",
+        "api:a viewer",
+        "/api/v1/tokens",
+    )
+    assert token.split("_", 2)[2][:20] not in said

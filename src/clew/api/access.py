@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from clew.api.calls import ADMIN, LOCAL, Caller
 from clew.api.limits import Rates
 from clew.api.problems import Problem
+from clew.api.security_log import SecurityLog
 from clew.operations.records import Records
 from clew.ports import TokenRow
 from clew.wiring.reading import RecordsReader
@@ -19,8 +19,6 @@ USED_MILLISECONDS = 60_000
 
 SCHEME = "bearer"
 
-log = logging.getLogger("clew.access")
-
 
 class AccessKeeper:
     """Tells callers by what they bring."""
@@ -30,6 +28,7 @@ class AccessKeeper:
         reader: RecordsReader,
         rates: Rates,
         note_used: Callable[[str, int], Awaitable[None]],
+        security_log: SecurityLog,
         *,
         is_open_to_local: bool,
     ) -> None:
@@ -38,6 +37,7 @@ class AccessKeeper:
         self._reader = reader
         self._rates = rates
         self._note_used = note_used
+        self._security_log = security_log
         self._is_open_to_local = is_open_to_local
 
     async def caller(self, headers: Mapping[str, str], address: str) -> Caller:
@@ -62,7 +62,7 @@ class AccessKeeper:
 
     def _refused(self, address: str, why: str) -> Problem:
         self._rates.take(f"address {address}")
-        log.warning("refused", extra={"event": "refused", "address": address, "why": why})
+        self._security_log.refused("refused", address, why=why)
         return Problem(401, "no-token", why, {"WWW-Authenticate": 'Bearer realm="clew"'})
 
 

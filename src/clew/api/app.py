@@ -24,9 +24,10 @@ from starlette.types import Receive, Scope, Send
 from clew.api.calls import Answer, Call, Caller, Endpoint, House
 from clew.api.limits import Places, depth_of
 from clew.api.problems import MEDIA_TYPE, Problem, bad_request, not_found
+from clew.api.security_log import SecurityLog
 from clew.desk import Conflict, Gone
 from clew.operations.requests import RequestError
-from clew.ports import CommitUnknown, StoreBusy, StoreError
+from clew.ports import CommitUnknown, StoreBusy
 
 HEALTH_PATH = "/healthz"
 """The one path that answers anybody."""
@@ -59,14 +60,14 @@ class Route:
         self.pattern, _, _ = compile_path(path)
         self.endpoints: dict[str, Endpoint] = {}
 
-    def endpoint(self, method: str, caller: Caller) -> Endpoint:
+    def endpoint(self, method: str, caller: Caller, security_log: SecurityLog) -> Endpoint:
         """That of the method, if the caller may call it. Raises Problem."""
         found = self.endpoints.get(method)
         if found is None:
             allowed = ", ".join(sorted(self.endpoints))
             raise Problem(405, "no-such-method", f"this path takes {allowed}", {"Allow": allowed})
         if not caller.may(found.role):
-            log.warning("forbidden", extra={"event": "forbidden", "by": caller.by, "path": found.path})
+            security_log.refused("forbidden", caller.by, method=method, path=found.path)
             raise Problem(
                 403, "not-allowed", f"this needs the role {found.role}; the token's is {caller.role}"
             )
@@ -135,7 +136,7 @@ class Application:
         client = scope.get("client") or ("", 0)
         caller = await self._house.access.caller(headers, client[0])
         route, path = self._route(scope["path"])
-        endpoint = route.endpoint(scope["method"], caller)
+        endpoint = route.endpoint(scope["method"], caller, self._house.security_log)
         called.method, called.path = endpoint.method, endpoint.path
         if endpoint.method not in SAFE_METHODS:
             self._see_origin(headers)
@@ -215,28 +216,23 @@ class Application:
             case RequestError():
                 problem = Problem(422, "not-taken", str(error))
             case StoreBusy():
-                problem = Problem(503, "store-busy", str(error), {"Retry-After": "1"})
+                problem = Problem(503, "store-busy", "the store is busy, or away; try again", _SOON)
             case CommitUnknown():
-                problem = Problem(
-                    503, "not-known", f"{error}; ask again under the same key", {"Retry-After": "1"}
-                )
+                what = "nobody knows whether it is on record; ask again under the same Idempotency-Key"
+                problem = Problem(503, "not-known", what, _SOON)
             case _:
                 instance = f"urn:clew:error:{token_hex(8)}"
                 log.error(
                     "a call failed", exc_info=error,
                     extra={"event": "error", "instance": instance, "path": scope["path"]},
                 )  # fmt: skip
-                detail = (
-                    str(error)
-                    if isinstance(error, StoreError)
-                    else "an error of clew's own; its log tells more"
-                )
-                problem = Problem(500, "error", detail)
+                problem = Problem(500, "error", "an error on this side; the log tells more of this instance")
         document = msgspec.json.encode(problem.document(instance))
         return Response(document, problem.status, problem.headers, MEDIA_TYPE)
 
 
 _CLOSE = {"Connection": "close"}
+_SOON = {"Retry-After": "1"}
 
 
 def _host_of(url: str) -> str:

@@ -14,6 +14,7 @@ import msgspec
 if TYPE_CHECKING:
     from clew.api.access import AccessKeeper
     from clew.api.limits import Limits, Places
+    from clew.api.security_log import SecurityLog
     from clew.desk import Desk
     from clew.measuring import Measures
     from clew.settings import Settings
@@ -54,6 +55,7 @@ class House(NamedTuple):
     waiting: Places
     """For those who wait for a run, or follow one."""
     measures: Measures
+    security_log: SecurityLog
     is_ready: Callable[[], bool]
     """Whether the programs' places were read, and the store can be written."""
     ends: Callable[[], bool]

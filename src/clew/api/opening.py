@@ -13,6 +13,7 @@ from clew.api.app import Application
 from clew.api.calls import House
 from clew.api.limits import Limits, Places, Rates
 from clew.api.resources import all_endpoints
+from clew.api.security_log import SecurityLog
 from clew.api.server import bind, is_loopback, see_certificate, serving
 from clew.desk import Desk
 from clew.measuring import Measures
@@ -45,14 +46,13 @@ async def open_api(
     port = bound.getsockname()[1]
     reader = RecordsReader(settings)
     try:
+        security_log = SecurityLog(time.monotonic)
         access = AccessKeeper(
-            reader,
-            Rates(limits, time.monotonic),
-            desk.note_token_used,
+            reader, Rates(limits, time.monotonic), desk.note_token_used, security_log,
             is_open_to_local=is_local and not api.proxies,
-        )
+        )  # fmt: skip
         waiting = Places(limits.waiting_max, "calls that wait")
-        house = House(settings, limits, reader, desk, access, waiting, measures, is_ready, ends)
+        house = House(settings, limits, reader, desk, access, waiting, measures, security_log, is_ready, ends)
         hosts = (*(LOOPBACK_NAMES if is_local else (host,)), *api.hosts)
         application = Application(house, all_endpoints(), hosts=hosts, is_tls=bool(api.certificate))
         async with serving(application, bound, api, limits):

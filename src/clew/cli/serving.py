@@ -192,7 +192,9 @@ def _open_face(settings: Settings) -> OpenFace | None:
     if settings.api.listen == OFF:
         return None
     from clew.api.opening import open_api
+    from clew.cli.log_lines import log_lines
 
+    log_lines()
     return open_api
 
 
