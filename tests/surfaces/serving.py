@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ class Host(Person):
         self.write("clew.toml", USUAL + settings)
         self.address = ""
         self.process: subprocess.Popen[str] | None = None
+        self._said: list[str] = []
+        self._listener: threading.Thread | None = None
         self.streams: list[Any] = []
         """What is still read when the server ends."""
         self.pool = urllib3.PoolManager(maxsize=120, retries=False, timeout=30)
@@ -54,23 +57,46 @@ class Host(Person):
             for line in said.splitlines()
             if "API at " in line
         )
+        self._listen()
+
+    def _listen(self) -> None:
+        """Read on what it says: nobody else does, and it would wait."""
+        assert self.process is not None and self.process.stderr is not None
+        self._said = []
+        self._listener = threading.Thread(target=self._said.extend, args=(self.process.stderr,), daemon=True)
+        self._listener.start()
 
     def stop(self) -> str:
         """End it, with grace; all else that it said."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
+        return self.end_of_it()
+
+    def end_of_it(self) -> str:
+        """Wait until it has ended, well; all else that it said."""
+        assert self.process is not None
         try:
-            _, said = self.process.communicate(timeout=30)
+            self.process.wait(timeout=30)
         finally:
-            self.process.kill()
-        assert self.process.returncode == 0, said
-        return said
+            self._close()
+        assert self.process.returncode == 0, self._said
+        return "".join(self._said)
 
     def kill(self) -> None:
         """End it as the power does."""
         assert self.process is not None
+        self._close()
+
+    def _close(self) -> None:
+        assert self.process is not None
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        if self._listener is not None:
+            self._listener.join()
+            self._listener = None
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def call(
         self,
@@ -117,8 +143,8 @@ def serving(host: Host) -> Iterator[Host]:
     finally:
         if host.process is not None and host.process.poll() is None:
             host.stop()
-        if host.process is not None:
-            host.process.communicate()
+        elif host.process is not None:
+            host.kill()
         for stream in host.streams:
             stream.close()
         host.pool.clear()
