@@ -137,7 +137,7 @@ class Desk:
         """A run of the program that is live under that name, durable when this returns. Asked for again under the same
         `key`, it is the same run. Raises Gone, Conflict where something else was asked for under the key; RequestError,
         StoreError."""
-        while (other := self._being_made.get((program, key))) is not None and key:
+        while key and (other := self._being_made.get((program, key))) is not None:
             await other  # it is on record then, or nothing is
         known = self._orchestrator.store.access.request(program, key) if key else None
         if known is not None:

@@ -1010,6 +1010,11 @@ class Removals(Protocol):
         left."""
 
 
+ROLES = ("viewer", "operator", "admin")
+"""Who may do what: each may do what those before it may. A viewer reads; an operator has runs made, and tells them; an
+admin says who may."""
+
+
 class TokenRow(NamedTuple):
     """By what somebody may ask. `digest`: of its secret; moments in milliseconds since 1970, None for never."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from re import Pattern
@@ -332,7 +332,7 @@ def _answered(endpoint: Endpoint, given: Any, headers: Mapping[str, str]) -> Res
     answer = given if isinstance(given, Answer) else Answer(given)
     status = answer.status or endpoint.statuses[0]
     if answer.stream is not None:
-        return StreamingResponse(_pieces(answer.stream), status, dict(answer.headers), endpoint.media)
+        return StreamingResponse(answer.stream, status, dict(answer.headers), endpoint.media)
     if status == 204:
         return Response(None, status, dict(answer.headers))
     content = answer.content
@@ -344,8 +344,3 @@ def _answered(endpoint: Endpoint, given: Any, headers: Mapping[str, str]) -> Res
         if headers.get("if-none-match") == said["etag"]:
             return Response(None, 304, said)
     return Response(content, status, said, endpoint.media)
-
-
-async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for piece in stream:
-        yield piece

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
+from clew.ports import ROLES
+
 if TYPE_CHECKING:
     from clew.api.access import AccessKeeper
     from clew.api.limits import Limits, Places
@@ -20,10 +22,7 @@ if TYPE_CHECKING:
     from clew.settings import Settings
     from clew.wiring.reading import RecordsReader
 
-VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
-ROLES = (VIEWER, OPERATOR, ADMIN)
-"""Who may do what: each may do what those before it may. A viewer reads; an operator has runs made, and tells them; an
-admin says who may."""
+VIEWER, OPERATOR, ADMIN = ROLES
 
 LOCAL = "local"
 

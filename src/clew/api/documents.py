@@ -28,6 +28,9 @@ StageStatus = Literal[
 ]  # fmt: skip
 
 
+Role = Literal["viewer", "operator", "admin"]
+
+
 def moment(at: int) -> str:
     """Of milliseconds since 1970."""
     written = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)).isoformat(
@@ -111,10 +114,9 @@ class RunPage(Struct):
     next: str | None
 
 
-class ItemOfRun(Struct, kw_only=True):
-    """One of the values for each of which a stage is done."""
+class UnitOfRun(Struct, kw_only=True):
+    """What a stage of a run has come to, or one of its items."""
 
-    item: int
     pass_number: int
     status: StageStatus
     attempts: int
@@ -126,20 +128,17 @@ class ItemOfRun(Struct, kw_only=True):
     outputs: dict[str, Json]
 
 
-class StageOfRun(Struct, kw_only=True):
+class ItemOfRun(UnitOfRun, kw_only=True):
+    """One of the values for each of which a stage is done."""
+
+    item: int
+
+
+class StageOfRun(UnitOfRun, kw_only=True):
     """A stage of a run, as it stands. `items`: null where it is done once."""
 
     name: str
     block: int
-    pass_number: int
-    status: StageStatus
-    attempts: int
-    outcome: str
-    error_kind: str
-    rollback_attempts: int
-    started_at: Moment | None
-    ended_at: Moment | None
-    outputs: dict[str, Json]
     items: list[ItemOfRun] | None
 
 
@@ -321,7 +320,7 @@ class Token(Struct, kw_only=True):
 
     token_id: str
     name: str
-    role: Literal["viewer", "operator", "admin"]
+    role: Role
     made_at: Moment
     made_by: str
     expires_at: Moment | None

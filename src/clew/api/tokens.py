@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from clew.api.calls import ADMIN, Answer, Call, Endpoints
-from clew.api.documents import Token, moment, moment_or_none
+from clew.api.documents import Role, Token, moment, moment_or_none
 from clew.api.problems import not_found
 from clew.operations.requests import RequestError
 from clew.ports import TokenRow
@@ -28,7 +28,7 @@ class TokenRequest(Struct, forbid_unknown_fields=True, kw_only=True):
     """For whom, and what they may. `days`: how long it is worth something; null for as long as nobody revokes it."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
-    role: Literal["viewer", "operator", "admin"]
+    role: Role
     days: Annotated[int, Meta(ge=1, le=36_500)] | None = 90
 
 

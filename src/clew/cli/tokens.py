@@ -7,7 +7,8 @@ import click
 from clew.cli import exits
 from clew.cli.options import format_option, output_options, settings_of, store_options, user_name
 from clew.cli.output import Output, escaped, moment_json, moment_text
-from clew.wiring.tokens import ROLES, list_tokens, make_token, revoke_token
+from clew.ports import ROLES
+from clew.wiring.tokens import list_tokens, make_token, revoke_token
 
 LIFETIME = "90 days"
 

@@ -139,7 +139,7 @@ class Remover:
                 break
             troubles.update(dict.fromkeys(page.troubles))
             for run_id, archive in page.left_behind:
-                await self._withdraw(run_id, archive)
+                await self._withdraw(run_id, archive, troubles)
             for some in _together(page.over):
                 left, stay = await self._leave([run for run, _ in some], troubles)
                 count += left
@@ -160,7 +160,9 @@ class Remover:
                 if self._forget_requests(before, KEYS_TOGETHER) < KEYS_TOGETHER:
                     return
                 await self._tasks.outside(_nothing)  # others have their turn
-        except (StoreBusy, CommitUnknown) as error:
+        except (FlushFailed, StoreTaken):
+            raise
+        except StoreError as error:
             troubles[str(error)] = None
 
     async def _leave(self, runs: Sequence[RemovedRun], troubles: dict[str, None]) -> tuple[int, set[str]]:
@@ -175,16 +177,15 @@ class Remover:
                 stay.difference_update(self._removals.remove(ready, self._clock.now()))
         except (FlushFailed, StoreTaken):
             raise
-        except (
-            StoreError
-        ) as error:  # they may have left, or be named: what is in the archive stays there for now
+        except StoreError as error:
+            # They may have left, or be named: what is in the archive stays there for now.
             troubles[str(error)] = None
             return 0, stay
         if self._is_stopped:
             return 0, stay
         for run in runs:
             if run.run_id in stay and run.run_id in named and run.archive:
-                await self._withdraw(run.run_id, run.archive)
+                await self._withdraw(run.run_id, run.archive, troubles)
         left = sum(run.run_id not in stay for run in ready)
         if left:
             with suppress(StoreBusy, CommitUnknown):  # what it leaves behind is deleted later
@@ -209,18 +210,24 @@ class Remover:
             troubles[str(error)] = None
         return False
 
-    async def _withdraw(self, run_id: str, archive: str) -> None:
+    async def _withdraw(self, run_id: str, archive: str, troubles: dict[str, None]) -> None:
         """Delete the export of a run that has not left: it is to be archived as it is when it does. What of that can't
         be done now the next sweep does."""
         place = archive.removeprefix(WITHDRAWN)
         marked = f"{WITHDRAWN}{place}"
-        with suppress(BucketError, OSError, StoreBusy, CommitUnknown):
+        if self._is_stopped:
+            return
+        try:
             # From here on nobody has the run leave who has put it there.
             marks = [ArchiveNamed(run_id, archive, marked)]
             if archive == marked or self._removals.name_archives(marks):
                 await self._tasks.outside(lambda: self._shelf.delete(place))
                 if not self._is_stopped:
                     self._removals.name_archives([ArchiveNamed(run_id, marked, "")])
+        except (FlushFailed, StoreTaken):
+            raise
+        except (BucketError, OSError, StoreError) as error:
+            troubles[str(error)] = None
 
     def _tell(self, late: Sequence[int], troubles: dict[str, None], now: int) -> None:
         behind = [until for until in late if now - until > BEHIND_MILLISECONDS]

@@ -13,8 +13,6 @@ from clew.trust.tokens import is_by as is_by
 from clew.trust.tokens import token_id_of as token_id_of
 from clew.wiring.records import open_store, see_store
 
-ROLES = ("viewer", "operator", "admin")
-
 
 def make_token(
     settings: Settings, name: str, role: str, *, by: str, lifetime_milliseconds: int | None
